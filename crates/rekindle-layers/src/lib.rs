@@ -1,2 +1,38 @@
-//! Placeholder while the workspace is laid out.
+//! Layers, trees and source manifests: everything Rekindle knows about directory trees on disk.
+//!
+//! - [`scan`] reads a source directory into a [`Manifest`], a Merkle tree over its content, and reads again only
+//!   the files that differ from a [`StatIndex`].
+//! - [`LayerStore`] keeps *layers*: what one build step changed, as the upper directory that overlayfs left.
+//!   A layer is immutable once committed.
+//! - [`View`] shows a stack of layers as the one tree that overlayfs would show, without mounting it.
+//! - [`Snapshot`] is a tree's full metadata, for comparing; [`materialise`] writes a view out as a plain
+//!   directory; [`remove_tree`] deletes whatever a build may have left behind.
+//!
+//! The crate is a wall around the file system (reason: all code that must be careful about races, odd names,
+//! modes and times is here). It must not know steps, derivations, processes or Nix, nor who asks and why.
+//! File names are bytes throughout; they are never taken to be text.
 #![forbid(unsafe_code)]
+
+mod digest;
+mod error;
+mod layer_store;
+mod manifest;
+mod materialise;
+mod remove;
+mod scan;
+mod snapshot;
+mod stat_index;
+mod timestamp;
+mod view;
+
+pub use digest::{Digest, ParseDigestError};
+pub use error::Error;
+pub use layer_store::{Draft, LayerId, LayerStore, ParseLayerIdError};
+pub use manifest::{Change, ChangeKind, Entries, Entry, EntryKind, Manifest};
+pub use materialise::{Hit, HitPlace, MaterialiseOptions, Materialised, Substitution, materialise};
+pub use remove::remove_tree;
+pub use scan::{Scan, ScanOptions, scan};
+pub use snapshot::{Difference, Node, NodeKind, Snapshot};
+pub use stat_index::StatIndex;
+pub use timestamp::Timestamp;
+pub use view::{FileType, MergedDir, Metadata, View, ViewEntry, Walked};
