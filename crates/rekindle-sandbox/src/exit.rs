@@ -1,0 +1,47 @@
+//! How a command ended, and what it used.
+
+use std::time::Duration;
+
+/// How a command ended, and what it used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exit {
+    /// How it ended.
+    pub status: Status,
+    /// What it used, processes that it left behind included.
+    pub usage: Usage,
+}
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// It exited with this code.
+    Code(i32),
+    /// It died of this signal.
+    Signal(i32),
+    /// It ran longer than [`Limits::time`](crate::Limits::time), and was killed.
+    TimedOut,
+    /// It wrote nothing for [`Limits::idle`](crate::Limits::idle), and was killed.
+    Silent,
+    /// It was killed because of [`Cancel::cancel`](crate::Cancel::cancel).
+    Cancelled,
+}
+
+impl Status {
+    /// Whether it exited with code 0.
+    pub fn success(self) -> bool {
+        self == Status::Code(0)
+    }
+}
+
+/// What a command and its descendants used. Setting up the sandbox is part of it, about 2 ms and 3 MB.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Processor time in user mode.
+    pub user: Duration,
+    /// Processor time in the kernel.
+    pub system: Duration,
+    /// From the call of `run` to the end of the command.
+    pub wall: Duration,
+    /// Peak resident memory of the largest process, in bytes.
+    pub peak_rss_bytes: u64,
+}
