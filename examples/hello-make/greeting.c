@@ -1,0 +1,8 @@
+#include "greeting.h"
+
+#include <stdio.h>
+
+int greet(const char *name)
+{
+    return printf("Hello, %s, from %s.\n", name, GREETER) < 0 ? -1 : 0;
+}
