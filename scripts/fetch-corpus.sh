@@ -4,7 +4,7 @@
 #   scripts/fetch-corpus.sh [--all] [DIR]
 #
 # DIR is $REKINDLE_CORPUS, or target/corpus, unless given. Each project ends up in DIR/<name>, with the version in
-# DIR/<name>.stamp; one that is there already is left alone. --all adds the Linux kernel (130 MB, 1.4 GB unpacked).
+# DIR/<name>.stamp; one that is there already is left alone. --all adds the Linux kernel (130 MB, 1.5 GB unpacked).
 #
 # Sources come from the machine's own Debian mirror, where apt verifies them by the archive's signature, and from the
 # machine's own Rust registry, where cargo verifies them by the index and this script by a known hash. Nothing is
@@ -36,6 +36,10 @@ dir=${dir:-${REKINDLE_CORPUS:-$here/target/corpus}}
 mkdir -p "$dir"
 dir=$(cd "$dir" && pwd)
 apt=$dir/.apt
+# One at a time: several tests may ask for the corpus at once. The later ones find it complete.
+exec 9> "$dir/.lock"
+flock 9
+trap 'rm -rf "$apt" "$dir"/.unpack.* "$dir"/.crate.*' EXIT
 
 say() { printf '%s\n' "$*"; }
 die() { printf 'fetch-corpus: %s\n' "$*" >&2; exit 1; }
@@ -105,6 +109,19 @@ EOF
 
 apt_get() { apt-get -qq -c "$apt/apt.conf" "$@"; }
 
+# Downloads a source package into the current directory: the newest version that the mirror really has. A mirror's
+# index of security updates may name archives that the mirror does not carry.
+download_package() {
+  local package=$1 version
+  for version in $(apt-cache -c "$apt/apt.conf" showsrc --only-source "$package" |
+      sed -n 's/^Version: //p' | sort --version-sort --reverse --unique); do
+    if apt_get source --download-only "$package=$version"; then return 0; fi
+    say "$package $version cannot be fetched; trying the version before it" >&2
+    find . -mindepth 1 -delete
+  done
+  die "no version of $package can be fetched"
+}
+
 # Unpacks an archive that holds one directory into DIR/<name>, in one rename, and then marks it as complete.
 unpack() {
   local name=$1 archive=$2 version=$3 fresh
@@ -120,7 +137,7 @@ unpack() {
 is_complete() { [ -d "$dir/$1" ] && [ -e "$dir/$1.stamp" ]; }
 
 fetch_packages() {
-  local name wanted=() download=$apt/download archive
+  local name wanted=() download=$apt/download archive version
   for name in "${!packages[@]}"; do
     if is_complete "$name"; then say "$name $(cat "$dir/$name.stamp"): already there"; else wanted+=("$name"); fi
   done
@@ -130,15 +147,13 @@ fetch_packages() {
   write_apt_conf
   apt_get update
   for name in "${wanted[@]}"; do
-    rm -rf "${download:?}/$name"
     mkdir "$download/$name"
-    (cd "$download/$name" && apt_get source --download-only "${packages[$name]}")
+    (cd "$download/$name" && download_package "${packages[$name]}")
     # The packaging (.debian.tar, .dsc) stays unused: the corpus is what upstream released.
     archive=$(find "$download/$name" -name '*.orig.tar.*' ! -name '*.asc')
     [ -f "$archive" ] || die "${packages[$name]} does not have exactly one upstream archive: ${archive:-none}"
-    local version=${archive##*/*_}
+    version=${archive##*/*_}
     unpack "$name" "$archive" "${version%.orig.tar.*}"
-    rm -rf "${download:?}/$name"
   done
 }
 
@@ -156,9 +171,7 @@ fetch_crate() {
   [ -f "$archive" ] || die "cargo fetched $crate $crate_version, but its archive is not in cargo's cache"
   printf '%s  %s\n' "$crate_sha256" "$archive" | sha256sum --check --quiet || die "$archive is not the archive we know"
   unpack "$crate" "$archive" "$crate_version"
-  rm -rf "$scratch"
 }
 
 fetch_packages
 fetch_crate
-rm -rf "$apt"
