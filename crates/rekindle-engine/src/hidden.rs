@@ -214,13 +214,14 @@ impl Stream {
             search.note(needle, hidden);
         }
         let first = (self.sniffed - self.start) as usize;
-        let end = self.window.len().saturating_sub(ahead);
+        // No member is a single byte.
+        let end = self.window.len().saturating_sub(ahead.max(1)).max(first);
         for at in first..end {
+            if !member::may_begin(self.window[at], self.window[at + 1]) {
+                continue;
+            }
             if search.hidden.is_some() {
                 return;
-            }
-            if !member::may_begin(self.window[at]) {
-                continue;
             }
             let offset = self.start + at as u64;
             if let Some(needle) =
@@ -238,7 +239,7 @@ impl Stream {
                 }
             }
         }
-        self.sniffed = self.sniffed.max(self.start + end as u64);
+        self.sniffed = self.start + end as u64;
     }
 }
 

@@ -25,10 +25,36 @@ pub(super) enum Format {
     Zlib,
 }
 
-/// Whether a member, or the magic number of a tar header, may begin with this byte. Rules out most bytes cheaply.
-pub(super) fn may_begin(byte: u8) -> bool {
-    matches!(byte, 0x1f | b'P' | 0xfd | 0x28 | b'B' | 0x78 | b'u')
+/// Whether a member, or the magic number of a tar header, may begin with these two bytes. It is asked for every byte
+/// of every file, so it is two table look-ups, and rarely true.
+pub(super) fn may_begin(first: u8, second: u8) -> bool {
+    BEGINNINGS.0[usize::from(first)] & BEGINNINGS.1[usize::from(second)] != 0
 }
+
+/// For each first byte and for each second byte, the set of formats that it fits, one bit each.
+static BEGINNINGS: ([u8; 256], [u8; 256]) = {
+    const BEGIN: [(u8, &[u8]); 7] = [
+        (0x1f, &[0x8b]),
+        (b'P', b"K"),
+        (0xfd, b"7"),
+        (0x28, &[0xb5]),
+        (b'B', b"Z"),
+        (0x78, &[0x01, 0x5e, 0x9c, 0xda]),
+        (b'u', b"s"),
+    ];
+    let (mut firsts, mut seconds) = ([0; 256], [0; 256]);
+    let mut format = 0;
+    while format < BEGIN.len() {
+        firsts[BEGIN[format].0 as usize] |= 1 << format;
+        let mut at = 0;
+        while at < BEGIN[format].1.len() {
+            seconds[BEGIN[format].1[at] as usize] |= 1 << format;
+            at += 1;
+        }
+        format += 1;
+    }
+    (firsts, seconds)
+};
 
 impl Format {
     /// The format of the member that seems to begin here.
