@@ -1,7 +1,8 @@
 //! Every module says what it is in a `//!` header, and every crate also what it must not know.
 //!
 //! The second half is what keeps a crate from growing into its neighbours: the reader who adds the dependency
-//! reads the sentence that forbids it.
+//! reads the sentence that forbids it. A `tests.rs` beside a module needs no header: the module's own says what is
+//! tested.
 
 use super::{Finding, Tree};
 
@@ -12,7 +13,7 @@ const BOUNDARY: &[&str] = &["must not know", "must never know", "does not know",
 /// Checks every Rust file of the workspace.
 pub fn check(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for (path, text) in tree.rust_files() {
+    for (path, text) in tree.rust_files().filter(|(path, _)| !path.ends_with("/tests.rs")) {
         let header = header(text);
         if header.trim().is_empty() {
             let message =
@@ -56,6 +57,7 @@ mod tests {
         check_file("crates/a/src/b.rs", "fn f() {}\n//! Too late.\n", 1);
         check_file("crates/a/src/b.rs", "//!\nfn f() {}\n", 1);
         check_file("crates/a/tests/it/main.rs", "mod b;\n", 1);
+        check_file("crates/a/src/b/tests.rs", "use super::*;\n", 0);
     }
 
     #[test]

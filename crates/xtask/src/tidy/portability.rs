@@ -7,14 +7,16 @@ use super::{Finding, Tree};
 
 const RULE: &str = "portability";
 
-/// What Cargo writes for its default registry wherever a crate comes from. An identifier, not a place to fetch from.
-fn registry_identifier() -> String {
-    format!("registry+https://github.com/rust-lang/{}-index", ["crates", "io"].join("."))
+/// What Cargo writes into lock files for its default registry, wherever a crate is fetched from: names to compare
+/// with, not places to go to.
+fn registry_identifiers() -> [String; 2] {
+    let host = ["crates", "io"].join(".");
+    [format!("registry+https://github.com/rust-lang/{host}-index"), format!("sparse+https://index.{host}")]
 }
 
 /// Checks every text file.
 pub fn check(tree: &Tree) -> Vec<Finding> {
-    let identifier = registry_identifier();
+    let identifiers = registry_identifiers();
     let hosts = hosts();
     let mut findings = Vec::new();
     for (path, text) in tree.files() {
@@ -29,7 +31,8 @@ pub fn check(tree: &Tree) -> Vec<Finding> {
             if is_lock_file {
                 continue;
             }
-            let line = line.replace(&identifier, "");
+            let line =
+                identifiers.iter().fold(line.to_owned(), |line, identifier| line.replace(identifier, ""));
             for host in hosts.iter().filter(|host| line.contains(host.as_str())) {
                 let message =
                     format!("`{host}` is a registry's host: leave it to the machine's own settings");
@@ -94,6 +97,8 @@ mod tests {
             check_line("a.sh", &format!("curl https://{host}/x"), 1);
             check_line("b/Cargo.lock", &format!("source = \"https://{host}\""), 0);
         }
-        check_line("crates/a/src/b.rs", &registry_identifier(), 0);
+        for identifier in registry_identifiers() {
+            check_line("crates/a/src/b.rs", &identifier, 0);
+        }
     }
 }
