@@ -1,2 +1,39 @@
-//! Placeholder while the workspace is laid out.
+//! Composes the capabilities of the other crates into a build: observe sources, plan, run, capture, register.
+//!
+//! ```text
+//! observe ── Source ──► ingest ─┐
+//! (rekindle-layers)             ├─► build: closure ─► queue ─► for each derivation: steps ─► outputs ─► register
+//! Derivation ──► add_derivation ┘   (plan)  (plan)             (sandbox, layers)    (store)     (store)
+//! ```
+//!
+//! Data goes one way, each stage takes the one before by value, and registration is the only commit point: whatever
+//! stops a build before it leaves objects that nobody refers to, which the next start sweeps away.
+//!
+//! This is the one crate that knows all of formats, plan, layers, sandbox and store; they do not know each other. It
+//! must never know terminals, arguments or HTTP: it emits [`Event`]s and asks a [`Fetcher`].
 #![forbid(unsafe_code)]
+
+mod attempt;
+mod closure;
+mod engine;
+mod error;
+mod event;
+mod fetch;
+mod hidden;
+mod job;
+mod outputs;
+mod rewriting;
+mod scratch;
+mod shell_state;
+mod source;
+mod toolchain;
+mod transcript;
+mod world;
+
+pub use engine::{BuildOptions, Config, Engine, Planned, Report};
+pub use error::{Error, ErrorKind};
+pub use event::{BuildResult, Event, Failure, FailureKind, RestartReason, StepUsage};
+pub use fetch::{FetchRequest, Fetcher};
+pub use rekindle_sandbox::Cancel;
+pub use source::{EmbeddedFile, Source, SourceRules};
+pub use toolchain::Toolchain;

@@ -1,0 +1,303 @@
+//! The engine: one store, and everything that is done with it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use rekindle_layers::LayerStore;
+use rekindle_nix::{Derivation, OutputName, StorePath};
+use rekindle_plan::{Finish, Queue, UnitId};
+use rekindle_sandbox::{Cancel, Sandbox};
+use rekindle_store::{Mode, Store};
+
+use crate::closure::Closure;
+use crate::error::Error;
+use crate::event::{BuildResult, Event};
+use crate::fetch::{FetchRequest, Fetcher};
+use crate::job::Job;
+use crate::source::{EmbeddedFile, Source, SourceMemory, SourceRules};
+use crate::toolchain::Toolchain;
+
+/// Rekindle's own directory beside `nix`, with the version of what is in it.
+const OWN_DIR: &str = "rekindle-1";
+
+/// The variable of a derivation that says for which host toolchain it is.
+const TOOLCHAIN_VARIABLE: &[u8] = b"rekindleToolchain";
+
+/// Where an engine works.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The root of the store: what lies above `nix/store`.
+    pub store_root: PathBuf,
+    /// The program that the sandbox executes again as its helper; its `main` begins with
+    /// [`rekindle_sandbox::child_main`].
+    pub helper: PathBuf,
+}
+
+/// How to build.
+#[derive(Debug, Clone)]
+pub struct BuildOptions {
+    /// How many derivations at a time; at least one.
+    pub jobs: usize,
+    /// What each builder is told about how many processes it may run at a time.
+    pub cores: usize,
+    /// Whether the tree of a build that failed is kept.
+    pub keep_failed: bool,
+    /// Whether a failure stops only what needs it.
+    pub keep_going: bool,
+    /// Whether the outputs lie at their final paths from the start.
+    pub exact_path: bool,
+    /// Whether derivations that have phases are built phase by phase.
+    pub phased: bool,
+    /// The host's toolchain, for derivations that ask for it.
+    pub toolchain: Option<Toolchain>,
+    /// The longest time that one step may take.
+    pub time_limit: Option<Duration>,
+    /// The longest time that a step may print nothing.
+    pub idle_limit: Option<Duration>,
+}
+
+/// What a build would do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Planned {
+    /// Derivations to build, each after what it needs.
+    pub to_build: Vec<StorePath>,
+    /// Derivations to fetch.
+    pub to_fetch: Vec<StorePath>,
+    /// How many derivations need nothing, as far as they were looked at.
+    pub valid: usize,
+}
+
+/// What a build did.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// Each derivation that was not valid, in the order in which they ended.
+    pub results: Vec<(StorePath, BuildResult)>,
+    /// The outputs of each goal that is valid now.
+    pub outputs: BTreeMap<StorePath, BTreeMap<OutputName, StorePath>>,
+}
+
+/// A store, and what is needed to build into it.
+#[derive(Debug)]
+pub struct Engine {
+    store: Store,
+    layers: LayerStore,
+    sandbox: Sandbox,
+    memory: SourceMemory,
+    own_dir: PathBuf,
+}
+
+impl Engine {
+    /// Opens the store and makes it if it is not there. Sweeps what killed processes left.
+    ///
+    /// # Errors
+    /// A store of an unknown version, a disk that is full or that may not be written.
+    pub fn open(config: Config) -> Result<Engine, Error> {
+        let store = Store::open(&config.store_root, Mode::ReadWrite)?;
+        let own_dir = store.root().join(OWN_DIR);
+        fs::create_dir_all(&own_dir).map_err(|error| Error::io("make the directory", &own_dir, error))?;
+        let layers = LayerStore::open(&own_dir.join("layers"))?;
+        layers.sweep()?;
+        let memory = SourceMemory::open(own_dir.join("sources"))?;
+        Ok(Engine { store, layers, sandbox: Sandbox::with_helper(config.helper), memory, own_dir })
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Finds the store path of a directory's sources. Nothing is written to the store.
+    ///
+    /// # Errors
+    /// A directory that cannot be read or changes while it is read, a file that no store can hold.
+    pub fn observe_tree(&self, name: &str, dir: &Path, rules: &SourceRules) -> Result<Source, Error> {
+        self.memory.observe_tree(self.store.store_dir(), name, dir, rules)
+    }
+
+    /// Finds the store path of one file or directory as it is. Nothing is written to the store.
+    ///
+    /// # Errors
+    /// It cannot be read, or no store can hold it.
+    pub fn observe_file(&self, name: &str, file: &Path) -> Result<Source, Error> {
+        Source::observe_file(self.store.store_dir(), name, file)
+    }
+
+    /// Finds the store path of a directory of files that the program carries.
+    ///
+    /// # Errors
+    /// No temporary directory can be made.
+    pub fn embed(&self, name: &str, files: &[EmbeddedFile<'_>]) -> Result<Source, Error> {
+        Source::embed(self.store.store_dir(), name, files)
+    }
+
+    /// Puts sources into the store, where they are not there.
+    ///
+    /// # Errors
+    /// A source that changed since it was observed, a full disk.
+    pub fn ingest(&self, sources: &[Source]) -> Result<(), Error> {
+        sources.iter().try_for_each(|source| {
+            self.store.add_temp_root(&source.path)?;
+            source.ingest(&self.store)
+        })
+    }
+
+    /// Puts a derivation into the store, where it is not there. What it refers to must be valid.
+    ///
+    /// # Errors
+    /// Output paths that are not those of the recipe, a full disk.
+    pub fn add_derivation(&self, drv: &Derivation) -> Result<StorePath, Error> {
+        let path = drv
+            .drv_path(self.store.store_dir())
+            .map_err(|error| Error::usage(format!("\"{}\" cannot name a derivation", drv.name)).caused_by(error))?;
+        self.store.add_temp_root(&path)?;
+        if !self.store.is_valid(&path)? {
+            self.store.add_derivation(drv)?;
+        }
+        Ok(path)
+    }
+
+    /// Says what [`Engine::build`] would do.
+    ///
+    /// # Errors
+    /// As for [`Engine::build`].
+    pub fn plan(&self, goals: &[StorePath]) -> Result<Planned, Error> {
+        let closure = Closure::load(&self.store, goals)?;
+        let mut planned = Planned { to_build: Vec::new(), to_fetch: Vec::new(), valid: closure.valid };
+        let mut queue = Queue::new(&closure.graph, true);
+        while let Some(id) = queue.start_next() {
+            let unit = closure.unit(id);
+            match FetchRequest::of(&unit.drv) {
+                Some(_) => planned.to_fetch.push(unit.path.clone()),
+                None => planned.to_build.push(unit.path.clone()),
+            }
+            queue.finish(id, Finish::Done);
+        }
+        Ok(planned)
+    }
+
+    /// Builds all outputs of `goals`, which are `.drv` files in the store. A derivation that fails is part of the
+    /// report, not an error.
+    ///
+    /// # Errors
+    /// A goal that is not there, a derivation that is not sound or cannot be built on this machine.
+    pub fn build(
+        &self,
+        goals: &[StorePath],
+        options: &BuildOptions,
+        fetcher: &dyn Fetcher,
+        events: &(dyn Fn(Event) + Sync),
+        cancel: &Cancel,
+    ) -> Result<Report, Error> {
+        for goal in goals {
+            self.store.add_temp_root(goal)?;
+        }
+        let closure = Closure::load(&self.store, goals)?;
+        for unit in &closure.units {
+            for path in unit.drv.outputs.values().filter_map(|output| output.path()) {
+                self.store.add_temp_root(path)?;
+            }
+        }
+        let to_build = closure.units.iter().map(|unit| unit.path.clone()).collect();
+        events(Event::Planned { to_build, valid: closure.valid });
+        let results = self.run_queue(&closure, options, fetcher, events, cancel);
+        Ok(Report { results, outputs: self.valid_outputs(goals)? })
+    }
+
+    fn run_queue(
+        &self,
+        closure: &Closure,
+        options: &BuildOptions,
+        fetcher: &dyn Fetcher,
+        events: &(dyn Fn(Event) + Sync),
+        cancel: &Cancel,
+    ) -> Vec<(StorePath, BuildResult)> {
+        let mut results = Vec::new();
+        let mut queue = Queue::new(&closure.graph, options.keep_going);
+        let (sender, receiver) = mpsc::channel::<(UnitId, BuildResult)>();
+        thread::scope(|scope| {
+            loop {
+                if cancel.is_cancelled() {
+                    queue.stop();
+                }
+                while queue.running() < options.jobs.max(1)
+                    && let Some(id) = queue.start_next()
+                {
+                    let (unit, sender) = (closure.unit(id), sender.clone());
+                    scope.spawn(move || {
+                        let job = Job { engine: self, unit, options, fetcher, events, cancel };
+                        // The loop below waits for exactly one message of each job that it started.
+                        let _ = sender.send((id, job.run()));
+                    });
+                }
+                if queue.is_over() {
+                    break;
+                }
+                let Ok((id, result)) = receiver.recv() else { break };
+                let failed = matches!(result, BuildResult::Failed(_));
+                results.push((closure.unit(id).path.clone(), result));
+                let finish = if failed { Finish::Failed } else { Finish::Done };
+                for abandoned in queue.finish(id, finish) {
+                    results.push((closure.unit(abandoned).path.clone(), BuildResult::Abandoned));
+                }
+            }
+        });
+        results
+    }
+
+    fn valid_outputs(
+        &self,
+        goals: &[StorePath],
+    ) -> Result<BTreeMap<StorePath, BTreeMap<OutputName, StorePath>>, Error> {
+        let mut outputs = BTreeMap::new();
+        for goal in goals {
+            let drv = self.store.read_derivation(goal)?;
+            let mut valid = BTreeMap::new();
+            for (name, output) in &drv.outputs {
+                if let Some(path) = output.path()
+                    && self.store.is_valid(path)?
+                {
+                    valid.insert(name.clone(), path.clone());
+                }
+            }
+            if valid.len() == drv.outputs.len() {
+                outputs.insert(goal.clone(), valid);
+            }
+        }
+        Ok(outputs)
+    }
+
+    /// The toolchain that a derivation asks for: none, or the host's if it is the one that the derivation was made
+    /// for.
+    pub(crate) fn toolchain_for<'o>(
+        &self,
+        drv: &Derivation,
+        options: &'o BuildOptions,
+    ) -> Result<Option<&'o Toolchain>, Error> {
+        let Some(wanted) = drv.env.get(TOOLCHAIN_VARIABLE) else { return Ok(None) };
+        match &options.toolchain {
+            Some(toolchain) if toolchain.identity.as_bytes() == wanted.as_slice() => Ok(Some(toolchain)),
+            Some(toolchain) => Err(Error::usage(format!(
+                "it was made for the host toolchain {}, and the one here is {}; build it from its sources again",
+                String::from_utf8_lossy(wanted),
+                toolchain.identity
+            ))),
+            None => Err(Error::usage("it needs a host toolchain, and none was given")),
+        }
+    }
+
+    pub(crate) fn layers(&self) -> &LayerStore {
+        &self.layers
+    }
+
+    pub(crate) fn sandbox(&self) -> &Sandbox {
+        &self.sandbox
+    }
+
+    pub(crate) fn failed_dir(&self) -> PathBuf {
+        self.own_dir.join("failed")
+    }
+}

@@ -1,0 +1,183 @@
+//! What a build tells whoever watches it.
+//!
+//! The engine emits; the program renders. A watcher cannot influence the build: events are plain facts, sent in
+//! the order in which they happened for one derivation. Those of different derivations interleave.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use rekindle_nix::{OutputName, StorePath};
+
+/// One fact about a build.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Event {
+    /// What the whole build consists of, once it is known.
+    Planned {
+        /// Derivations that will be built or fetched.
+        to_build: Vec<StorePath>,
+        /// Derivations that need nothing, because their outputs are valid.
+        valid: usize,
+    },
+    /// Another process builds the same outputs; this one waits for it.
+    Waiting {
+        /// Whose outputs.
+        drv: StorePath,
+    },
+    /// A derivation starts.
+    Started {
+        /// Which.
+        drv: StorePath,
+        /// The steps are not known yet; they follow with [`Event::Steps`].
+        fetch: bool,
+    },
+    /// The steps of a derivation that has phases.
+    Steps {
+        /// Which derivation.
+        drv: StorePath,
+        /// The names of its phases, in order.
+        phases: Vec<String>,
+    },
+    /// A step starts. A derivation without phases has one step, without a name.
+    StepStarted {
+        /// Which derivation.
+        drv: StorePath,
+        /// The phase.
+        phase: Option<String>,
+    },
+    /// The builder printed a line (without its line break).
+    Output {
+        /// Which derivation.
+        drv: StorePath,
+        /// The bytes, as printed.
+        line: Vec<u8>,
+    },
+    /// A step ended.
+    StepFinished {
+        /// Which derivation.
+        drv: StorePath,
+        /// The phase.
+        phase: Option<String>,
+        /// What it used.
+        usage: StepUsage,
+    },
+    /// The derivation is built another way than it began: it starts again from the beginning.
+    Restarted {
+        /// Which derivation.
+        drv: StorePath,
+        /// Why.
+        reason: RestartReason,
+    },
+    /// A derivation is over.
+    Finished {
+        /// Which derivation.
+        drv: StorePath,
+        /// How it ended.
+        result: BuildResult,
+        /// How long it took, waiting for others not counted.
+        wall: Duration,
+    },
+    /// Something that does not stop the build, said in one line.
+    Warning {
+        /// The line.
+        message: String,
+    },
+}
+
+/// What one step used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StepUsage {
+    /// From start to end.
+    pub wall: Duration,
+    /// Processor time of all its processes, user and system.
+    pub cpu: Duration,
+    /// The largest resident set of any one of its processes, in bytes.
+    pub peak_rss: u64,
+}
+
+/// Why a derivation was started again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RestartReason {
+    /// The scratch path is inside a compressed part of an output, where it cannot be replaced.
+    HiddenScratchPath {
+        /// The file, relative to the output.
+        file: PathBuf,
+        /// The output.
+        output: OutputName,
+    },
+    /// The scratch path is still in an output after the last phase.
+    ScratchPathLeft {
+        /// The file, relative to the output.
+        file: PathBuf,
+        /// The output.
+        output: OutputName,
+    },
+    /// A process was still alive when this phase ended.
+    SurvivingProcess {
+        /// The phase.
+        phase: String,
+    },
+    /// This phase left its shell before its end.
+    LostState {
+        /// The phase.
+        phase: String,
+    },
+}
+
+/// How a derivation ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BuildResult {
+    /// Built here and registered.
+    Built,
+    /// Fetched and registered.
+    Fetched,
+    /// Another process registered the outputs while this one waited.
+    AlreadyValid,
+    /// It failed.
+    Failed(Failure),
+    /// Not tried, because something it needs failed or the build was stopped.
+    Abandoned,
+}
+
+/// What failed, for the person who reads it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// The phase, if it failed in one.
+    pub phase: Option<String>,
+    /// What happened.
+    pub kind: FailureKind,
+    /// The last lines that the builder printed, at most 25.
+    pub tail: Vec<Vec<u8>>,
+    /// Where the whole log is.
+    pub log: Option<PathBuf>,
+    /// Where the build tree was kept, if that was asked for.
+    pub kept: Option<PathBuf>,
+}
+
+/// The ways to fail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FailureKind {
+    /// The builder ended with this exit code.
+    Exit(i32),
+    /// The builder was ended by this signal.
+    Signal(i32),
+    /// It took longer than allowed.
+    TimedOut(Duration),
+    /// It printed nothing for longer than allowed.
+    Silent(Duration),
+    /// It was stopped from outside (Ctrl-C).
+    Cancelled,
+    /// It ended well but did not make this output.
+    MissingOutput(OutputName),
+    /// A fixed output has another hash than the derivation says.
+    HashMismatch {
+        /// What the derivation says, as `sha256-…`.
+        expected: String,
+        /// What came out.
+        got: String,
+    },
+    /// What came out cannot be taken into the store (a socket, say), or a fetch failed.
+    Refused(String),
+    /// This machine or Rekindle's own files stood in the way; nothing is wrong with the package as far as is known.
+    Environment(String),
+}

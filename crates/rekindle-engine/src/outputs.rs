@@ -1,0 +1,154 @@
+//! From the tree that the last step left to registered outputs.
+//!
+//! Each output is written out of the tree as a plain directory in the store's own staging area, with what may be left
+//! of its scratch path replaced, checked, and put in its place. It becomes valid only with the registration of all.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rekindle_layers::{MaterialiseOptions, View, materialise};
+use rekindle_nix::{ContentAddress, ContentMethod, Derivation, Hash, Hasher, Output, OutputName, StorePath};
+use rekindle_plan::Placement;
+use rekindle_store::{OutputLocks, Registration, Staging, Store, Tree};
+
+use crate::error::Error;
+use crate::event::{FailureKind, RestartReason};
+use crate::rewriting::{left_of_scratch, substitutions, unreachable_by_rewriting};
+use crate::scratch::OutputPaths;
+use crate::world::TREE_STORE;
+
+/// What came of the outputs.
+#[derive(Debug)]
+pub(crate) enum Collected {
+    /// All are in their place and wait for registration.
+    Installed(Vec<Registration>),
+    /// They are not what the derivation says.
+    Failed(FailureKind),
+    /// A scratch path is where it cannot be replaced.
+    Restart(RestartReason),
+}
+
+/// What an output is checked against and scanned for.
+pub(crate) struct Collector<'a> {
+    pub(crate) store: &'a Store,
+    pub(crate) locks: &'a OutputLocks,
+    pub(crate) drv_path: &'a StorePath,
+    pub(crate) drv: &'a Derivation,
+    pub(crate) outputs: &'a [OutputPaths],
+    /// The closure of the inputs: what an output may refer to, besides the outputs.
+    pub(crate) inputs: &'a [StorePath],
+}
+
+impl Collector<'_> {
+    /// Takes the outputs from a tree, topmost layer first, in which they lie at `placement`.
+    pub(crate) fn from_tree(&self, tree: &[PathBuf], placement: Placement, exact: bool) -> Result<Collected, Error> {
+        let mut staged = Vec::new();
+        let moves = placement == Placement::Scratch;
+        let options = MaterialiseOptions { substitute: if moves { substitutions(self.outputs) } else { Vec::new() } };
+        for output in self.outputs {
+            let place = Path::new(TREE_STORE).join(output.at(placement).base_name());
+            let view = View::of_layers(tree, &place)?;
+            if view.metadata(Path::new(""))?.is_none() {
+                return Ok(Collected::Failed(FailureKind::MissingOutput(output.name.clone())));
+            }
+            let staging = self.store.staging()?;
+            let dest = staging.path().join("output");
+            if let Err(error) = materialise(&view, &dest, &options) {
+                return Ok(Collected::Failed(FailureKind::Refused(Error::from(error).one_line())));
+            }
+            let reason = match (exact, placement) {
+                (true, _) => None,
+                (false, Placement::Scratch) => unreachable_by_rewriting(&dest, output, self.outputs)?,
+                (false, Placement::Final) => left_of_scratch(&dest, output, self.outputs)?,
+            };
+            if let Some(reason) = reason {
+                return Ok(Collected::Restart(reason));
+            }
+            staged.push((output, staging));
+        }
+        self.install(staged)
+    }
+
+    /// Takes the only output of a fetch, which lies at `output` in its staging directory.
+    pub(crate) fn from_fetch(&self, staging: Staging) -> Result<Collected, Error> {
+        self.install(self.outputs.iter().zip([staging]).collect())
+    }
+
+    fn install(&self, staged: Vec<(&OutputPaths, Staging)>) -> Result<Collected, Error> {
+        let outputs = self.outputs.iter().map(|output| output.final_path.clone());
+        let candidates: BTreeSet<StorePath> = self.inputs.iter().cloned().chain(outputs).collect();
+        let mut registrations = Vec::new();
+        for (output, staging) in &staged {
+            let root = staging.path().join("output");
+            let fixed = match self.fixed_address(&output.name) {
+                Some(address) => match check_fixed(address, &root)? {
+                    None => Some(address.clone()),
+                    Some(kind) => return Ok(Collected::Failed(kind)),
+                },
+                None => None,
+            };
+            if self.store.is_valid(&output.final_path)? {
+                // It was valid while another output of the derivation was not. What is valid never changes.
+                continue;
+            }
+            let mut registration = match self.store.install_output(self.locks, &root, &output.final_path, &candidates) {
+                Ok(registration) => registration,
+                Err(error) => return Ok(Collected::Failed(FailureKind::Refused(Error::from(error).one_line()))),
+            };
+            if fixed.is_some() && !registration.references.is_empty() {
+                let message = "its output has a fixed hash and refers to store paths, which such an output may not";
+                return Ok(Collected::Failed(FailureKind::Refused(message.to_owned())));
+            }
+            registration.ca = fixed;
+            registration.deriver = Some(self.drv_path.clone());
+            registration.ultimate = true;
+            registrations.push(registration);
+        }
+        Ok(Collected::Installed(registrations))
+    }
+
+    fn fixed_address(&self, output: &OutputName) -> Option<&ContentAddress> {
+        match self.drv.outputs.get(output)? {
+            Output::Fixed { address, .. } => Some(address),
+            _ => None,
+        }
+    }
+}
+
+/// Compares what lies at `root` with the hash that the derivation says.
+fn check_fixed(address: &ContentAddress, root: &Path) -> Result<Option<FailureKind>, Error> {
+    let expected = address.hash();
+    let got = match address.method() {
+        ContentMethod::Flat => match flat_hash(expected, root) {
+            Ok(hash) => hash,
+            Err(error) => {
+                let message = format!("a fixed output that is hashed as a file must be a plain file: {error}");
+                return Ok(Some(FailureKind::Refused(message)));
+            }
+        },
+        ContentMethod::Recursive => {
+            let mut hasher = Hasher::new(expected.algorithm());
+            match Tree::scan(root).and_then(|tree| tree.write_nar(&mut hasher)) {
+                Ok(()) => hasher.finish(),
+                Err(error) => return Ok(Some(FailureKind::Refused(Error::from(error).one_line()))),
+            }
+        }
+        _ => return Ok(Some(FailureKind::Refused("its way of hashing is not supported".to_owned()))),
+    };
+    if got == *expected {
+        return Ok(None);
+    }
+    Ok(Some(FailureKind::HashMismatch { expected: expected.to_sri(), got: got.to_sri() }))
+}
+
+fn flat_hash(expected: &Hash, file: &Path) -> io::Result<Hash> {
+    let metadata = std::fs::symlink_metadata(file)?;
+    if !metadata.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "it is a directory or a link"));
+    }
+    let mut hasher = Hasher::new(expected.algorithm());
+    io::copy(&mut File::open(file)?, &mut hasher)?;
+    Ok(hasher.finish())
+}

@@ -1,0 +1,177 @@
+//! The state that a phase leaves in its shell, and how the next phase's shell takes it over.
+//!
+//! `driver.sh` dumps it with bash's own `declare -p`, `declare -f`, `shopt -p`, `set +o` and `trap -p`, so this
+//! module need not know bash's quoting: it drops the lines that no shell may load (bash's own variables, which are
+//! read-only or belong to one process) and puts the rest together again. `declare -p` writes one line for each
+//! variable; a line break in a value is written as `$'\n'`.
+//!
+//! The state is hostile input like all else that a builder leaves. Whatever it holds is only ever given to the
+//! same builder, inside the sandbox.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+/// Where the driver finds and leaves the state, inside the sandbox.
+pub(crate) const STATE_DIR: &str = "/.rekindle/state";
+
+/// No dump may be larger: 64 MiB, a thousand times what stdenv leaves.
+const LIMIT: u64 = 64 << 20;
+
+/// Variables that bash sets by itself, or that belong to one process.
+const OF_THE_SHELL: &[&[u8]] = &[
+    b"COLUMNS",
+    b"DIRSTACK",
+    b"EUID",
+    b"FUNCNAME",
+    b"GROUPS",
+    b"HISTCMD",
+    b"LINENO",
+    b"LINES",
+    b"PIPESTATUS",
+    b"PPID",
+    b"PWD",
+    b"RANDOM",
+    b"SECONDS",
+    b"SHELLOPTS",
+    b"SHLVL",
+    b"SRANDOM",
+    b"UID",
+    b"_",
+];
+const PREFIXES_OF_THE_SHELL: &[&[u8]] = &[b"BASH", b"COMP_", b"EPOCH", b"__rekindle"];
+
+/// What the next phase's shell has to load.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ShellState {
+    /// A bash script that brings the state back.
+    pub(crate) script: Vec<u8>,
+}
+
+/// What a phase left behind in the state directory.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Dump {
+    /// The state, and whether processes of the phase were still alive when it ended.
+    Complete { state: ShellState, survivors: bool },
+    /// The driver did not get to the end: the phase left its shell by itself.
+    Missing,
+}
+
+impl ShellState {
+    /// Reads what the driver left in `dir`, a directory on the host.
+    pub(crate) fn read(dir: &Path) -> io::Result<Dump> {
+        if !dir.join("complete").exists() {
+            return Ok(Dump::Missing);
+        }
+        let part = |name: &str| read_bounded(&dir.join(name));
+        let mut script = b"set +e\n".to_vec();
+        script.extend(part("shopts")?);
+        for line in part("variables")?.split_inclusive(|byte| *byte == b'\n') {
+            if is_loadable(line) {
+                script.extend(line);
+            }
+        }
+        script.extend(part("functions")?);
+        script.extend(b"cd -- ");
+        script.extend(single_quoted(&part("cwd")?));
+        script.extend(b" || exit 1\numask ");
+        script.extend(part("umask")?);
+        script.extend(part("traps")?);
+        // Last, because `set -e` and `set -u` may be among them.
+        script.extend(part("options")?);
+        let survivors = !part("survivors")?.is_empty();
+        Ok(Dump::Complete { state: ShellState { script }, survivors })
+    }
+
+    /// Puts the state where the driver looks for it.
+    pub(crate) fn write(&self, dir: &Path) -> io::Result<()> {
+        fs::write(dir.join("load"), &self.script)
+    }
+
+    /// The state with every occurrence of `from` replaced by `to`, which is as long.
+    pub(crate) fn substitute(&mut self, from: &[u8], to: &[u8]) {
+        crate::scratch::replace_all(&mut self.script, from, to);
+    }
+}
+
+/// The phases that the set-up step found, or `None` where `$stdenv/setup` does not say.
+pub(crate) fn read_phases(dir: &Path) -> io::Result<Option<Vec<String>>> {
+    let path = dir.join("phases");
+    if !path.exists() {
+        return Ok(None);
+    }
+    let text = String::from_utf8_lossy(&read_bounded(&path)?).into_owned();
+    Ok(Some(text.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect()))
+}
+
+fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
+    if fs::symlink_metadata(path)?.is_file() && fs::metadata(path)?.len() <= LIMIT {
+        return fs::read(path);
+    }
+    let reason = format!("the shell state {} is not a file of at most 64 MiB", path.display());
+    Err(io::Error::new(io::ErrorKind::InvalidData, reason))
+}
+
+/// Whether a line of `declare -p` is one that another shell may load.
+fn is_loadable(line: &[u8]) -> bool {
+    let mut words = line.splitn(3, |byte| *byte == b' ');
+    if words.next() != Some(b"declare") || words.next().is_none() {
+        return false;
+    }
+    let Some(assignment) = words.next() else { return false };
+    let end = assignment.iter().position(|byte| matches!(byte, b'=' | b'\n')).unwrap_or(assignment.len());
+    let name = &assignment[..end];
+    !OF_THE_SHELL.contains(&name) && !PREFIXES_OF_THE_SHELL.iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// A word for bash, whatever bytes it has.
+pub(crate) fn single_quoted(bytes: &[u8]) -> Vec<u8> {
+    let mut quoted = vec![b'\''];
+    for &byte in bytes {
+        match byte {
+            b'\'' => quoted.extend(br"'\''"),
+            other => quoted.push(other),
+        }
+    }
+    quoted.push(b'\'');
+    quoted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_variables_of_the_build_are_loaded() {
+        let check = |line: &str, expected: bool| assert_eq!(is_loadable(line.as_bytes()), expected, "{line}");
+        check("declare -x foo=\"bar\"\n", true);
+        check("declare -a flagsArray=([0]=\"a b\")\n", true);
+        check("declare -x exported_without_value\n", true);
+        check("declare -ir PPID=\"12\"\n", false);
+        check("declare -r BASHOPTS=\"x\"\n", false);
+        check("declare -- __rekindle_phase=\"x\"\n", false);
+        check("declare -- _=\"x\"\n", false);
+        check("rm -rf /\n", false);
+        check("", false);
+    }
+
+    #[test]
+    fn a_directory_with_a_quote_is_quoted() {
+        assert_eq!(single_quoted(b"/build/it's"), br"'/build/it'\''s'");
+    }
+
+    #[test]
+    fn a_phase_that_left_its_shell_has_no_state() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        assert_eq!(ShellState::read(dir.path()).expect("readable"), Dump::Missing);
+        assert_eq!(read_phases(dir.path()).expect("readable"), None);
+    }
+
+    #[test]
+    fn a_state_that_is_a_link_is_refused() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        fs::write(dir.path().join("complete"), "").expect("written");
+        std::os::unix::fs::symlink("/etc/passwd", dir.path().join("shopts")).expect("linked");
+        assert!(ShellState::read(dir.path()).is_err());
+    }
+}
