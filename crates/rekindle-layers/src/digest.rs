@@ -93,7 +93,8 @@ mod tests {
     #[test]
     fn bad_text_is_refused() {
         let good = Digest::of(b"x").to_string();
-        for bad in ["", "00", &good.to_uppercase(), &good[1..], &format!("{good}0"), &good.replace('a', "g")] {
+        for bad in ["", "00", &good.to_uppercase(), &good[1..], &format!("{good}0"), &good.replace('a', "g")]
+        {
             assert_eq!(bad.parse::<Digest>(), Err(ParseDigestError), "{bad:?}");
         }
     }

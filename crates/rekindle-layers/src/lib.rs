@@ -14,10 +14,12 @@
 #![forbid(unsafe_code)]
 
 mod digest;
+mod dirfd;
 mod error;
 mod layer_store;
 mod manifest;
 mod materialise;
+mod random;
 mod remove;
 mod scan;
 mod snapshot;

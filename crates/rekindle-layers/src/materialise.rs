@@ -1,6 +1,6 @@
 //! skeleton
-use std::path::{Path, PathBuf};
 use crate::{Error, View};
+use std::path::{Path, PathBuf};
 /// How to write a view out.
 #[derive(Clone, Debug, Default)]
 pub struct MaterialiseOptions {
@@ -55,5 +55,6 @@ pub enum HitPlace {
 }
 /// Writes the view out at `dest`, which must not exist.
 pub fn materialise(view: &View, dest: &Path, options: &MaterialiseOptions) -> Result<Materialised, Error> {
-    let _ = (view, dest, options); todo!()
+    let _ = (view, dest, options);
+    todo!()
 }

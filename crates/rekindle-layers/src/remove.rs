@@ -1,5 +1,8 @@
 //! skeleton
-use std::path::Path;
 use crate::Error;
+use std::path::Path;
 /// Removes a file or a whole tree, whatever its modes and however deep. Nothing at `path` is success.
-pub fn remove_tree(path: &Path) -> Result<(), Error> { let _ = path; todo!() }
+pub fn remove_tree(path: &Path) -> Result<(), Error> {
+    let _ = path;
+    todo!()
+}

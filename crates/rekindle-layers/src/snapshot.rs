@@ -1,6 +1,6 @@
 //! skeleton
-use std::path::{Path, PathBuf};
 use crate::{Digest, Error, Timestamp, View};
+use std::path::{Path, PathBuf};
 /// The full metadata and content digests of a tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot;
@@ -52,13 +52,27 @@ pub struct Difference {
 }
 impl Snapshot {
     /// Takes a snapshot of a plain directory.
-    pub fn of_path(path: &Path) -> Result<Snapshot, Error> { let _ = path; todo!() }
+    pub fn of_path(path: &Path) -> Result<Snapshot, Error> {
+        let _ = path;
+        todo!()
+    }
     /// Takes a snapshot of a view.
-    pub fn of_view(view: &View) -> Result<Snapshot, Error> { let _ = view; todo!() }
+    pub fn of_view(view: &View) -> Result<Snapshot, Error> {
+        let _ = view;
+        todo!()
+    }
     /// Iterates over all nodes in order of path.
-    pub fn nodes(&self) -> impl Iterator<Item = (&Path, &Node)> { std::iter::empty() }
+    pub fn nodes(&self) -> impl Iterator<Item = (&Path, &Node)> {
+        std::iter::empty()
+    }
     /// Returns the node at a relative path.
-    pub fn get(&self, path: &Path) -> Option<&Node> { let _ = path; todo!() }
+    pub fn get(&self, path: &Path) -> Option<&Node> {
+        let _ = path;
+        todo!()
+    }
     /// Lists what differs between the two; empty when they are equal.
-    pub fn differences(&self, other: &Snapshot) -> Vec<Difference> { let _ = other; todo!() }
+    pub fn differences(&self, other: &Snapshot) -> Vec<Difference> {
+        let _ = other;
+        todo!()
+    }
 }
