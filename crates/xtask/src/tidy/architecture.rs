@@ -2,7 +2,7 @@
 //!
 //! The page is what people read and the list is what the check reads; this holds the two together. The table is
 //! the one whose heading begins `| crate | may use |`. Its second column lists crates, shortened or in full; `all`
-//! is every other one and `–` is none. Tools of the workspace need no row.
+//! is every other one of the program and `–` is none. Tools of the workspace may have a row, and need none.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,13 +23,10 @@ pub fn check(tree: &Tree, policy: &Policy) -> Vec<Finding> {
             "is missing; it has the table of crates and what they may use",
         )];
     };
-    let crates: BTreeMap<&str, &BTreeSet<String>> = policy
-        .internal()
-        .iter()
-        .map(|(name, uses)| (name.as_str(), uses))
-        .filter(|(name, _)| name.starts_with(PROGRAM))
-        .collect();
-    let rows = rows(text);
+    let crates: BTreeMap<&str, &BTreeSet<String>> =
+        policy.internal().iter().map(|(name, uses)| (name.as_str(), uses)).collect();
+    let of_program = || crates.keys().copied().filter(|name| name.starts_with(PROGRAM));
+    let rows = rows(text, &crates.keys().copied().collect());
     let mut findings = Vec::new();
     if rows.is_empty() {
         findings.push(Finding::new(RULE, PATH, 0, "has no table with the heading `| crate | may use |`"));
@@ -40,14 +37,14 @@ pub fn check(tree: &Tree, policy: &Policy) -> Vec<Finding> {
             findings.push(Finding::new(RULE, PATH, row.line, message));
             continue;
         };
-        let others = || crates.keys().filter(|name| **name != row.name).map(|name| (*name).to_owned());
+        let others = || of_program().filter(|name| *name != row.name).map(str::to_owned);
         let found: BTreeSet<String> = if row.is_all { others().collect() } else { row.uses.clone() };
         if found != **expect {
             let message = format!("`{}` may use {expect:?} by deps.toml, {found:?} by this table", row.name);
             findings.push(Finding::new(RULE, PATH, row.line, message));
         }
     }
-    for name in crates.keys().filter(|name| !rows.iter().any(|row| row.name == **name)) {
+    for name in of_program().filter(|name| !rows.iter().any(|row| row.name == *name)) {
         findings.push(Finding::new(RULE, PATH, 0, format!("the table has no row for `{name}`")));
     }
     findings
@@ -60,7 +57,8 @@ struct Row {
     is_all: bool,
 }
 
-fn rows(text: &str) -> Vec<Row> {
+fn rows(text: &str, crates: &BTreeSet<&str>) -> Vec<Row> {
+    let full_name = |name: &str| full_name(name, crates);
     let is_heading = |line: &str| cells(line).take(2).eq(["crate", "may use"]);
     text.lines()
         .enumerate()
@@ -84,9 +82,10 @@ fn cells(line: &str) -> impl Iterator<Item = &str> {
 }
 
 /// The crate's name, from `rekindle-nix` or `nix`, with or without back quotes.
-fn full_name(name: &str) -> String {
+fn full_name(name: &str, crates: &BTreeSet<&str>) -> String {
     let name = name.trim_matches('`');
-    if name.starts_with(PROGRAM) { name.to_owned() } else { format!("{PROGRAM}-{name}") }
+    let is_full = crates.contains(name) || name.starts_with(PROGRAM);
+    if is_full { name.to_owned() } else { format!("{PROGRAM}-{name}") }
 }
 
 #[cfg(test)]
@@ -122,6 +121,8 @@ mod tests {
         let program = "| `rekindle` | all | x |\n";
         check_rows(&format!("{nix}{store}{program}"), &[]);
         check_rows(&format!("{nix}{store}| `rekindle` | `rekindle-nix`, store | x |\n"), &[]);
+        check_rows(&format!("{nix}{store}{program}| `xtask` | – | x |\n"), &[]);
+        check_rows(&format!("{nix}{store}{program}| `xtask` | nix | x |\n"), &["`xtask` may use"]);
         check_rows(&format!("{nix}{program}"), &["no row for `rekindle-store`"]);
         check_rows(&format!("{nix}| `rekindle-store` | – | x |\n{program}"), &["`rekindle-store` may use"]);
         check_rows(&format!("{nix}{store}{program}| `rekindle-x` | – | x |\n"), &["no crate `rekindle-x`"]);
