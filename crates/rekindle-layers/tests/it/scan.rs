@@ -228,7 +228,7 @@ fn edit(rng: &mut Rng, dir: &Path) {
             let _ = fs::rename(&path, at(rng));
         }
         4 => {
-            let mode = *rng.pick(&[0o644, 0o755, 0o600]);
+            let mode = rng.pick(&[0o644, 0o755, 0o600]);
             let _ = fs::set_permissions(&path, PermissionsExt::from_mode(mode));
         }
         5 => {
