@@ -161,7 +161,7 @@ fn check(tree: &Tree, policy: &Policy) -> Vec<Finding> {
     findings.extend(modules::check(tree));
     findings.extend(leftovers::check(tree));
     findings.extend(portability::check(tree));
-    findings.extend(purity::check(tree, policy.pure_crates()));
+    findings.extend(purity::check(tree, policy.pure_crates(), policy.process_crates()));
     findings.extend(commands::check(tree));
     findings
 }

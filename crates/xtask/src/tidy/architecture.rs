@@ -94,6 +94,7 @@ mod tests {
 
     const POLICY: &str = "
         pure = []
+        process = []
         dev = []
         [internal]
         rekindle-nix = []

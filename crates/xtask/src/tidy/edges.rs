@@ -28,6 +28,7 @@ pub struct Policy {
     external: BTreeMap<String, BTreeSet<String>>,
     dev: BTreeSet<String>,
     pure_crates: Vec<String>,
+    process_crates: Vec<String>,
     long_files: Vec<LongFile>,
 }
 
@@ -60,6 +61,10 @@ impl Policy {
                 .ok_or_else(|| missing("list of names `pure`"))?
                 .into_iter()
                 .collect(),
+            process_crates: names(table.get("process"))
+                .ok_or_else(|| missing("list of names `process`"))?
+                .into_iter()
+                .collect(),
             long_files,
         })
     }
@@ -72,6 +77,11 @@ impl Policy {
     /// The crates without effects.
     pub fn pure_crates(&self) -> &[String] {
         &self.pure_crates
+    }
+
+    /// The crates that may start processes.
+    pub fn process_crates(&self) -> &[String] {
+        &self.process_crates
     }
 
     /// The files that may be longer than the limit.
@@ -210,6 +220,7 @@ mod tests {
 
     const POLICY: &str = "
         pure = ['low']
+        process = []
         dev = ['tempfile']
         [internal]
         low = []

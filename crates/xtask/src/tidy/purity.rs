@@ -1,6 +1,9 @@
 //! The pure crates compute: they open no file and no socket, start no process or thread, read no clock and no
 //! environment. That is what lets the same input give the same output, and a test hand them any input.
 //!
+//! Processes are a second wall: only the crates that `deps.toml` lists start any, tests aside. A build step that
+//! runs outside the sandbox would read the host, and no key would know.
+//!
 //! The check resolves the paths and `use` trees that begin with `std`, so `use std::{fs, io}` does not slip by. It
 //! does not see a method such as `Path::exists`; the crates' owners do.
 
@@ -20,11 +23,26 @@ const BANNED: &[&str] = &[
     "std::time::Instant",
 ];
 
-/// Checks the Rust files of the pure crates, without their tests.
-pub fn check(tree: &Tree, pure_crates: &[String]) -> Vec<Finding> {
+/// What starts a process. The module by itself counts: `process::Command` would follow.
+const PROCESS: &[&str] = &["std::process::Command", "std::process::self"];
+
+/// Checks the Rust files of the pure crates, and of those that start no process, without their tests.
+pub fn check(tree: &Tree, pure_crates: &[String], process_crates: &[String]) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let is_pure = |path: &str| crate_of(path).is_some_and(|name| pure_crates.iter().any(|pure| pure == name));
-    for (path, text) in tree.rust_files().filter(|(path, _)| is_pure(path)) {
+    for (path, text) in tree.rust_files() {
+        let is_in =
+            |crates: &[String]| crate_of(path).is_some_and(|name| crates.iter().any(|other| other == name));
+        let (wall, advice, is_banned): (_, _, fn(&str) -> Option<&'static str>) = if is_in(pure_crates) {
+            ("a pure crate", "take the value as an argument", impure)
+        } else if is_in(process_crates) {
+            continue;
+        } else {
+            (
+                "a crate that starts no process",
+                "run it in the sandbox, or have the caller do it",
+                starts_process,
+            )
+        };
         let source = Source::scan(path, text);
         for start in source.words("std") {
             let line = source.line_of(start);
@@ -32,14 +50,23 @@ pub fn check(tree: &Tree, pure_crates: &[String]) -> Vec<Finding> {
                 continue;
             }
             for used in paths(&source.code()[start..]) {
-                if let Some(banned) = BANNED.iter().find(|banned| is_within(&used, banned)) {
-                    let message = format!("`{banned}` in a pure crate: take the value as an argument");
+                if let Some(banned) = is_banned(&used) {
+                    let message = format!("`{banned}` in {wall}: {advice}");
                     findings.push(Finding::new(RULE, path, line, message));
                 }
             }
         }
     }
     findings
+}
+
+fn impure(used: &str) -> Option<&'static str> {
+    BANNED.iter().find(|banned| is_within(used, banned)).copied()
+}
+
+fn starts_process(used: &str) -> Option<&'static str> {
+    let used = if used == "std::process" { "std::process::self" } else { used };
+    PROCESS.iter().find(|banned| is_within(used, banned)).copied()
 }
 
 fn is_within(used: &str, banned: &str) -> bool {
@@ -121,8 +148,25 @@ mod tests {
 
     #[track_caller]
     fn check_code(text: &str, expect: usize) {
-        let tree = Tree::of(&[("crates/pure/src/a.rs", text), ("crates/other/src/a.rs", text)]);
-        assert_eq!(check(&tree, &["pure".to_owned()]).len(), expect, "{text}");
+        let tree = Tree::of(&[("crates/pure/src/a.rs", text), ("crates/runner/src/a.rs", text)]);
+        assert_eq!(check(&tree, &["pure".to_owned()], &["runner".to_owned()]).len(), expect, "{text}");
+    }
+
+    #[test]
+    fn processes_start_in_listed_crates_only() {
+        let check_process = |text: &str, expect: usize| {
+            let tree = Tree::of(&[("crates/runner/src/a.rs", text), ("crates/other/src/a.rs", text)]);
+            assert_eq!(check(&tree, &[], &["runner".to_owned()]).len(), expect, "{text}");
+        };
+        check_process("use std::process::Command;", 1);
+        check_process("use std::process;", 1);
+        check_process("use std::{fs, process::{self, ExitCode}};", 1);
+        check_process("fn f() { std::process::Command::new(\"x\"); }", 1);
+        check_process(
+            "use std::process::ExitStatus;\nuse std::{env, fs};\nfn f() { std::process::id(); }",
+            0,
+        );
+        check_process("#[cfg(test)]\nmod tests {\n    use std::process::Command;\n}\n", 0);
     }
 
     #[test]
