@@ -82,7 +82,9 @@ impl<'a> Attempt<'a> {
         mode: Mode,
     ) -> Result<Self, Error> {
         let base = layers.begin()?;
-        world.make_base(base.upper()).map_err(|error| Error::io("prepare the build in", base.upper(), error))?;
+        world
+            .make_base(base.upper())
+            .map_err(|error| Error::io("prepare the build in", base.upper(), error))?;
         Ok(Attempt {
             world,
             layers,

@@ -146,11 +146,15 @@ fn check_supported(store: &Store, path: &StorePath, drv: &Derivation) -> Result<
         )));
     }
     if drv.has_structured_attrs() {
-        return Err(Error::usage(format!("cannot build {shown}: structured attributes are not supported yet")));
+        return Err(Error::usage(format!(
+            "cannot build {shown}: structured attributes are not supported yet"
+        )));
     }
     let fetched = FetchRequest::of(drv).is_some();
     if fetched && kind != DerivationKind::Fixed {
-        return Err(Error::usage(format!("cannot build {shown}: a fetch must say the hash of what it fetches")));
+        return Err(Error::usage(format!(
+            "cannot build {shown}: a fetch must say the hash of what it fetches"
+        )));
     }
     let system = this_system();
     if !fetched && drv.system != system.as_bytes() {

@@ -150,9 +150,9 @@ impl Engine {
     /// # Errors
     /// Output paths that are not those of the recipe, a full disk.
     pub fn add_derivation(&self, drv: &Derivation) -> Result<StorePath, Error> {
-        let path = drv
-            .drv_path(self.store.store_dir())
-            .map_err(|error| Error::usage(format!("\"{}\" cannot name a derivation", drv.name)).caused_by(error))?;
+        let path = drv.drv_path(self.store.store_dir()).map_err(|error| {
+            Error::usage(format!("\"{}\" cannot name a derivation", drv.name)).caused_by(error)
+        })?;
         self.store.add_temp_root(&path)?;
         if !self.store.is_valid(&path)? {
             self.store.add_derivation(drv)?;

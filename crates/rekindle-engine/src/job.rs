@@ -1,7 +1,6 @@
 //! One derivation, from the lock on its outputs to their registration.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -134,7 +133,7 @@ impl Job<'_> {
             let mut watcher = Watcher { job: self, transcript: RefCell::new(transcript) };
             let outcome = attempt.run(&mut watcher, self.cancel);
             let (log, tail) = watcher.transcript.into_inner().finish()?;
-            let mut failure = |phase, kind, attempt: &Attempt<'_>| -> Result<Done, Error> {
+            let failure = |phase, kind, attempt: &Attempt<'_>| -> Result<Done, Error> {
                 let kept = if self.options.keep_failed { Some(self.keep(attempt)?) } else { None };
                 Ok(Done::Failed(Failure { phase, kind, tail: tail.clone(), log: Some(log.clone()), kept }))
             };
@@ -146,14 +145,16 @@ impl Job<'_> {
                     }
                 }
                 Outcome::Failed { phase, kind } => return failure(phase, kind, &attempt),
-                Outcome::Built => match collector.from_tree(&attempt.tree(), attempt.placement(), mode.exact)? {
-                    Collected::Installed(registrations) => return Ok(Done::Installed(registrations)),
-                    Collected::Failed(kind) => return failure(None, kind, &attempt),
-                    Collected::Restart(reason) => {
-                        mode.exact = true;
-                        self.restarted(reason);
+                Outcome::Built => {
+                    match collector.from_tree(&attempt.tree(), attempt.placement(), mode.exact)? {
+                        Collected::Installed(registrations) => return Ok(Done::Installed(registrations)),
+                        Collected::Failed(kind) => return failure(None, kind, &attempt),
+                        Collected::Restart(reason) => {
+                            mode.exact = true;
+                            self.restarted(reason);
+                        }
                     }
-                },
+                }
             }
         }
     }
@@ -283,13 +284,17 @@ fn follows_phases(drv: &Derivation) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     #[test]
     fn only_stdenv_without_changes_has_phases() {
         let check = |builder: &str, args: &[&str], env: &[(&str, &str)], expected| {
-            let env: BTreeMap<Vec<u8>, Vec<u8>> =
-                env.iter().map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec())).collect();
+            let env: BTreeMap<Vec<u8>, Vec<u8>> = env
+                .iter()
+                .map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec()))
+                .collect();
             let drv = Derivation {
                 name: rekindle_nix::StorePathName::new("x").expect("a name"),
                 outputs: BTreeMap::new(),
@@ -305,7 +310,12 @@ mod tests {
         let default = &["-e", "/nix/store/8csd16i46h5njyb3wj4k4i0s4z6hd6np-default-builder.sh"];
         let stdenv = ("stdenv", "/nix/store/8csd16i46h5njyb3wj4k4i0s4z6hd6np-stdenv");
         check("/bin/bash", default, &[stdenv], true);
-        check("/bin/bash", &["-e", "/nix/store/8csd16i46h5njyb3wj4k4i0s4z6hd6np-builder.sh"], &[stdenv], false);
+        check(
+            "/bin/bash",
+            &["-e", "/nix/store/8csd16i46h5njyb3wj4k4i0s4z6hd6np-builder.sh"],
+            &[stdenv],
+            false,
+        );
         check("/bin/bash", default, &[], false);
         check("/bin/bash", default, &[stdenv, ("buildCommand", "mkdir $out")], false);
         check("/bin/python", default, &[stdenv], false);

@@ -43,10 +43,16 @@ pub(crate) struct Collector<'a> {
 
 impl Collector<'_> {
     /// Takes the outputs from a tree, topmost layer first, in which they lie at `placement`.
-    pub(crate) fn from_tree(&self, tree: &[PathBuf], placement: Placement, exact: bool) -> Result<Collected, Error> {
+    pub(crate) fn from_tree(
+        &self,
+        tree: &[PathBuf],
+        placement: Placement,
+        exact: bool,
+    ) -> Result<Collected, Error> {
         let mut staged = Vec::new();
         let moves = placement == Placement::Scratch;
-        let options = MaterialiseOptions { substitute: if moves { substitutions(self.outputs) } else { Vec::new() } };
+        let options =
+            MaterialiseOptions { substitute: if moves { substitutions(self.outputs) } else { Vec::new() } };
         for output in self.outputs {
             let place = Path::new(TREE_STORE).join(output.at(placement).base_name());
             let view = View::of_layers(tree, &place)?;
@@ -93,12 +99,16 @@ impl Collector<'_> {
                 // It was valid while another output of the derivation was not. What is valid never changes.
                 continue;
             }
-            let mut registration = match self.store.install_output(self.locks, &root, &output.final_path, &candidates) {
-                Ok(registration) => registration,
-                Err(error) => return Ok(Collected::Failed(FailureKind::Refused(Error::from(error).one_line()))),
-            };
+            let mut registration =
+                match self.store.install_output(self.locks, &root, &output.final_path, &candidates) {
+                    Ok(registration) => registration,
+                    Err(error) => {
+                        return Ok(Collected::Failed(FailureKind::Refused(Error::from(error).one_line())));
+                    }
+                };
             if fixed.is_some() && !registration.references.is_empty() {
-                let message = "its output has a fixed hash and refers to store paths, which such an output may not";
+                let message =
+                    "its output has a fixed hash and refers to store paths, which such an output may not";
                 return Ok(Collected::Failed(FailureKind::Refused(message.to_owned())));
             }
             registration.ca = fixed;
@@ -124,7 +134,8 @@ fn check_fixed(address: &ContentAddress, root: &Path) -> Result<Option<FailureKi
         ContentMethod::Flat => match flat_hash(expected, root) {
             Ok(hash) => hash,
             Err(error) => {
-                let message = format!("a fixed output that is hashed as a file must be a plain file: {error}");
+                let message =
+                    format!("a fixed output that is hashed as a file must be a plain file: {error}");
                 return Ok(Some(FailureKind::Refused(message)));
             }
         },

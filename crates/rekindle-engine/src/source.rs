@@ -158,10 +158,17 @@ impl Source {
     }
 
     /// A directory of files that the program carries.
-    pub(crate) fn embed(store_dir: &StoreDir, name: &str, files: &[EmbeddedFile<'_>]) -> Result<Source, Error> {
-        let dir = tempfile::tempdir().map_err(|error| Error::environment("no temporary directory").caused_by(error))?;
-        let files: Vec<_> =
-            files.iter().map(|file| (file.path.to_owned(), file.contents.to_vec(), file.executable)).collect();
+    pub(crate) fn embed(
+        store_dir: &StoreDir,
+        name: &str,
+        files: &[EmbeddedFile<'_>],
+    ) -> Result<Source, Error> {
+        let dir = tempfile::tempdir()
+            .map_err(|error| Error::environment("no temporary directory").caused_by(error))?;
+        let files: Vec<_> = files
+            .iter()
+            .map(|file| (file.path.to_owned(), file.contents.to_vec(), file.executable))
+            .collect();
         let root = write_embedded(dir.path(), &files)?;
         let nar = Tree::scan(&root)?.nar_digest()?;
         Source::new(store_dir, name, nar, Content::Embedded(files), Vec::new())
@@ -173,10 +180,12 @@ impl Source {
             return Ok(());
         }
         match &self.content {
-            Content::OnDisk(tree) => store.add_tree_with_digest(&self.name, tree, &self.nar).map(drop).map_err(|error| {
-                Error::usage(format!("cannot take the source {} into the store", tree.root().display()))
-                    .caused_by(error)
-            }),
+            Content::OnDisk(tree) => {
+                store.add_tree_with_digest(&self.name, tree, &self.nar).map(drop).map_err(|error| {
+                    Error::usage(format!("cannot take the source {} into the store", tree.root().display()))
+                        .caused_by(error)
+                })
+            }
             Content::Embedded(files) => {
                 let staging = store.staging()?;
                 let root = write_embedded(staging.path(), files)?;

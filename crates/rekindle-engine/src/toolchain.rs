@@ -54,7 +54,8 @@ impl Toolchain {
     /// # Errors
     /// An extra path that does not exist or cannot be read, or a package list that cannot be read.
     pub fn host(extra: &[PathBuf]) -> io::Result<Toolchain> {
-        let mut paths: Vec<PathBuf> = VISIBLE.iter().map(PathBuf::from).filter(|path| path.exists()).collect();
+        let mut paths: Vec<PathBuf> =
+            VISIBLE.iter().map(PathBuf::from).filter(|path| path.exists()).collect();
         let mut identity = b"rekindle host toolchain 1\n".to_vec();
         let lists: Vec<_> = PACKAGE_LISTS.iter().map(Path::new).filter(|list| list.exists()).collect();
         for list in &lists {
@@ -86,7 +87,8 @@ fn at(path: &Path, error: &io::Error) -> io::Error {
 
 /// Name, version and architecture of each installed package, sorted, from a `dpkg` status file or an `apk` one.
 fn installed_packages(status: &[u8]) -> Vec<u8> {
-    const FIELDS: &[&[u8]] = &[b"Package: ", b"Version: ", b"Architecture: ", b"Status: ", b"P:", b"V:", b"A:"];
+    const FIELDS: &[&[u8]] =
+        &[b"Package: ", b"Version: ", b"Architecture: ", b"Status: ", b"P:", b"V:", b"A:"];
     let mut packages = BTreeSet::new();
     let mut current: Vec<u8> = Vec::new();
     for line in status.split(|byte| *byte == b'\n').chain([b"".as_slice()]) {

@@ -1,8 +1,12 @@
 //! What a builder prints: into the log, to whoever watches, and the last lines for the report of a failure.
 
 use std::collections::VecDeque;
+use std::io::{self, Write};
+use std::path::PathBuf;
 
 use rekindle_store::LogWriter;
+
+use crate::error::Error;
 
 /// How many lines the report of a failure shows.
 const TAIL_LINES: usize = 25;
@@ -13,7 +17,7 @@ const LINE_LIMIT: usize = 16 << 10;
 /// Takes the bytes as they come.
 pub(crate) struct Transcript<'a> {
     log: Option<LogWriter>,
-    log_error: Option<rekindle_store::Error>,
+    log_error: Option<io::Error>,
     watch: Box<dyn FnMut(Vec<u8>) + 'a>,
     line: Vec<u8>,
     tail: VecDeque<Vec<u8>>,
@@ -34,7 +38,7 @@ impl<'a> Transcript<'a> {
     /// Takes some output. An error of the log is kept for [`Transcript::finish`]: it must not stop the pipe.
     pub(crate) fn write(&mut self, bytes: &[u8]) {
         if let Some(log) = &mut self.log
-            && let Err(error) = log.write(bytes)
+            && let Err(error) = log.write_all(bytes)
         {
             self.log_error = Some(error);
             self.log = None;
@@ -53,13 +57,13 @@ impl<'a> Transcript<'a> {
     }
 
     /// Closes the log. Returns where it is, and the last lines.
-    pub(crate) fn finish(mut self) -> Result<(std::path::PathBuf, Vec<Vec<u8>>), rekindle_store::Error> {
+    pub(crate) fn finish(mut self) -> Result<(PathBuf, Vec<Vec<u8>>), Error> {
         if !self.line.is_empty() {
             self.end_line();
         }
         match (self.log, self.log_error) {
             (Some(log), _) => Ok((log.finish()?, self.tail.into())),
-            (None, Some(error)) => Err(error),
+            (None, Some(error)) => Err(Error::environment("cannot write the build log").caused_by(error)),
             (None, None) => unreachable!("a log is only given up for an error"),
         }
     }

@@ -206,12 +206,16 @@ impl World<'_> {
         }
         set("NIX_LOG_FD", "2");
         set("TERM", "xterm-256color");
-        Ok(env.into_iter().map(|(name, value)| (OsString::from_vec(name), OsString::from_vec(value))).collect())
+        Ok(env
+            .into_iter()
+            .map(|(name, value)| (OsString::from_vec(name), OsString::from_vec(value)))
+            .collect())
     }
 
     fn wants_kvm(&self) -> bool {
         let features = self.drv.env.get(b"requiredSystemFeatures".as_slice());
-        features.is_some_and(|features| features.split(u8::is_ascii_whitespace).any(|feature| feature == b"kvm"))
+        features
+            .is_some_and(|features| features.split(u8::is_ascii_whitespace).any(|feature| feature == b"kvm"))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
-use rustix::event::{EventfdFlags, eventfd};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 
 use crate::error::Error;
 
@@ -26,6 +26,13 @@ impl Cancel {
     pub fn cancel(&self) {
         // It can only fail when the counter is full, and then the switch is thrown already.
         let _ = rustix::io::write(&*self.event, &1u64.to_ne_bytes());
+    }
+
+    /// Whether the switch is thrown.
+    pub fn is_cancelled(&self) -> bool {
+        let mut waits = [PollFd::new(&*self.event, PollFlags::IN)];
+        // A poll that fails (a signal came in between) is asked again by whoever asks now and then.
+        matches!(poll(&mut waits, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })), Ok(1..))
     }
 
     /// Readable from the moment that the switch is thrown.

@@ -161,6 +161,11 @@ impl Tree {
         stream(self, Effect::Read, &mut std::io::sink())
     }
 
+    /// Writes the tree's archive to `sink`.
+    pub fn write_nar(&self, sink: &mut dyn std::io::Write) -> Result<()> {
+        stream(self, Effect::Read, sink).map(drop)
+    }
+
     pub(crate) fn nodes(&self) -> &[Node] {
         &self.nodes
     }
