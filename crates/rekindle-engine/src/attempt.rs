@@ -104,8 +104,7 @@ impl<'a> Attempt<'a> {
     /// Runs all steps.
     pub(crate) fn run(&mut self, watch: &mut dyn Watch, cancel: &Cancel) -> Result<Outcome, Error> {
         if !self.mode.phased {
-            let (args, env) = self.placed();
-            return self.step(None, Command { args, env }, None, watch, cancel).map(|ended| match ended {
+            return self.step(None, self.placed(), None, watch, cancel).map(|ended| match ended {
                 Ended::Well { .. } => Outcome::Built,
                 Ended::Badly(kind) => Outcome::Failed { phase: None, kind },
             });
@@ -139,10 +138,10 @@ impl<'a> Attempt<'a> {
 
     /// The environment of the builder, for someone who looks closer at a build that failed.
     pub(crate) fn environment(&self) -> BTreeMap<Vec<u8>, Vec<u8>> {
-        self.placed().1
+        self.placed().env
     }
 
-    fn placed(&self) -> (Vec<Vec<u8>>, BTreeMap<Vec<u8>, Vec<u8>>) {
+    fn placed(&self) -> Command {
         placed(self.world.drv, self.outputs, self.world.store.store_dir(), self.placement)
     }
 
@@ -202,9 +201,8 @@ impl<'a> Attempt<'a> {
     }
 
     fn driver(&self, words: &[&str]) -> Command {
-        let (_, env) = self.placed();
         let args = ["-e", DRIVER].iter().chain(words).map(|word| word.as_bytes().to_vec()).collect();
-        Command { args, env }
+        Command { args, ..self.placed() }
     }
 
     /// Takes over what the phase left in its shell, unless it cannot be taken over.

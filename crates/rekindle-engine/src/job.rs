@@ -94,7 +94,7 @@ impl Job<'_> {
         if let Err(message) = self.fetcher.fetch(request, &dest, self.cancel) {
             return Ok(Done::Failed(failed(FailureKind::Refused(message))));
         }
-        match collector.from_fetch(staging)? {
+        match collector.take_fetched(staging)? {
             Collected::Installed(registrations) => Ok(Done::Installed(registrations)),
             Collected::Failed(kind) => Ok(Done::Failed(failed(kind))),
             Collected::Restart(_) => unreachable!("a fetch knows no scratch path"),
@@ -146,7 +146,7 @@ impl Job<'_> {
                 }
                 Outcome::Failed { phase, kind } => return failure(phase, kind, &attempt),
                 Outcome::Built => {
-                    match collector.from_tree(&attempt.tree(), attempt.placement(), mode.exact)? {
+                    match collector.take_from_tree(&attempt.tree(), attempt.placement(), mode.exact)? {
                         Collected::Installed(registrations) => return Ok(Done::Installed(registrations)),
                         Collected::Failed(kind) => return failure(None, kind, &attempt),
                         Collected::Restart(reason) => {

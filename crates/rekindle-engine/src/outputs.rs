@@ -43,7 +43,7 @@ pub(crate) struct Collector<'a> {
 
 impl Collector<'_> {
     /// Takes the outputs from a tree, topmost layer first, in which they lie at `placement`.
-    pub(crate) fn from_tree(
+    pub(crate) fn take_from_tree(
         &self,
         tree: &[PathBuf],
         placement: Placement,
@@ -74,23 +74,23 @@ impl Collector<'_> {
             }
             staged.push((output, staging));
         }
-        self.install(staged)
+        self.install(&staged)
     }
 
     /// Takes the only output of a fetch, which lies at `output` in its staging directory.
-    pub(crate) fn from_fetch(&self, staging: Staging) -> Result<Collected, Error> {
-        self.install(self.outputs.iter().zip([staging]).collect())
+    pub(crate) fn take_fetched(&self, staging: Staging) -> Result<Collected, Error> {
+        self.install(&self.outputs.iter().zip([staging]).collect::<Vec<_>>())
     }
 
-    fn install(&self, staged: Vec<(&OutputPaths, Staging)>) -> Result<Collected, Error> {
+    fn install(&self, staged: &[(&OutputPaths, Staging)]) -> Result<Collected, Error> {
         let outputs = self.outputs.iter().map(|output| output.final_path.clone());
         let candidates: BTreeSet<StorePath> = self.inputs.iter().cloned().chain(outputs).collect();
         let mut registrations = Vec::new();
-        for (output, staging) in &staged {
+        for (output, staging) in staged {
             let root = staging.path().join("output");
             let fixed = match self.fixed_address(&output.name) {
                 Some(address) => match check_fixed(address, &root)? {
-                    None => Some(address.clone()),
+                    None => Some(*address),
                     Some(kind) => return Ok(Collected::Failed(kind)),
                 },
                 None => None,

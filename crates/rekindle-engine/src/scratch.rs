@@ -5,12 +5,11 @@
 //! same length whose hash part is derived from the names of derivation and output alone. Afterwards every
 //! occurrence of that hash part becomes that of the final path, as Nix does for content-addressed outputs.
 
-use std::collections::BTreeMap;
-
 use rekindle_nix::{Derivation, Hash, OutputName, Placeholder, StoreDir, StorePath, StorePathName};
 use rekindle_plan::Placement;
 
 use crate::error::Error;
+use crate::world::Command;
 
 /// One output of a derivation that is being built, with both of its paths.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,7 +63,7 @@ pub(crate) fn placed(
     outputs: &[OutputPaths],
     store_dir: &StoreDir,
     placement: Placement,
-) -> (Vec<Vec<u8>>, BTreeMap<Vec<u8>, Vec<u8>>) {
+) -> Command {
     let place = |bytes: &[u8]| {
         let mut placed = bytes.to_vec();
         for output in outputs {
@@ -78,9 +77,10 @@ pub(crate) fn placed(
         }
         placed
     };
-    let args = drv.args.iter().map(|arg| place(arg)).collect();
-    let env = drv.env.iter().map(|(name, value)| (name.clone(), place(value))).collect();
-    (args, env)
+    Command {
+        args: drv.args.iter().map(|arg| place(arg)).collect(),
+        env: drv.env.iter().map(|(name, value)| (name.clone(), place(value))).collect(),
+    }
 }
 
 /// Replaces each occurrence of `from` by `to`, of whatever length.
