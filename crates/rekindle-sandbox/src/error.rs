@@ -54,12 +54,6 @@ impl Error {
         self
     }
 
-    /// Changes the kind, keeping text and cause.
-    pub(crate) fn as_kind(mut self, kind: ErrorKind) -> Self {
-        self.0.kind = kind;
-        self
-    }
-
     /// Adds what to do about it to the text.
     pub(crate) fn hint(mut self, hint: &str) -> Self {
         self.0.what.push_str("; ");

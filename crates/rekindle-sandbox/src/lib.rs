@@ -25,16 +25,23 @@
 //! The end of a run is what init reports, never end-of-file on the output pipe: a command may close its output long
 //! before it exits, and a daemon that it left behind may keep it open for ever.
 
+mod bpf;
 mod cancel;
+mod channel;
+mod child;
 mod error;
 mod exit;
+mod filter;
 mod run;
 mod spec;
 mod support;
+mod sys;
+mod wire;
 
 pub use cancel::Cancel;
+pub use child::child_main;
 pub use error::{Error, ErrorKind};
 pub use exit::{Exit, Status, Usage};
-pub use run::{Sandbox, child_main};
+pub use run::Sandbox;
 pub use spec::{Limits, Mount, Network, Overlay, Spec, Tree, TreeBind, TreeRoot};
 pub use support::{Capability, Feature, Lack, Support};

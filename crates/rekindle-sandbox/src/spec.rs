@@ -15,7 +15,7 @@ use crate::error::{Error, ErrorKind};
 /// The root file system is a fresh tmpfs and is put together in this order: `/dev`, `/proc` and `/tmp`; then `dirs`,
 /// `files` and `symlinks`; then `tree`; then `mounts`. It is read-only afterwards, but for `/tmp`, `/dev/shm` and what
 /// is bound writable.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Spec {
     /// Program to execute, an inside path. `PATH` is not searched.
     pub program: PathBuf,
@@ -54,7 +54,7 @@ pub struct Spec {
 }
 
 /// A directory tree on the host of which parts are bound writable into the sandbox.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tree {
     /// Where the tree's files come from.
     pub root: TreeRoot,
@@ -63,7 +63,7 @@ pub struct Tree {
 }
 
 /// Where the files of a [`Tree`] come from.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TreeRoot {
     /// Layers stacked by overlayfs; what the command changes ends up in the upper directory.
     Overlay(Overlay),
@@ -72,7 +72,7 @@ pub enum TreeRoot {
 }
 
 /// An overlayfs mount (`userxattr`, `volatile`), all of it host paths.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Overlay {
     /// Read-only layers, topmost first: 1 to [`Overlay::MAX_LOWERS`]. The names may hold any byte but NUL.
     pub lowers: Vec<PathBuf>,
@@ -89,7 +89,7 @@ impl Overlay {
 }
 
 /// One directory of a [`Tree`] that appears in the sandbox.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TreeBind {
     /// A path relative to the tree's root; empty for the root itself. It must exist.
     pub dir: PathBuf,
@@ -100,7 +100,7 @@ pub struct TreeBind {
 /// A host file or directory that appears in the sandbox, with everything that is mounted below it.
 ///
 /// A source that is a symbolic link is not followed: the same link is made at `target`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mount {
     /// A host path.
     pub source: PathBuf,
@@ -123,7 +123,7 @@ pub enum Network {
 }
 
 /// When to give up on a command.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
     /// Longest run, wall clock.
     pub time: Option<Duration>,
@@ -167,6 +167,11 @@ impl Spec {
             false => Err(bad(format!("{what} {} is not an absolute path", path.display()))),
         };
 
+        let target = |what: &str, path: &Path| match path.parent() {
+            Some(_) => inside(what, path),
+            None => Err(bad(format!("{what} {} cannot be the root itself", path.display()))),
+        };
+
         inside("program", &self.program)?;
         inside("working directory", &self.cwd)?;
         self.argv0.iter().chain(&self.args).try_for_each(|arg| no_nul("argument", arg))?;
@@ -185,7 +190,7 @@ impl Spec {
         }
         for mount in &self.mounts {
             host("mount source", &mount.source)?;
-            inside("mount target", &mount.target)?;
+            target("mount target", &mount.target)?;
         }
         self.files.iter().try_for_each(|(path, _)| inside("file", path))?;
         self.dirs.iter().try_for_each(|(path, _)| inside("directory", path))?;
@@ -195,7 +200,7 @@ impl Spec {
         }
         let Some(tree) = &self.tree else { return Ok(()) };
         for bind in &tree.binds {
-            inside("tree target", &bind.target)?;
+            target("tree target", &bind.target)?;
             no_nul("tree directory", bind.dir.as_os_str())?;
             if !bind.dir.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir)) {
                 return Err(bad(format!(

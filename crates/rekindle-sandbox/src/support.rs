@@ -1,4 +1,19 @@
 //! What this machine can do of what a sandbox needs, found by trying.
+//!
+//! A probe is an ordinary run that stops short of executing a program, as there may be none that fits in.
+
+use std::error::Error as _;
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use crate::cancel::Cancel;
+use crate::error::Error;
+use crate::run::Sandbox;
+use crate::spec::{Network, Overlay, Spec, Tree, TreeBind, TreeRoot};
+use crate::sys;
+use crate::wire::Probe;
 
 /// What this machine can do, for a report to its user.
 #[derive(Debug)]
@@ -39,4 +54,98 @@ pub struct Lack {
     pub why: String,
     /// What to do, one clause; empty where nothing is known.
     pub mend: String,
+}
+
+pub(crate) fn find_out(sandbox: &Sandbox, scratch: &Path) -> Support {
+    let host = Spec { network: Network::Host, ..Spec::new("/") };
+    let namespaces = start(sandbox, &host, Probe::Start);
+    let loopback = start(sandbox, &Spec::new("/"), Probe::Start);
+    let seccomp = sys::has_filters().map_err(|error| Lack {
+        why: format!("the kernel has no seccomp filters: {error}"),
+        mend: "use a kernel with CONFIG_SECCOMP_FILTER".to_owned(),
+    });
+    let overlay = try_overlay(sandbox, scratch);
+    let kvm =
+        fs::OpenOptions::new().read(true).write(true).open("/dev/kvm").map(drop).map_err(|error| Lack {
+            why: format!("cannot open /dev/kvm: {error}"),
+            mend: match error.kind() {
+                io::ErrorKind::PermissionDenied => "add this user to the group `kvm`".to_owned(),
+                _ => "load the module `kvm_intel` or `kvm_amd`, or allow nested virtualisation".to_owned(),
+            },
+        });
+    let capabilities = [
+        (Feature::Namespaces, namespaces),
+        (Feature::Loopback, loopback),
+        (Feature::Seccomp, seccomp),
+        (Feature::Overlay, overlay),
+        (Feature::Kvm, kvm),
+    ];
+    Support { capabilities: capabilities.map(|(feature, verdict)| Capability { feature, verdict }).into() }
+}
+
+fn start(sandbox: &Sandbox, spec: &Spec, probe: Probe) -> Result<(), Lack> {
+    let run = || {
+        let exit = sandbox.run_probe(spec, probe, &mut |_| {}, &Cancel::new()?)?;
+        match exit.status.success() {
+            true => Ok(()),
+            false => {
+                Err(Error::failed("the probe ended early", io::Error::other(format!("{:?}", exit.status))))
+            }
+        }
+    };
+    run().map_err(Lack::from)
+}
+
+fn try_overlay(sandbox: &Sandbox, scratch: &Path) -> Result<(), Lack> {
+    let dir = Scratch::make(scratch).map_err(|error| Lack {
+        why: format!("cannot use {} to try it: {error}", scratch.display()),
+        mend: "name a directory that can be written to".to_owned(),
+    })?;
+    let [lower, upper, work] = ["lower", "upper", "work"].map(|name| dir.0.join(name));
+    let tree = Tree {
+        root: TreeRoot::Overlay(Overlay { lowers: vec![lower], upper, work }),
+        binds: vec![TreeBind { dir: PathBuf::new(), target: PathBuf::from("/tree") }],
+    };
+    let spec = Spec { network: Network::Host, tree: Some(tree), ..Spec::new("/") };
+    start(sandbox, &spec, Probe::Tree)
+}
+
+/// The directories of a small overlay; removed in the end.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn make(parent: &Path) -> io::Result<Self> {
+        for attempt in 0.. {
+            let path = parent.join(format!(".rekindle-probe-{}-{attempt}", std::process::id()));
+            match DirBuilder::new().mode(0o700).create(&path) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists && attempt < 100 => {}
+                other => {
+                    other?;
+                    let scratch = Scratch(std::path::absolute(path)?);
+                    ["lower/dir", "upper", "work"]
+                        .iter()
+                        .try_for_each(|name| fs::create_dir_all(scratch.0.join(name)))?;
+                    fs::write(scratch.0.join("lower/dir/file"), "")?;
+                    return Ok(scratch);
+                }
+            }
+        }
+        Err(io::ErrorKind::AlreadyExists.into())
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+impl From<Error> for Lack {
+    /// The text of an error ends with what to do, after a semicolon, where that is known.
+    fn from(error: Error) -> Self {
+        let text = error.to_string();
+        let (why, mend) = text.split_once("; ").unwrap_or((&text, ""));
+        let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+        Lack { why: format!("{why}{cause}"), mend: mend.to_owned() }
+    }
 }

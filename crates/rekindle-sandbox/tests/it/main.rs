@@ -1,0 +1,13 @@
+//! Runs real commands in real sandboxes, as whoever runs the tests; for root, `ordinary_user` runs all of it again as
+//! a user without privileges.
+
+mod ends;
+mod files;
+mod filter;
+mod fixture;
+mod lifetime;
+mod limits;
+mod ordinary_user;
+mod support;
+mod tree;
+mod world;
