@@ -68,8 +68,6 @@ pub(crate) enum Kind {
     Name { name: String, why: &'static str },
     #[error("invalid content address {text}: {why}")]
     ContentAddress { text: String, why: &'static str },
-    #[error("references are not possible for content addressed as {method}")]
-    NoReferences { method: String },
     #[error("malformed derivation at byte {offset}: {why}")]
     Aterm { offset: usize, why: &'static str, source: Option<Error> },
     #[error("derivation {name} is impossible: {why}")]
@@ -122,6 +120,6 @@ mod tests {
     fn the_error_survives_the_way_through_io() {
         let io: io::Error = Error::from(Kind::Truncated { offset: 7 }).into();
         assert_eq!(io.kind(), io::ErrorKind::UnexpectedEof);
-        assert!(io.get_ref().is_some_and(|inner| inner.is::<Error>()));
+        assert!(io.downcast::<Error>().is_ok_and(|error| error.is_truncated()));
     }
 }

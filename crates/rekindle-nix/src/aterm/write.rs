@@ -45,7 +45,7 @@ fn write_with<'a, Names: IntoIterator<Item = &'a OutputName>>(
         if blank {
             path.clear();
         }
-        text.list('(', ')', [name.as_str(), &path, &algo, &hash], |text, field| text.string(field));
+        text.list('(', ')', [name.as_str(), &path, &algo, &hash], Text::string);
     });
     text.raw(",");
     text.list('[', ']', inputs, |text, (input, outputs)| {
@@ -62,12 +62,12 @@ fn write_with<'a, Names: IntoIterator<Item = &'a OutputName>>(
     text.raw(",");
     text.string(&derivation.builder);
     text.raw(",");
-    text.list('[', ']', &derivation.args, |text, arg| text.string(arg));
+    text.list('[', ']', &derivation.args, Text::string);
     text.raw(",");
     text.list('[', ']', &derivation.env, |text, (name, value)| {
         let is_output = || str::from_utf8(name).is_ok_and(|name| derivation.outputs.contains_key(name));
         let value: &[u8] = if blank && is_output() { b"" } else { value };
-        text.list('(', ')', [name.as_slice(), value], |text, field| text.string(field));
+        text.list('(', ')', [name.as_slice(), value], Text::string);
     });
     text.raw(")");
     text.0

@@ -96,7 +96,7 @@ impl<R: Read> Reader<R> {
                 Event::Directory => writer.directory()?,
                 Event::Entry(name) => writer.entry(&name)?,
                 Event::Regular { executable, size } => {
-                    writer.regular(executable, size, &mut self.content())?
+                    writer.regular(executable, size, &mut self.content())?;
                 }
                 Event::Symlink(target) => writer.symlink(&target)?,
                 Event::End => writer.end()?,

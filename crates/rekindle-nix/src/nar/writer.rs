@@ -182,7 +182,7 @@ impl<W: Write> Writer<W> {
         }
         self.put(&size.to_le_bytes())?;
         self.state = State::Content { left: size, padding: padding(size) };
-        self.content(b"")
+        self.end_content()
     }
 
     /// Writes the next bytes of a file. The last of them complete it.
@@ -190,6 +190,10 @@ impl<W: Write> Writer<W> {
     /// # Errors
     /// These are more bytes than the file was to have, or the stream fails.
     pub fn content(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        if bytes.is_empty() {
+            // Of an empty file this is all, and it is complete already.
+            return Ok(());
+        }
         let State::Content { left, padding } = self.state else {
             return Err(self.misused("content belongs in a file"));
         };
@@ -198,11 +202,7 @@ impl<W: Write> Writer<W> {
         };
         self.put(bytes)?;
         self.state = State::Content { left, padding };
-        if left == 0 {
-            self.put(&[0; 8][..padding])?;
-            self.end_node()?;
-        }
-        Ok(())
+        self.end_content()
     }
 
     /// Ends the directories that are still open, and returns the stream below. Does not flush it.
@@ -239,6 +239,14 @@ impl<W: Write> Writer<W> {
         }
         self.strings(&[b"(", b"type"])?;
         self.strings(strings)
+    }
+
+    fn end_content(&mut self) -> Result<(), Error> {
+        if let State::Content { left: 0, padding } = self.state {
+            self.put(&[0; 8][..padding])?;
+            self.end_node()?;
+        }
+        Ok(())
     }
 
     fn end_node(&mut self) -> Result<(), Error> {
