@@ -1,0 +1,162 @@
+//! Real Nix builds the same derivations, to the same paths and the same bytes.
+
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use rekindle_nix::{Hash, StorePath, StorePathName};
+
+use crate::nix::Nix;
+use crate::project::{Place, corpus, example};
+
+/// Builds `source` three times: by us at the final path, by us at a scratch path, and by real Nix; compares.
+fn check(source: &Path, place: &Place) {
+    let exact = place.build(source, &["--exact-path"]);
+    let drv = place.rekindle(&["drv", "show", "--drv"]).arg(source).run().line();
+    let nix = Nix::new();
+    let theirs = tempfile::tempdir().expect("a temporary directory");
+    nix.build_copy(place.store(), theirs.path(), &drv);
+    nix.verify(place.store());
+    let _: serde_json::Value =
+        serde_json::from_str(&nix.run(place.store(), "nix", &["path-info", "-r", "--json", &exact[0]]))
+            .expect("JSON from nix");
+    for path in &exact {
+        let (ours, nixs) = (nix.nar_hash(place.store(), path), nix.nar_hash(theirs.path(), path));
+        assert_eq!(ours, nixs, "{path}: {}", first_difference(place.store(), theirs.path(), path));
+        let references = |store: &Path| nix.run(store, "nix-store", &["-q", "--references", path]);
+        assert_eq!(references(place.store()), references(theirs.path()), "{path}");
+    }
+    let moved = Place::new();
+    assert_eq!(moved.build(source, &[]), exact, "the output paths do not depend on how they are built");
+    for path in &exact {
+        let difference = first_difference(moved.store(), theirs.path(), path);
+        assert_eq!(difference, "", "{path}, built at a scratch path, differs in more than build ids");
+        assert_no_trace(&physical(moved.store(), path), scratch_hash(path).as_bytes());
+    }
+    nix.verify(moved.store());
+    let dead = nix.run(moved.store(), "nix-store", &["--gc", "--print-dead"]);
+    assert!(dead.lines().all(|line| line.starts_with("/nix/store/")), "{dead}");
+}
+
+/// Where a path of a store lies.
+fn physical(store: &Path, path: &str) -> PathBuf {
+    store.join(path.trim_start_matches('/'))
+}
+
+/// The hash part of the path at which the output was built: that of the name alone.
+fn scratch_hash(path: &str) -> String {
+    let base_name = path.trim_start_matches("/nix/store/");
+    let path = StorePath::from_base_name(base_name.as_bytes()).expect("a store path");
+    let seed = Hash::sha256(format!("rekindle scratch output:{}", path.name()).as_bytes());
+    let mut digest = [0; 20];
+    digest.copy_from_slice(&seed.digest()[..20]);
+    StorePath::new(&digest, &StorePathName::new(path.name()).expect("a name")).hash_part().to_owned()
+}
+
+fn assert_no_trace(path: &Path, needle: &[u8]) {
+    for file in files(path) {
+        let found = |bytes: &[u8]| bytes.windows(needle.len()).any(|window| window == needle);
+        assert!(!found(file.as_os_str().as_bytes()), "{} has the scratch path in its name", file.display());
+        let bytes = match file.symlink_metadata().expect("a file that is there") {
+            kind if kind.is_symlink() => fs::read_link(&file).expect("a link").as_os_str().as_bytes().to_vec(),
+            kind if kind.is_file() => fs::read(&file).expect("a file"),
+            _ => continue,
+        };
+        assert!(!found(&bytes), "{} has the scratch path in it", file.display());
+    }
+}
+
+/// What differs between the outputs at `path` of two stores, ELF build ids left aside; empty if nothing does.
+fn first_difference(one: &Path, other: &Path, path: &str) -> String {
+    let (one, other) = (physical(one, path), physical(other, path));
+    let relative = |root: &Path| -> Vec<PathBuf> {
+        files(root).into_iter().map(|file| file.strip_prefix(root).expect("below the root").to_owned()).collect()
+    };
+    let (names, other_names) = (relative(&one), relative(&other));
+    if names != other_names {
+        return format!("the names differ: {names:?} and {other_names:?}");
+    }
+    for name in names {
+        let read = |root: &Path| {
+            let file = root.join(&name);
+            let metadata = file.symlink_metadata().expect("a file that is there");
+            let mode = std::os::unix::fs::MetadataExt::mode(&metadata);
+            match metadata.file_type() {
+                kind if kind.is_symlink() => {
+                    (mode, fs::read_link(&file).expect("a link").as_os_str().as_bytes().to_vec())
+                }
+                kind if kind.is_file() => (mode, without_build_ids(fs::read(&file).expect("a file"))),
+                _ => (mode, Vec::new()),
+            }
+        };
+        if read(&one) != read(&other) {
+            return format!("{} differs", name.display());
+        }
+    }
+    String::new()
+}
+
+/// The bytes with each GNU build id (a note of 20 bytes, type 3) set to zero.
+fn without_build_ids(mut bytes: Vec<u8>) -> Vec<u8> {
+    const NOTE: &[u8] = b"\x04\0\0\0\x14\0\0\0\x03\0\0\0GNU\0";
+    let mut start = 0;
+    while let Some(found) = bytes[start..].windows(NOTE.len()).position(|window| window == NOTE) {
+        let id = start + found + NOTE.len();
+        let end = (id + 20).min(bytes.len());
+        bytes[id..end].fill(0);
+        start = end;
+    }
+    bytes
+}
+
+/// Everything at and below a path, sorted.
+fn files(root: &Path) -> Vec<PathBuf> {
+    let mut found = vec![root.to_owned()];
+    if root.symlink_metadata().is_ok_and(|metadata| metadata.is_dir()) {
+        let mut entries: Vec<_> =
+            fs::read_dir(root).expect("a directory").map(|entry| entry.expect("an entry").path()).collect();
+        entries.sort();
+        found.extend(entries.iter().flat_map(|entry| files(entry)));
+    }
+    found
+}
+
+#[test]
+fn the_make_example_is_what_nix_builds() {
+    check(&example("hello-make"), &Place::new());
+}
+
+#[test]
+fn the_cmake_example_is_what_nix_builds() {
+    check(&example("hello-cmake"), &Place::new());
+}
+
+#[test]
+fn the_meson_example_is_what_nix_builds() {
+    check(&example("hello-meson"), &Place::new());
+}
+
+#[test]
+fn the_autotools_example_is_what_nix_builds() {
+    check(&example("hello-autotools"), &Place::new());
+}
+
+#[test]
+fn lua_is_what_nix_builds() {
+    check(&corpus("lua"), &Place::new());
+}
+
+#[test]
+fn zlib_is_what_nix_builds() {
+    check(&corpus("zlib"), &Place::new());
+}
+
+#[test]
+fn hello_is_what_nix_builds() {
+    check(&corpus("hello"), &Place::new());
+}
+
+#[test]
+fn a_cmake_project_is_what_nix_builds() {
+    check(&corpus("cmark"), &Place::new());
+}
