@@ -3,15 +3,17 @@
 //! One loop waits for output, reports, cancellation and the next deadline. It ends when the supervisor and init are
 //! both gone, whatever became of the output pipe.
 
+use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{MemfdFlags, OFlags, memfd_create};
+use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, Shutdown, SocketFlags, SocketType, shutdown, socketpair};
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -317,13 +319,14 @@ fn memory_file(content: &[u8]) -> io::Result<OwnedFd> {
     Ok(file)
 }
 
-/// Removes what overlayfs leaves in its work directory, which has no permission bits, so that not everyone could.
+/// Removes what overlayfs leaves in its work directory: nested directories without any permission bits.
 fn empty_work(work: &Path) {
     let inner = work.join("work");
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    if rustix::fs::open(&inner, flags, rustix::fs::Mode::empty()).is_ok() {
+    if inner.symlink_metadata().is_ok_and(|metadata| metadata.is_dir()) {
+        for dir in [inner.clone(), inner.join("incompat"), inner.join("incompat/volatile")] {
+            let _ = fs::set_permissions(dir, fs::Permissions::from_mode(0o700));
+        }
         // What cannot be removed is found by the next mount, which says so.
-        let _ = rustix::fs::chmod(&inner, rustix::fs::Mode::RWXU);
-        let _ = std::fs::remove_dir_all(&inner);
+        let _ = fs::remove_dir_all(&inner);
     }
 }

@@ -141,14 +141,20 @@ pub(crate) fn loopback_up() -> io::Result<()> {
 
 /// Gives every signal its default disposition and unblocks all.
 pub(crate) fn reset_signals() {
-    // SAFETY: both are plain data for which zero is a value: the default disposition, and the empty set.
-    let (default, none): (libc::sigaction, libc::sigset_t) = unsafe { std::mem::zeroed() };
+    // The kernel's own call, as the C library refuses to touch the signals that it uses itself, and its `posix_spawn`
+    // leaves just those ignored. All zeroes is the kernel's structure for the default disposition.
+    let default = [0u64; 4];
     for signal in 1..=64 {
-        // Some cannot be set (SIGKILL, those of the C library); they are as they should be.
-        // SAFETY: a disposition of default runs no code of ours; the third argument may be null.
-        unsafe { libc::sigaction(signal, &default, std::ptr::null_mut()) };
+        // Some cannot be set (SIGKILL, SIGSTOP); they are as they should be.
+        // SAFETY: the structure is at most as large as `default`; a default disposition runs no code of ours; the
+        // old disposition is not asked for; a signal set has 8 bytes.
+        unsafe {
+            libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), std::ptr::null_mut::<u64>(), 8);
+        }
     }
-    // SAFETY: `none` is a live signal set; the third argument may be null.
+    // SAFETY: a signal set is integers, for which zero is a value.
+    let none: libc::sigset_t = unsafe { std::mem::zeroed() };
+    // SAFETY: `none` is a live signal set; the old one is not asked for.
     unsafe { libc::sigprocmask(libc::SIG_SETMASK, &none, std::ptr::null_mut()) };
 }
 

@@ -112,7 +112,7 @@ fn a_link_in_a_mount_does_not_lead_out() {
     let (host, other) = (tempdir().expect("a directory"), tempdir().expect("a directory"));
     symlink(other.path(), host.path().join("trap")).expect("room");
     symlink("../../../../../../../../usr", host.path().join("usr")).expect("room");
-    let mut spec = with_mount("ls /in/trap 2>/dev/null; ls -d /in/usr/bin", mount(host.path(), "/in"));
+    let mut spec = with_mount("ls /in/trap/ 2>/dev/null; ls -d /in/usr/bin", mount(host.path(), "/in"));
     assert_eq!(output(&spec), "/in/usr/bin\n");
     // The link's target is looked up in the sandbox, where it does not exist.
     spec.mounts.push(mount("/usr", "/in/trap/usr"));
