@@ -26,6 +26,11 @@ impl Error {
         matches!(*self.0, Kind::Unsteady { .. })
     }
 
+    /// Whether permissions are missing.
+    pub(crate) fn is_denied(&self) -> bool {
+        self.errno() == Some(Errno::ACCESS)
+    }
+
     /// Returns the path at fault.
     pub fn path(&self) -> Option<&Path> {
         match &*self.0 {

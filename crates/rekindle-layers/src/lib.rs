@@ -21,6 +21,7 @@ mod manifest;
 mod materialise;
 mod random;
 mod remove;
+mod rewrite;
 mod scan;
 mod snapshot;
 mod stat_index;

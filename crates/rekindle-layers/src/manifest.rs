@@ -283,7 +283,7 @@ fn compare(path: &mut PathBuf, older: &Directory, newer: &Directory, changes: &m
                     path.pop();
                 }
                 (Node::Directory(_), _) => {
-                    list(path, &a[0], ChangeKind::Changed, ChangeKind::Removed, changes)
+                    list(path, &a[0], ChangeKind::Changed, ChangeKind::Removed, changes);
                 }
                 _ => list(path, &b[0], ChangeKind::Changed, ChangeKind::Added, changes),
             }

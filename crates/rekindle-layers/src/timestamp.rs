@@ -20,11 +20,11 @@ impl Timestamp {
     }
 
     pub(crate) fn modified(stat: &rustix::fs::Stat) -> Timestamp {
-        Timestamp { secs: stat.st_mtime as i64, nanos: stat.st_mtime_nsec as u32 }
+        Timestamp { secs: stat.st_mtime, nanos: stat.st_mtime_nsec as u32 }
     }
 
     pub(crate) fn changed(stat: &rustix::fs::Stat) -> Timestamp {
-        Timestamp { secs: stat.st_ctime as i64, nanos: stat.st_ctime_nsec as u32 }
+        Timestamp { secs: stat.st_ctime, nanos: stat.st_ctime_nsec as u32 }
     }
 
     /// The argument of `utimensat` that sets this mtime and leaves the atime.

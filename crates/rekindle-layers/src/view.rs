@@ -1,8 +1,32 @@
-//! skeleton
-use crate::{Error, Timestamp};
+//! A stack of layers as the one tree that overlayfs would show, read without mounting it.
+//!
+//! The rules are those of the kernel. Per name, the topmost layer that has it decides. A *whiteout* hides the name
+//! in all layers below. A directory is merged with the directories of the same path below it, down to the first
+//! layer where it is *opaque*, or where the path is a whiteout or no directory. Its own metadata is that of the
+//! topmost. The root is merged whatever its marks say. See [`marks`] for what a whiteout and an opaque directory
+//! look like on disk. Renamed lower directories (`redirect_dir`) and data left below (`metacopy`) are not
+//! understood: layers must be made with both off; a renamed directory is noticed and an error.
+//!
+//! Layers must not change while they are viewed. Nothing here can write to them. A file that its owner may not read
+//! is an error when it is opened.
+
+mod marks;
+mod merged;
+
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::fs::Stat;
+use rustix::io::Errno;
+
+pub use merged::MergedDir;
+
+use crate::error::Kind;
+use crate::{Error, Timestamp, dirfd};
+
 /// What a file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum FileType {
@@ -19,6 +43,7 @@ pub enum FileType {
     /// A character or block device.
     Device,
 }
+
 /// A file's metadata in a view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Metadata {
@@ -26,11 +51,42 @@ pub struct Metadata {
     pub file_type: FileType,
     /// The permission bits (the low 12 bits of the mode).
     pub mode: u32,
-    /// Length in bytes.
+    /// Length in bytes; for directories whatever the file system says.
     pub size: u64,
     /// Time of last modification.
     pub mtime: Timestamp,
+    /// Device and inode; the same for two names in a view exactly if they are hard links to one file.
+    inode: (u64, u64),
+    linked: bool,
 }
+
+impl Metadata {
+    fn of(stat: &Stat) -> Metadata {
+        use rustix::fs::FileType as Raw;
+        Metadata {
+            file_type: match Raw::from_raw_mode(stat.st_mode) {
+                Raw::RegularFile => FileType::File,
+                Raw::Directory => FileType::Directory,
+                Raw::Symlink => FileType::Symlink,
+                Raw::Fifo => FileType::Fifo,
+                Raw::Socket => FileType::Socket,
+                _ => FileType::Device,
+            },
+            mode: dirfd::permissions(stat.st_mode),
+            size: stat.st_size as u64,
+            mtime: Timestamp::modified(stat),
+            inode: (stat.st_dev, stat.st_ino),
+            linked: stat.st_nlink > 1,
+        }
+    }
+
+    /// What two names share exactly if they are hard links to one file; `None` for a file with a single name.
+    /// Other names may be hidden by layers above or lie outside the view.
+    pub fn hard_link_id(&self) -> Option<(u64, u64)> {
+        (self.linked && self.file_type != FileType::Directory).then_some(self.inode)
+    }
+}
+
 /// A name in a directory of a view.
 #[derive(Clone, Debug)]
 pub struct ViewEntry {
@@ -38,96 +94,233 @@ pub struct ViewEntry {
     pub name: OsString,
     /// Its metadata.
     pub metadata: Metadata,
+    /// Which of the directory's parts has it.
+    part: usize,
 }
-/// The merged, read-only view of a stack of layers, or of a plain directory.
+
+/// The merged, read-only view of a stack of layers, or of a plain directory, or of something in one of these.
 #[derive(Debug)]
-pub struct View;
-/// A directory of a view, held open.
+pub struct View {
+    stack: Arc<Stack>,
+    root: Root,
+}
+
+/// The directories that are stacked.
 #[derive(Debug)]
-pub struct MergedDir;
+struct Stack {
+    /// Topmost first; the paths are for errors.
+    layers: Vec<(OwnedFd, PathBuf)>,
+    /// Whether overlayfs's marks are obeyed.
+    marks: bool,
+}
+
+#[derive(Debug)]
+enum Root {
+    Directory(Location, Metadata),
+    Other(MergedDir, ViewEntry),
+}
+
+/// A directory in a stack: its path, and which layers take part, topmost first.
+#[derive(Clone, Debug)]
+struct Location {
+    path: PathBuf,
+    layers: Vec<usize>,
+}
+
+impl View {
+    /// Opens a stack of layers, topmost first, at the relative path `sub` (empty for the whole tree), which need not
+    /// be a directory. Symlinks in `sub` are not followed.
+    pub fn of_layers<P: AsRef<Path>>(layers: &[P], sub: &Path) -> Result<View, Error> {
+        View::open(layers.iter().map(AsRef::as_ref), sub, true)
+    }
+
+    /// Opens a plain directory, file or symlink as it stands: nothing in it is taken for a mark of overlayfs.
+    pub fn of_path(path: &Path) -> Result<View, Error> {
+        match dirfd::open_name(rustix::fs::CWD, path.as_os_str(), dirfd::DIRECTORY) {
+            Ok(fd) => {
+                View::of_stack(Stack { layers: vec![(fd, path.to_owned())], marks: false }, Path::new(""))
+            }
+            Err(Errno::NOTDIR | Errno::LOOP) => {
+                let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+                let name = path.file_name().ok_or_else(|| Kind::NotInView { path: path.to_owned() })?;
+                View::open(std::iter::once(parent.unwrap_or(Path::new("."))), Path::new(name), false)
+            }
+            Err(errno) => Err(Error::os("open", path, errno)),
+        }
+    }
+
+    /// Returns the metadata of the root.
+    pub fn root_metadata(&self) -> &Metadata {
+        match &self.root {
+            Root::Directory(_, metadata) => metadata,
+            Root::Other(_, entry) => &entry.metadata,
+        }
+    }
+
+    /// Returns the metadata at a relative path (empty for the root), or `None` where there is nothing.
+    pub fn metadata(&self, path: &Path) -> Result<Option<Metadata>, Error> {
+        if path.as_os_str().is_empty() {
+            return Ok(Some(*self.root_metadata()));
+        }
+        Ok(self.find(path)?.map(|(_, entry)| entry.metadata))
+    }
+
+    /// Opens the directory at a relative path (empty for the root).
+    pub fn dir(&self, path: &Path) -> Result<MergedDir, Error> {
+        let missing = || Error::from(Kind::NotInView { path: path.to_owned() });
+        if path.as_os_str().is_empty() {
+            match &self.root {
+                Root::Directory(location, _) => MergedDir::open(&self.stack, location),
+                Root::Other(..) => Err(Kind::NotADirectory { path: path.to_owned() }.into()),
+            }
+        } else {
+            let (dir, entry) = self.find(path)?.ok_or_else(missing)?;
+            dir.child_dir(&entry)
+        }
+    }
+
+    /// Opens the regular file at a relative path (empty for the root) for reading. Symlinks are not followed.
+    pub fn open_file(&self, path: &Path) -> Result<File, Error> {
+        self.on_leaf(path, MergedDir::open_file)
+    }
+
+    /// Reads the target of the symlink at a relative path (empty for the root).
+    pub fn read_link(&self, path: &Path) -> Result<PathBuf, Error> {
+        self.on_leaf(path, MergedDir::read_link)
+    }
+
+    /// Visits the root and everything below it: a directory before what it holds; the names of one directory one
+    /// after the other in order of their bytes, before anything below them.
+    ///
+    /// Needs memory and descriptors for one directory at a time, however deep the tree is.
+    pub fn walk<E: From<Error>>(&self, mut visit: impl FnMut(&Walked<'_>) -> Result<(), E>) -> Result<(), E> {
+        let location = match &self.root {
+            Root::Other(dir, entry) => {
+                return visit(&Walked {
+                    path: Path::new(""),
+                    metadata: &entry.metadata,
+                    leaf: Some((dir, entry)),
+                });
+            }
+            Root::Directory(location, _) => location,
+        };
+        visit(&Walked { path: Path::new(""), metadata: self.root_metadata(), leaf: None })?;
+        // The walked path differs from the stack's path by the view's own place in the stack.
+        let mut waiting = vec![(PathBuf::new(), location.clone())];
+        while let Some((path, location)) = waiting.pop() {
+            let dir = MergedDir::open(&self.stack, &location)?;
+            let first = waiting.len();
+            for entry in dir.entries()? {
+                let path = path.join(&entry.name);
+                visit(&Walked { path: &path, metadata: &entry.metadata, leaf: Some((&dir, &entry)) })?;
+                if entry.metadata.file_type == FileType::Directory {
+                    waiting.push((path, dir.child_location(&entry)?));
+                }
+            }
+            waiting[first..].reverse();
+        }
+        Ok(())
+    }
+
+    fn open<'a>(layers: impl Iterator<Item = &'a Path>, sub: &Path, marks: bool) -> Result<View, Error> {
+        let layers = layers.map(|path| {
+            let fd = dirfd::open_root(path).map_err(|errno| Error::os("open", path, errno))?;
+            Ok((fd, path.to_owned()))
+        });
+        View::of_stack(Stack { layers: layers.collect::<Result<_, Error>>()?, marks }, sub)
+    }
+
+    fn of_stack(stack: Stack, sub: &Path) -> Result<View, Error> {
+        let top = stack.layers.first().ok_or_else(|| Kind::NotInView { path: sub.to_owned() })?;
+        let stat = rustix::fs::fstat(&top.0).map_err(|errno| Error::os("examine", &top.1, errno))?;
+        let location = Location { path: PathBuf::new(), layers: (0..stack.layers.len()).collect() };
+        let whole = View { root: Root::Directory(location, Metadata::of(&stat)), stack: Arc::new(stack) };
+        if sub.as_os_str().is_empty() {
+            return Ok(whole);
+        }
+        let (dir, entry) = whole.find(sub)?.ok_or_else(|| Kind::NotInView { path: sub.to_owned() })?;
+        let root = match entry.metadata.file_type {
+            FileType::Directory => Root::Directory(dir.child_dir(&entry)?.location(), entry.metadata),
+            _ => Root::Other(dir, entry),
+        };
+        Ok(View { root, ..whole })
+    }
+
+    /// Finds what is at a path that is not empty, and the directory that holds it.
+    fn find(&self, path: &Path) -> Result<Option<(MergedDir, ViewEntry)>, Error> {
+        if !dirfd::is_plain_relative(path) {
+            return Err(Kind::NotInView { path: path.to_owned() }.into());
+        }
+        let Root::Directory(location, _) = &self.root else { return Ok(None) };
+        let mut dir = MergedDir::open(&self.stack, location)?;
+        let mut names = path.iter().peekable();
+        while let Some(name) = names.next() {
+            let Some(entry) = dir.entry(name)? else { return Ok(None) };
+            if names.peek().is_none() {
+                return Ok(Some((dir, entry)));
+            }
+            if entry.metadata.file_type != FileType::Directory {
+                return Ok(None);
+            }
+            dir = dir.child_dir(&entry)?;
+        }
+        Ok(None)
+    }
+
+    fn on_leaf<T>(
+        &self,
+        path: &Path,
+        act: impl FnOnce(&MergedDir, &ViewEntry) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        match &self.root {
+            Root::Other(dir, entry) if path.as_os_str().is_empty() => act(dir, entry),
+            _ => {
+                let found = self.find(path)?;
+                let (dir, entry) = found.ok_or_else(|| Kind::NotInView { path: path.to_owned() })?;
+                act(&dir, &entry)
+            }
+        }
+    }
+}
+
 /// One step of a walk.
 #[derive(Debug)]
 pub struct Walked<'a> {
-    #[expect(dead_code)]
-    dir: &'a MergedDir,
+    path: &'a Path,
+    metadata: &'a Metadata,
+    /// `None` for a root that is a directory.
+    leaf: Option<(&'a MergedDir, &'a ViewEntry)>,
 }
-impl View {
-    /// Opens a stack of layers, topmost first, at the relative path `sub` (empty for the whole tree).
-    pub fn of_layers<P: AsRef<Path>>(layers: &[P], sub: &Path) -> Result<View, Error> {
-        let _ = (layers.len(), sub);
-        todo!()
-    }
-    /// Opens a plain directory (or file, or symlink) as it stands: nothing in it is taken for a mark of overlayfs.
-    pub fn of_path(path: &Path) -> Result<View, Error> {
-        let _ = path;
-        todo!()
-    }
-    /// Returns the metadata at a relative path (empty for the root), or `None` where there is nothing.
-    pub fn metadata(&self, path: &Path) -> Result<Option<Metadata>, Error> {
-        let _ = path;
-        todo!()
-    }
-    /// Opens the directory at a relative path (empty for the root).
-    pub fn dir(&self, path: &Path) -> Result<MergedDir, Error> {
-        let _ = path;
-        todo!()
-    }
-    /// Opens the regular file at a relative path for reading.
-    pub fn open_file(&self, path: &Path) -> Result<File, Error> {
-        let _ = path;
-        todo!()
-    }
-    /// Reads the target of the symlink at a relative path.
-    pub fn read_link(&self, path: &Path) -> Result<PathBuf, Error> {
-        let _ = path;
-        todo!()
-    }
-    /// Visits the root and everything below it: directories before what they hold, names in order of their bytes.
-    pub fn walk<E: From<Error>>(&self, visit: impl FnMut(&Walked<'_>) -> Result<(), E>) -> Result<(), E> {
-        let _ = visit;
-        todo!()
-    }
-}
-impl MergedDir {
-    /// Returns its entries, names in order of their bytes.
-    pub fn entries(&self) -> Result<Vec<ViewEntry>, Error> {
-        todo!()
-    }
-    /// Opens a directory in it.
-    pub fn child_dir(&self, entry: &ViewEntry) -> Result<MergedDir, Error> {
-        let _ = entry;
-        todo!()
-    }
-    /// Opens a regular file in it for reading.
-    pub fn open_file(&self, entry: &ViewEntry) -> Result<File, Error> {
-        let _ = entry;
-        todo!()
-    }
-    /// Reads the target of a symlink in it.
-    pub fn read_link(&self, entry: &ViewEntry) -> Result<PathBuf, Error> {
-        let _ = entry;
-        todo!()
-    }
-}
+
 impl Walked<'_> {
     /// Where, relative to the view's root; empty for the root itself.
     pub fn path(&self) -> &Path {
-        todo!()
+        self.path
     }
+
     /// The last component of the path; empty for the root.
     pub fn name(&self) -> &OsStr {
-        todo!()
+        self.path.file_name().unwrap_or_default()
     }
+
     /// Its metadata.
     pub fn metadata(&self) -> &Metadata {
-        todo!()
+        self.metadata
     }
+
     /// Opens it, a regular file, for reading.
     pub fn open_file(&self) -> Result<File, Error> {
-        todo!()
+        let (dir, entry) = self.leaf()?;
+        dir.open_file(entry)
     }
+
     /// Reads its target, as it is a symlink.
     pub fn read_link(&self) -> Result<PathBuf, Error> {
-        todo!()
+        let (dir, entry) = self.leaf()?;
+        dir.read_link(entry)
+    }
+
+    fn leaf(&self) -> Result<(&MergedDir, &ViewEntry), Error> {
+        self.leaf.ok_or_else(|| Error::os("read", self.path, Errno::ISDIR))
     }
 }

@@ -67,7 +67,7 @@ impl Place {
         let Some((top, git)) = work_tree::find_above(&root) else { return Ok(outside) };
         let mut place = GitPlace::top(work_tree::read_index(&git)?);
         let mut dir = top.to_owned();
-        for name in root.strip_prefix(top).expect("found above it").iter() {
+        for name in root.strip_prefix(top).expect("found above it") {
             if !place.ignored {
                 let opened = dirfd::open_root(&dir).map_err(|errno| Error::os("open", &dir, errno))?;
                 place.add_level(&opened, &dir)?;
@@ -91,10 +91,11 @@ impl Place {
         names: &Names,
         root: bool,
     ) -> Result<(), Error> {
-        if !root && names.find(b".git").is_some() {
-            if let Some(git) = work_tree::git_directory(path) {
-                self.git = Some(GitPlace::top(work_tree::read_index(&git)?));
-            }
+        if !root
+            && names.find(b".git").is_some()
+            && let Some(git) = work_tree::git_directory(path)
+        {
+            self.git = Some(GitPlace::top(work_tree::read_index(&git)?));
         }
         match &mut self.git {
             Some(git) if !git.ignored && names.find(b".gitignore").is_some() => git.add_level(dir, path),

@@ -15,9 +15,11 @@ fn git(dir: &Path, args: &[&str]) -> Output {
     let output = Command::new("git")
         .args(args)
         .current_dir(dir)
-        .env_clear()
-        .env("PATH", std::env::var_os("PATH").expect("PATH is set"))
         .env("HOME", "/nonexistent")
+        .env("XDG_CONFIG_HOME", "/nonexistent")
+        .env_remove("GIT_DIR")
+        .env_remove("GIT_WORK_TREE")
+        .env_remove("GIT_INDEX_FILE")
         .env("GIT_CONFIG_NOSYSTEM", "1")
         .output()
         .expect("git must be installed for these tests");

@@ -129,7 +129,7 @@ fn what_cannot_be_scanned_is_an_error() {
     let error = scan(&file, &all(), &StatIndex::default()).unwrap_err();
     assert!(error.to_string().contains("is not a directory"), "{error}");
     assert!(scan(&temp.path().join("none"), &all(), &StatIndex::default()).unwrap_err().is_not_found());
-    fs::set_permissions(&file, PermissionsExt::from_mode(0)).unwrap();
+    fs::set_permissions(&file, PermissionsExt::from_mode(0o000)).unwrap();
     // Root may read it all the same.
     if let Err(error) = scan(temp.path(), &all(), &StatIndex::default()) {
         assert_eq!(error.path(), Some(&*file));

@@ -1,0 +1,178 @@
+//! One directory of a view: the directories of several layers, read as one.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rustix::fs::{AtFlags, FileType as RawType, Stat, statat};
+use rustix::io::Errno;
+
+use super::marks::{self, DirectoryMarks};
+use super::{FileType, Location, Metadata, Stack, ViewEntry};
+use crate::Error;
+use crate::dirfd::{self, Names};
+
+/// A directory of a view, held open: one descriptor for each layer that has a part in it.
+#[derive(Debug)]
+pub struct MergedDir {
+    stack: Arc<Stack>,
+    /// Relative to the stack's root.
+    path: PathBuf,
+    /// Topmost first.
+    parts: Vec<Part>,
+}
+
+/// A layer's part in a directory.
+#[derive(Debug)]
+struct Part {
+    layer: usize,
+    fd: OwnedFd,
+    marks: DirectoryMarks,
+}
+
+/// What a layer has under a name.
+enum Found {
+    Nothing,
+    Whiteout,
+    Entry(Stat),
+}
+
+impl MergedDir {
+    /// Returns its entries, names in order of their bytes.
+    pub fn entries(&self) -> Result<Vec<ViewEntry>, Error> {
+        let mut lists = Vec::with_capacity(self.parts.len());
+        for part in &self.parts {
+            let names = Names::read(&part.fd);
+            lists.push(names.map_err(|errno| Error::os("list", self.full_path(part), errno))?);
+        }
+        let mut names: Vec<(&OsStr, usize)> = Vec::with_capacity(lists.iter().map(Names::len).sum());
+        for (part, list) in lists.iter().enumerate() {
+            names.extend(list.iter().map(|name| (name.os(), part)));
+        }
+        // Each name's topmost layer comes first.
+        names.sort_unstable();
+        names.dedup_by_key(|&mut (name, _)| name);
+        let mut entries = Vec::with_capacity(names.len());
+        for (name, part) in names {
+            if let Found::Entry(stat) = self.look(&self.parts[part], name)? {
+                entries.push(ViewEntry { name: name.to_owned(), metadata: Metadata::of(&stat), part });
+            }
+        }
+        Ok(entries)
+    }
+
+    /// Returns the entry of a name, or `None`.
+    pub fn entry(&self, name: &OsStr) -> Result<Option<ViewEntry>, Error> {
+        if matches!(name.as_bytes(), b"" | b"." | b"..") || name.as_bytes().contains(&b'/') {
+            return Ok(None);
+        }
+        for (part, opened) in self.parts.iter().enumerate() {
+            match self.look(opened, name)? {
+                Found::Nothing => {}
+                Found::Whiteout => return Ok(None),
+                Found::Entry(stat) => {
+                    return Ok(Some(ViewEntry {
+                        name: name.to_owned(),
+                        metadata: Metadata::of(&stat),
+                        part,
+                    }));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Opens a directory in it.
+    pub fn child_dir(&self, entry: &ViewEntry) -> Result<MergedDir, Error> {
+        let mut child =
+            MergedDir { stack: self.stack.clone(), path: self.path.join(&entry.name), parts: Vec::new() };
+        for layer in self.child_location(entry)?.layers {
+            let part = self.parts.iter().find(|part| part.layer == layer).expect("it is one of these layers");
+            let opened = dirfd::open_name(&part.fd, &entry.name, dirfd::DIRECTORY);
+            if child.add(layer, opened)? {
+                break;
+            }
+        }
+        Ok(child)
+    }
+
+    /// Opens a regular file in it for reading.
+    pub fn open_file(&self, entry: &ViewEntry) -> Result<File, Error> {
+        let part = &self.parts[entry.part];
+        let fail = |errno| Error::os("open", self.full_path(part).join(&entry.name), errno);
+        if entry.metadata.file_type != FileType::File {
+            return Err(fail(Errno::INVAL));
+        }
+        dirfd::open_name(&part.fd, &entry.name, dirfd::FILE).map(File::from).map_err(fail)
+    }
+
+    /// Reads the target of a symlink in it.
+    pub fn read_link(&self, entry: &ViewEntry) -> Result<PathBuf, Error> {
+        let part = &self.parts[entry.part];
+        let target = dirfd::read_link(&part.fd, &entry.name);
+        let target = target
+            .map_err(|errno| Error::os("read the symlink", self.full_path(part).join(&entry.name), errno))?;
+        Ok(std::ffi::OsString::from_vec(target).into())
+    }
+
+    pub(super) fn open(stack: &Arc<Stack>, location: &Location) -> Result<MergedDir, Error> {
+        let mut dir = MergedDir { stack: stack.clone(), path: location.path.clone(), parts: Vec::new() };
+        for &layer in &location.layers {
+            let opened = dirfd::open_below(&stack.layers[layer].0, &location.path, dirfd::DIRECTORY);
+            if dir.add(layer, opened)? {
+                break;
+            }
+        }
+        Ok(dir)
+    }
+
+    pub(super) fn location(&self) -> Location {
+        Location { path: self.path.clone(), layers: self.parts.iter().map(|part| part.layer).collect() }
+    }
+
+    /// Where a directory in it is. May name layers below one where it is opaque: that shows when it is opened.
+    pub(super) fn child_location(&self, entry: &ViewEntry) -> Result<Location, Error> {
+        let mut layers = vec![self.parts[entry.part].layer];
+        for part in &self.parts[entry.part + 1..] {
+            match self.look(part, &entry.name)? {
+                Found::Nothing => {}
+                Found::Entry(stat) if RawType::from_raw_mode(stat.st_mode) == RawType::Directory => {
+                    layers.push(part.layer);
+                }
+                Found::Whiteout | Found::Entry(_) => break,
+            }
+        }
+        Ok(Location { path: self.path.join(&entry.name), layers })
+    }
+
+    /// Adds a layer's part; true if nothing below it takes part.
+    fn add(&mut self, layer: usize, opened: rustix::io::Result<OwnedFd>) -> Result<bool, Error> {
+        let full = || self.stack.layers[layer].1.join(&self.path);
+        let fd = opened.map_err(|errno| Error::os("open the directory", full(), errno))?;
+        let marks =
+            if self.stack.marks { DirectoryMarks::read(&fd, &full)? } else { DirectoryMarks::default() };
+        // The kernel merges the roots of all layers, whatever their marks.
+        let last = marks.opaque && !self.path.as_os_str().is_empty();
+        self.parts.push(Part { layer, fd, marks });
+        Ok(last)
+    }
+
+    fn look(&self, part: &Part, name: &OsStr) -> Result<Found, Error> {
+        match statat(&part.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) if self.stack.marks && marks::is_whiteout(&part.fd, part.marks, name, &stat) => {
+                Ok(Found::Whiteout)
+            }
+            Ok(stat) => Ok(Found::Entry(stat)),
+            Err(Errno::NOENT) => Ok(Found::Nothing),
+            Err(Errno::NAMETOOLONG) => Ok(Found::Nothing),
+            Err(errno) => Err(Error::os("examine", self.full_path(part).join(name), errno)),
+        }
+    }
+
+    fn full_path(&self, part: &Part) -> PathBuf {
+        self.stack.layers[part.layer].1.join(&self.path)
+    }
+}
