@@ -41,22 +41,31 @@ impl HashParts {
         let mut digits_to = from;
         'window: while let Some(window) = data.get(start..).and_then(<[u8]>::first_chunk::<HASH_PART_LEN>) {
             let known = digits_to.saturating_sub(start);
-            let end = start + HASH_PART_LEN;
+            digits_to = start + HASH_PART_LEN;
             for at in (known..HASH_PART_LEN).rev() {
                 if !base32::is_digit(window[at]) {
                     start += at + 1;
-                    digits_to = end;
                     continue 'window;
                 }
             }
-            digits_to = end;
-            let beginning = beginning(window);
-            if self.beginnings[beginning / 64] & (1 << (beginning % 64)) != 0
-                && let Some(&number) = self.numbers.get(window)
-            {
-                return Some((start, number));
+            // Here a run of digits goes on; the window slides along it.
+            let mut beginning = beginning(window);
+            loop {
+                if self.beginnings[beginning / 64] & (1 << (beginning % 64)) != 0
+                    && let Some(&number) = self.numbers.get(&data[start..digits_to])
+                {
+                    return Some((start, number));
+                }
+                let next = data.get(digits_to).map_or(NOT_A_DIGIT, |&byte| base32::digit(byte));
+                if next == NOT_A_DIGIT {
+                    start = digits_to + 1;
+                    digits_to = start;
+                    continue 'window;
+                }
+                digits_to += 1;
+                start += 1;
+                beginning = (beginning << 5 | usize::from(base32::digit(data[start + 2]))) % BEGINNINGS;
             }
-            start += 1;
         }
         None
     }
@@ -64,11 +73,8 @@ impl HashParts {
 
 /// Returns the first 15 bits of a window of digits.
 fn beginning(window: &[u8; HASH_PART_LEN]) -> usize {
-    let digit = |at: usize| match base32::digit(window[at]) {
-        NOT_A_DIGIT => 0,
-        value => usize::from(value),
-    };
-    digit(0) << 10 | digit(1) << 5 | digit(2)
+    let digit = |at: usize| usize::from(base32::digit(window[at]));
+    (digit(0) << 10 | digit(1) << 5 | digit(2)) % BEGINNINGS
 }
 
 #[cfg(test)]

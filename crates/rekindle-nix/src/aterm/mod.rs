@@ -11,7 +11,7 @@
 //! without the line breaks and blanks. All lists but the arguments are sorted by bytes and without duplicates.
 //! Strings may hold any byte; only `"`, `\`, line feed, carriage return and tab are escaped.
 //!
-//! A text has one derivation, and a derivation one text: [`parse`] takes only what [`write`] would write, since a
+//! A text has one derivation, and a derivation one text: [`parse()`] takes only what [`write()`] would write, since a
 //! `.drv` file is identified by the hash of its bytes.
 
 mod parse;

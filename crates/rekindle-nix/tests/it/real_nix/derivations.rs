@@ -77,6 +77,7 @@ fn check_all(dir: &StoreDir, on_disk: &Path, paths: &[String]) {
         check_a_change_is_seen(&derivation, dir, &mut input);
     }
     assert_eq!(kinds.len(), 4, "{kinds:?}");
+    assert!(texts.values().any(|text| str::from_utf8(text).is_err()));
     assert!(texts.len() >= paths.len());
 }
 
