@@ -29,7 +29,8 @@ pub struct SourceRules {
     pub gitignore: bool,
     /// More patterns to leave out, in the syntax of `.gitignore`.
     pub exclude: Vec<String>,
-    /// Patterns to keep, whatever else would leave them out.
+    /// If there are any, only what matches one of these patterns counts, and of the directories only those that lead
+    /// to something that counts. Same syntax.
     pub include: Vec<String>,
 }
 
@@ -96,8 +97,10 @@ impl SourceMemory {
             if scanned.index_changed {
                 scanned.index.save(&index_file)?;
             }
-            let tree = tree_of(&root, &scanned.manifest)?;
-            let memo = self.dir.join("archive-hashes").join(scanned.manifest.root().to_string());
+            let prune = !rules.include.is_empty();
+            let tree = tree_of(&root, &scanned.manifest, prune)?;
+            let kind = if prune { "-pruned" } else { "" };
+            let memo = self.dir.join("archive-hashes").join(format!("{}{kind}", scanned.manifest.root()));
             if let Some(nar) = read_memo(&memo) {
                 return Source::new(store_dir, name, nar, Content::OnDisk(tree), scanned.escaping_links);
             }
@@ -124,9 +127,19 @@ impl SourceMemory {
 }
 
 impl SourceRules {
+    /// One list of patterns to leave out, in which the last that matches decides.
     fn patterns(&self) -> Vec<String> {
-        let kept = self.include.iter().map(|pattern| format!("!{pattern}"));
-        self.exclude.iter().cloned().chain(kept).collect()
+        let mut patterns = Vec::new();
+        if !self.include.is_empty() {
+            // Everything but directories is left out, and what is asked for comes back, with all below it.
+            patterns.extend(["*".to_owned(), "!*/".to_owned()]);
+            for pattern in &self.include {
+                let pattern = pattern.trim_end_matches('/');
+                patterns.extend([format!("!{pattern}"), format!("!{pattern}/**")]);
+            }
+        }
+        patterns.extend(self.exclude.iter().cloned());
+        patterns
     }
 }
 
@@ -205,14 +218,17 @@ fn unreadable(root: &Path, error: rekindle_layers::Error) -> Error {
     Error::usage(format!("the source {} cannot be read", root.display())).caused_by(error)
 }
 
-fn tree_of(root: &Path, manifest: &Manifest) -> Result<Tree, Error> {
-    let entries = manifest.entries().map(|entry| {
+/// The tree of what a manifest lists; with `prune` without directories that lead to nothing.
+fn tree_of(root: &Path, manifest: &Manifest, prune: bool) -> Result<Tree, Error> {
+    let entries = manifest.entries().filter_map(|entry| {
         let kind = match entry.kind {
             rekindle_layers::EntryKind::File { .. } => EntryKind::File,
+            // The tree makes the directories that lead to its files.
+            rekindle_layers::EntryKind::Directory { .. } if prune => return None,
             rekindle_layers::EntryKind::Directory { .. } => EntryKind::Directory,
             rekindle_layers::EntryKind::Symlink { .. } => EntryKind::Symlink,
         };
-        (entry.path, kind)
+        Some((entry.path, kind))
     });
     Ok(Tree::from_entries(root, entries)?)
 }
@@ -246,4 +262,61 @@ fn write_memo(file: &Path, nar: &NarDigest) -> Result<(), Error> {
         temporary.persist(file).map(drop).map_err(|error| error.error)
     };
     write().map_err(|error| Error::io("write", file, error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn observed(root: &Path, exclude: &[&str], include: &[&str]) -> (String, Vec<PathBuf>) {
+        let memory_dir = tempfile::tempdir().expect("a temporary directory");
+        let memory = SourceMemory::open(memory_dir.path().to_owned()).expect("our own directory");
+        let list = |patterns: &[&str]| patterns.iter().map(ToString::to_string).collect();
+        let rules = SourceRules { gitignore: true, exclude: list(exclude), include: list(include) };
+        let observe =
+            || memory.observe_tree(&StoreDir::default(), "source", root, &rules).expect("a good source");
+        let first = observe();
+        assert_eq!(first.path, observe().path, "remembered as it was computed");
+        let Content::OnDisk(tree) = &first.content else { panic!("a source on disk") };
+        let paths =
+            tree.entries().map(|(path, _)| path.to_owned()).filter(|path| path != Path::new("")).collect();
+        (first.path.to_string(), paths)
+    }
+
+    fn project() -> tempfile::TempDir {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        for file in ["src/main.c", "src/deep/a.h", "doc/a.txt", "Makefile"] {
+            let path = dir.path().join(file);
+            fs::create_dir_all(path.parent().expect("a directory")).expect("our own directory");
+            fs::write(path, file).expect("our own file");
+        }
+        fs::create_dir(dir.path().join("empty")).expect("our own directory");
+        dir
+    }
+
+    #[test]
+    fn rules_choose_what_counts() {
+        let dir = project();
+        let check = |exclude: &[&str], include: &[&str], expected: &[&str]| {
+            let expected: Vec<PathBuf> = expected.iter().map(PathBuf::from).collect();
+            assert_eq!(observed(dir.path(), exclude, include).1, expected, "{exclude:?} {include:?}");
+        };
+        let all = ["Makefile", "doc", "doc/a.txt", "empty", "src", "src/deep", "src/deep/a.h", "src/main.c"];
+        check(&[], &[], &all);
+        // A directory of which everything is left out is left out itself; one that was empty is kept.
+        check(&["doc", "*.h"], &[], &["Makefile", "empty", "src", "src/main.c"]);
+        check(&[], &["src", "Makefile"], &["Makefile", "src", "src/deep", "src/deep/a.h", "src/main.c"]);
+        check(&["*.h"], &["src/"], &["src", "src/main.c"]);
+        check(&[], &["*.h"], &["src", "src/deep", "src/deep/a.h"]);
+    }
+
+    #[test]
+    fn what_counts_decides_the_path() {
+        let dir = project();
+        let (before, _) = observed(dir.path(), &["doc"], &[]);
+        fs::write(dir.path().join("doc/a.txt"), "edited").expect("our own file");
+        assert_eq!(observed(dir.path(), &["doc"], &[]).0, before);
+        fs::write(dir.path().join("src/main.c"), "edited").expect("our own file");
+        assert_ne!(observed(dir.path(), &["doc"], &[]).0, before);
+    }
 }
