@@ -27,7 +27,7 @@ fn archives_and_paths_of_trees() {
     }
 
     let hashes = lines(nix.command("nix-hash").args(["--type", "sha256", "--base32"]).args(&paths));
-    let added = lines(nix.in_store("nix-store").arg("--add").args(&paths));
+    let added = lines(nix.command("nix-store").arg("--add").args(&paths));
     assert_eq!((hashes.len(), added.len()), (trees.len(), trees.len()));
     for (number, tree) in trees.iter().enumerate() {
         let hash = Hash::sha256(&tree.to_nar());
@@ -68,10 +68,10 @@ fn fixed_content_of_every_algorithm() {
         let check = |name: &str, method: ContentMethod, hash: Hash, args: &[&str]| {
             let address = ContentAddress::new(method, hash).unwrap();
             let path = dir.fixed_output_path(&StorePathName::new(name).unwrap(), &address).unwrap();
-            let mut add = nix.in_store("nix-store");
+            let mut add = nix.command("nix-store");
             let theirs = lines(add.arg("--add-fixed").args(args).args([algo.name(), name]));
             assert_eq!(theirs, [dir.display(&path)]);
-            let info = output(nix.in_store("nix").args(["path-info", "--json", &theirs[0]]));
+            let info = output(nix.command("nix").args(["path-info", "--json", &theirs[0]]));
             let info = String::from_utf8(info).unwrap();
             assert!(info.contains(&format!("\"ca\":\"{address}\"")), "{info}");
         };
@@ -115,9 +115,7 @@ fn content_that_refers_to_itself() {
           other = builtins.toFile "other" "x";
           __contentAddressed = true; outputHashMode = "recursive"; outputHashAlgo = "sha256";
         }"#;
-    let mut build = nix.command("nix-build");
-    build.env("NIX_STORE_DIR", &store).env("NIX_STATE_DIR", nix.dir().join("var"));
-    build.env("NIX_LOG_DIR", nix.dir().join("log"));
+    let mut build = nix.command_at(&store, "nix-build");
     let built = lines(build.args(["--no-out-link", "-E", expression])).remove(0);
     let path = dir.parse(built.as_bytes()).unwrap();
 

@@ -17,7 +17,7 @@ fn a_chroot_store() {
     std::fs::create_dir(nix.dir().join("source")).unwrap();
     std::fs::write(nix.dir().join("source/file"), "content").unwrap();
     std::fs::write(nix.dir().join("all.nix"), expression).unwrap();
-    let paths = lines(nix.in_store("nix-instantiate").arg("all.nix"));
+    let paths = lines(nix.command("nix-instantiate").arg("all.nix"));
     check_all(&StoreDir::default(), &nix.store_on_disk(), &paths);
 }
 
@@ -27,8 +27,7 @@ fn a_store_directory_of_another_name() {
     let store = nix.dir().join("a store=é");
     std::fs::create_dir(nix.dir().join("source")).unwrap();
     std::fs::write(nix.dir().join("all.nix"), expression(60, 2)).unwrap();
-    let mut instantiate = nix.command("nix-instantiate");
-    instantiate.env("NIX_STORE_DIR", &store).env("NIX_STATE_DIR", nix.dir().join("var"));
+    let mut instantiate = nix.command_at(&store, "nix-instantiate");
     let paths = lines(instantiate.arg("all.nix"));
     check_all(&StoreDir::new(store.to_str().unwrap().as_bytes()).unwrap(), &store, &paths);
 }

@@ -39,14 +39,18 @@ impl RealNix {
         self.dir().join("root/nix/store")
     }
 
-    /// A command of Nix that works on the store.
-    pub(crate) fn in_store(&self, program: &str) -> Command {
+    /// A command that works on a store whose objects are on disk where their paths say.
+    pub(crate) fn command_at(&self, store_dir: &Path, program: &str) -> Command {
         let mut command = self.command(program);
-        command.env("NIX_REMOTE", format!("local?root={}", self.dir().join("root").display()));
+        command
+            .env_remove("NIX_REMOTE")
+            .env("NIX_STORE_DIR", store_dir)
+            .env("NIX_STATE_DIR", self.dir().join("var"))
+            .env("NIX_LOG_DIR", self.dir().join("log"));
         command
     }
 
-    /// A command of Nix that needs no store.
+    /// A command of Nix, which works on the store if it works on one at all.
     #[expect(
         clippy::disallowed_methods,
         reason = "of the environment, only where programs are is let through"
@@ -58,6 +62,7 @@ impl RealNix {
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", &home)
+            .env("NIX_REMOTE", format!("local?root={}", self.dir().join("root").display()))
             .env("NIX_CONF_DIR", &home)
             .env(
                 "NIX_CONFIG",

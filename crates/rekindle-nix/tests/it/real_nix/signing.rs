@@ -32,10 +32,10 @@ fn a_cache_that_real_nix_writes() {
         let text = builtins.toFile "text" "of ${./tree}";
             drv = derivation { name = "d"; system = "x"; builder = "/b"; inherit text; };
         in derivation { name = "e"; system = "x"; builder = "/b"; inherit drv; also = ./tree; }"#;
-    let drv = lines(nix.in_store("nix-instantiate").args(["-E", expression])).remove(0);
-    let store_paths = lines(nix.in_store("nix-store").args(["-qR", &drv]));
+    let drv = lines(nix.command("nix-instantiate").args(["-E", expression])).remove(0);
+    let store_paths = lines(nix.command("nix-store").args(["-qR", &drv]));
     assert_eq!(store_paths.len(), 4);
-    output(nix.in_store("nix").args([
+    output(nix.command("nix").args([
         "store",
         "sign",
         "--key-file",
@@ -46,7 +46,7 @@ fn a_cache_that_real_nix_writes() {
     ]));
     for (cache, compression) in [("plain", "none"), ("packed", "xz")] {
         let url = format!("file://{}?compression={compression}", nix.dir().join(cache).display());
-        output(nix.in_store("nix").args(["copy", "--derivation", "--to", &url, &drv]));
+        output(nix.command("nix").args(["copy", "--derivation", "--to", &url, &drv]));
     }
 
     let all: BTreeSet<StorePath> =
@@ -119,7 +119,7 @@ fn a_cache_that_real_nix_reads() {
     }
 
     let copy = |key: &str| {
-        let mut copy = nix.in_store("nix");
+        let mut copy = nix.command("nix");
         let url = format!("file://{}", cache.display());
         with(&mut copy, &[&"copy", &"--from", &url, &dir.display(&above)]);
         copy.args(["--option", "trusted-public-keys", key]);
@@ -135,6 +135,6 @@ fn a_cache_that_real_nix_reads() {
         let archive = output(with(&mut nix.command("nix-store"), &[&"--dump", &on_disk]));
         assert_eq!(&Node::from_nar(&archive).unwrap(), node);
     }
-    let referenced = lines(nix.in_store("nix-store").args(["-q", "--references", &dir.display(&above)]));
+    let referenced = lines(nix.command("nix-store").args(["-q", "--references", &dir.display(&above)]));
     assert_eq!(referenced, [dir.display(&below), dir.display(&above)]);
 }
