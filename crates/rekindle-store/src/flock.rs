@@ -93,7 +93,7 @@ impl LockFile {
     /// Takes the lock at `path`; `None` if another process has it and `wait` is false.
     pub(crate) fn acquire(path: &Path, wait: bool, waiting: &mut dyn FnMut()) -> Result<Option<Self>> {
         loop {
-            let file = open(path)?;
+            let mut file = open(path)?;
             if !try_lock(&file, Shared::No, path)? {
                 if !wait {
                     return Ok(None);
@@ -102,6 +102,10 @@ impl LockFile {
             }
             if !is_stale(&file, path)? {
                 return Ok(Some(Self { file, path: path.to_owned() }));
+            }
+            // One that has bytes and a name is nobody's: its owner died in the middle of deleting it.
+            if file.metadata().at("look at", path)?.nlink() != 0 {
+                discard(&mut file, path);
             }
         }
     }

@@ -152,7 +152,7 @@ impl Tree {
     }
 
     /// The paths of the tree, relative to its root (which is the empty path), in the order of an archive.
-    pub fn entries(&self) -> impl ExactSizeIterator<Item = (&Path, EntryKind)> {
+    pub fn entries(&self) -> impl ExactSizeIterator<Item = (&Path, EntryKind)> + DoubleEndedIterator {
         self.nodes.iter().map(|node| (node.path.as_path(), node.kind))
     }
 
@@ -203,8 +203,8 @@ pub(crate) fn kind_of(file_type: FileType, path: &Path) -> Result<EntryKind> {
 }
 
 fn check_plain(path: &Path) -> Result<()> {
-    // `components` swallows `.` and doubled slashes, so what it yields is compared with what is there.
-    let plain: PathBuf = path.components().collect();
+    // `components` swallows `.` (but at the start) and doubled slashes, so what it yields is compared.
+    let plain: PathBuf = path.components().filter(|component| *component != Component::CurDir).collect();
     if plain.as_os_str() != path.as_os_str() {
         return Err(bad_entry(path, "its path is not in its plain form"));
     }

@@ -73,6 +73,6 @@ mod tests {
         check(&format!("/s/{one}"), &[]);
         check(&format!("/s/{one}-a"), &[&one]);
         check(&format!("/usr/lib:/s/{one}-a/lib:/s/{}-b", "e".repeat(32)), &[&one]);
-        check(&format!("/s/s/{one}-a"), &[]);
+        check(&format!("/s/../{one}-a"), &[]);
     }
 }
