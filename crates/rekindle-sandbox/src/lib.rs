@@ -25,6 +25,8 @@
 //! The end of a run is what init reports, never end-of-file on the output pipe: a command may close its output long
 //! before it exits, and a daemon that it left behind may keep it open for ever.
 
+#![deny(unsafe_code)]
+
 mod bpf;
 mod cancel;
 mod channel;
@@ -35,6 +37,7 @@ mod filter;
 mod run;
 mod spec;
 mod support;
+#[expect(unsafe_code, reason = "this is the place for it")]
 mod sys;
 mod wire;
 

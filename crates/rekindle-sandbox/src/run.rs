@@ -307,7 +307,7 @@ struct Ready {
 }
 
 /// How long a supervisor may take to report after it was told to end. It takes milliseconds.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A memory file with this content, to be read from its beginning.
 fn memory_file(content: &[u8]) -> io::Result<OwnedFd> {

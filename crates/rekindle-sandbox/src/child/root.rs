@@ -232,14 +232,6 @@ impl Root {
         Ok(stat.st_dev)
     }
 
-    /// Unmounts what is mounted at a directory that lies directly in the root, and removes the directory.
-    pub(super) fn unmount(&self, name: &str) -> Result<(), Error> {
-        let failed = |errno| Error::failed(format!("cannot unmount {name} in the sandbox"), errno);
-        fchdir(&self.mount).map_err(failed)?;
-        unmount(name, UnmountFlags::DETACH).map_err(failed)?;
-        rustix::fs::unlinkat(&self.mount, name, AtFlags::REMOVEDIR).map_err(failed)
-    }
-
     /// Makes this the root of the process, for good and read-only.
     fn enter(self) -> Result<(), Error> {
         let failed = |what: &'static str| move |errno: Errno| Error::failed(what, errno);
@@ -284,7 +276,8 @@ pub(super) fn clone_mount(from: impl AsFd, attributes: MountAttrFlags) -> io::Re
     Ok(copy)
 }
 
-fn attach(mount: &OwnedFd, at: impl AsFd, path: &str) -> Result<(), Errno> {
+/// Gives a mount a place.
+pub(super) fn attach(mount: &OwnedFd, at: impl AsFd, path: &str) -> Result<(), Errno> {
     let mut flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
     if path.is_empty() {
         flags |= MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;

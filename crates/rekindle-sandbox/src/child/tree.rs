@@ -16,41 +16,35 @@ use rustix::mount::{
     fsopen,
 };
 
-use super::root::{BOUND, Kind, Root, clone_mount, retry};
+use super::root::{self, BOUND, Kind, Root, clone_mount, retry};
 use crate::error::{Error, ErrorKind};
 use crate::spec::{Overlay, Tree, TreeBind, TreeRoot};
 
-/// Where the overlay is mounted while its parts are bound: older kernels only bind what has a place.
-const STAGE: &str = ".tree";
-
 pub(super) fn mount(root: &Root, tree: &Tree) -> Result<(), Error> {
-    match &tree.root {
-        TreeRoot::Plain(dir) => {
-            let files = open_dir(dir, "tree")?;
-            tree.binds.iter().try_for_each(|bind| attach(root, &files, bind))
+    let files = match &tree.root {
+        TreeRoot::Plain(dir) => open_dir(dir, "tree")?,
+        TreeRoot::Overlay(overlay) => stage(overlay)?,
+    };
+    tree.binds.iter().try_for_each(|bind| attach(root, &files, bind))
+}
+
+/// Mounts an overlay where only this process sees it, and opens its root.
+///
+/// Older kernels bind only what has a place. The place is the overlay's work directory, in the host's part of this mount
+/// namespace: nobody looks anything up in there, and it goes when the host's root goes. To unmount it by itself would
+/// cost a wait for all processors (an RCU grace period), several milliseconds on a busy machine.
+fn stage(overlay: &Overlay) -> Result<OwnedFd, Error> {
+    let layers = Layers::open(overlay)?;
+    match layers.mount() {
+        Ok(mount) => root::attach(&mount, &layers.work, "")
+            .map_err(|errno| Error::failed("cannot attach the tree's overlay", errno))?,
+        // Linux before 6.7 takes layers only in one string. If that is not it, the first answer is the better.
+        Err(refusal) if refusal.errno == Errno::INVAL => {
+            layers.mount_on(&layers.work).map_err(|_| refusal.into_error(overlay))?;
         }
-        TreeRoot::Overlay(overlay) => {
-            let layers = Layers::open(overlay)?;
-            let stage = Path::new("/").join(STAGE);
-            root.place_dir(&stage, 0o700)?;
-            match layers.mount() {
-                Ok(mount) => root.attach_at(&mount, &stage, Kind::Dir)?,
-                // Linux before 6.7 takes layers only in one string. If that is not it, the first answer is the better.
-                Err(refusal) if refusal.errno == Errno::INVAL => {
-                    let at = root
-                        .open(&stage, OFlags::PATH)
-                        .map_err(|errno| Error::failed("cannot open the stage", errno))?;
-                    layers.mount_on(&at).map_err(|_| refusal.into_error(overlay))?;
-                }
-                Err(refusal) => return Err(refusal.into_error(overlay)),
-            }
-            let files = root
-                .open(&stage, OFlags::PATH | OFlags::DIRECTORY)
-                .map_err(|errno| Error::failed("cannot open the mounted tree", errno))?;
-            tree.binds.iter().try_for_each(|bind| attach(root, &files, bind))?;
-            root.unmount(STAGE)
-        }
+        Err(refusal) => return Err(refusal.into_error(overlay)),
     }
+    open_dir(&overlay.work, "mounted tree")
 }
 
 /// Binds one directory of the tree. An earlier command may have made links in it: none is followed.

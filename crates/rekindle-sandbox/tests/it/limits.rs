@@ -42,8 +42,8 @@ fn silence_ends_a_command() {
 
 #[test]
 fn output_breaks_the_silence() {
-    let limits = Limits { time: None, idle: Some(Duration::from_secs(5)) };
-    let ran = run(&Spec { limits, ..shell("for i in 1 2 3 4 5 6; do sleep 1; echo $i; done; exit 4") });
+    let limits = Limits { time: None, idle: Some(Duration::from_secs(3)) };
+    let ran = run(&Spec { limits, ..shell("for i in 1 2 3 4 5 6 7; do sleep 0.5; echo $i; done; exit 4") });
     assert_eq!(ran.exit.status, Status::Code(4));
 }
 
