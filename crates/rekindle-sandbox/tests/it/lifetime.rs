@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::Read;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use rekindle_sandbox::{ErrorKind, Sandbox, Spec, Status};
 use rustix::process::{Pid, Signal, getpgid, kill_process};
@@ -71,6 +72,36 @@ fn a_killed_caller_takes_all_with_it() {
     for pid in [supervisor, init] {
         eventually("the sandbox dies", || (!fs::exists(format!("/proc/{pid}/ns")).ok()?).then_some(()));
     }
+}
+
+#[test]
+fn death_at_any_moment_leaves_nothing() {
+    for moment in 0..40 {
+        let tag = tag();
+        let mut caller =
+            caller(&[], &busy(&tag)).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
+        let pid = i32::try_from(caller.id()).expect("a process number");
+        // From before the helper is started until the command runs: that takes a few milliseconds.
+        let supervisor = (moment % 2 == 1).then(|| eventually("the helper starts", || helper_of(pid)));
+        std::thread::sleep(Duration::from_micros(moment * 200));
+        kill(supervisor.unwrap_or(pid));
+        caller.wait().expect("it is our child");
+        // The helper has the caller's environment, and with it the tag.
+        eventually("everything dies", || (tagged(&tag).is_empty() && !in_an_environment(&tag)).then_some(()));
+    }
+}
+
+/// The helper that one of a process's threads has started.
+fn helper_of(caller: i32) -> Option<i32> {
+    let threads = fs::read_dir(format!("/proc/{caller}/task")).ok()?;
+    let children = threads.filter_map(|thread| fs::read_to_string(thread.ok()?.path().join("children")).ok());
+    children.collect::<String>().split_whitespace().next()?.parse().ok()
+}
+
+fn in_an_environment(tag: &str) -> bool {
+    let processes = fs::read_dir("/proc").expect("/proc is mounted");
+    let mut environments = processes.filter_map(|entry| fs::read(entry.ok()?.path().join("environ")).ok());
+    environments.any(|environment| environment.windows(tag.len()).any(|part| part == tag.as_bytes()))
 }
 
 #[test]
