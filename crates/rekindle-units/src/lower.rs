@@ -12,7 +12,7 @@ use rekindle_nix::{Derivation, DrvHash, Output, OutputName, StoreDir, StorePath,
 
 use crate::Error;
 use crate::error::Problem;
-use crate::manifest::{BuildSystem, Input, Package, Phase, Source};
+use crate::manifest::{BuildSystem, Input, InputFrom, Package, Phase, Source};
 use crate::setup;
 
 /// Environment variables that Rekindle or the sandbox sets; a manifest may not use them for anything else.
@@ -331,6 +331,10 @@ impl<'a> Draft<'a> {
             };
             if let (Some(name), Some(first)) = (&input.env, paths.first()) {
                 self.set(name, first.as_str())?;
+            }
+            // A file is only for those who ask for it by its variable.
+            if matches!(input.from, InputFrom::Fetch(_)) {
+                continue;
             }
             if input.propagate { &mut propagated } else { &mut own }.extend(paths);
         }

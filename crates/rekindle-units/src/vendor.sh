@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2154
 # Unpacks crates into one directory per registry, the layout that Cargo calls a directory source.
 # crates_<registry>_<chunk>: store paths of .crate files.  cargoConfig: the text of config.toml.
 mkdir -p "$out"

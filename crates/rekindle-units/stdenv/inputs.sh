@@ -1,1 +1,96 @@
+# shellcheck shell=bash disable=SC2154
+# Inputs: where compilers and build systems find what a package depends on.
 #
+# There is no compiler wrapper here: the host's gcc and clang are told by the environment variables that they
+# already know. Headers: C_INCLUDE_PATH and CPLUS_INCLUDE_PATH. Libraries at link time: LIBRARY_PATH. At run time
+# a program has to find them without any environment, so their directories have to get into its RUNPATH. The linker
+# takes LD_RUN_PATH for that, but only where no -rpath is given; build systems that give some take LDFLAGS.
+# So both are set; LDFLAGS only if there are libraries among the inputs, because many makefiles have a default for
+# it that a variable would displace.
+
+# Sets allInputs: the store paths of all inputs, each once, each before those that it propagates.
+_findInputs() {
+    local -a queue=()
+    local -A seen=()
+    local input
+    allInputs=()
+    appendWords queue depsBuildBuild nativeBuildInputs depsBuildTarget depsHostHost buildInputs depsTargetTarget \
+        depsBuildBuildPropagated propagatedNativeBuildInputs depsBuildTargetPropagated depsHostHostPropagated \
+        propagatedBuildInputs depsTargetTargetPropagated
+    while ((${#queue[@]} > 0)); do
+        input=${queue[0]}
+        queue=("${queue[@]:1}")
+        [[ -z ${seen[$input]-} ]] || continue
+        seen[$input]=1
+        [[ -e $input ]] || die "the build input $input does not exist"
+        allInputs+=("$input")
+        _queuePropagated "$input"
+    done
+}
+
+# Puts what an input propagates at the head of the queue.
+_queuePropagated() {
+    local file
+    local -a propagated=()
+    for file in "$1"/nix-support/propagated-{native-,}build-inputs; do
+        [[ -f $file ]] || continue
+        # Whatever separates them, they are words; the file may lack a last line break.
+        local content
+        content=$(<"$file")
+        content=${content//$'\n'/ }
+        appendWords propagated content
+    done
+    queue=(${propagated[@]+"${propagated[@]}"} ${queue[@]+"${queue[@]}"})
+}
+
+# Makes all inputs known to shell, compilers and build systems, and sources their setup hooks.
+_activateInputs() {
+    local input directory path='' runPath="${!outputLib}/lib" linkFlags="-Wl,-rpath,${!outputLib}/lib" found=
+    for input in ${allInputs[@]+"${allInputs[@]}"}; do
+        # A file is only for those who ask for it by its variable.
+        [[ -d $input ]] || continue
+        for directory in "$input"/{bin,sbin}; do
+            [[ ! -d $directory ]] || path+=$directory:
+        done
+        addToSearchPath C_INCLUDE_PATH "$input/include"
+        addToSearchPath CPLUS_INCLUDE_PATH "$input/include"
+        addToSearchPath LIBRARY_PATH "$input/lib"
+        addToSearchPath PKG_CONFIG_PATH "$input/lib/pkgconfig"
+        addToSearchPath PKG_CONFIG_PATH "$input/share/pkgconfig"
+        addToSearchPath ACLOCAL_PATH "$input/share/aclocal"
+        addToSearchPath CMAKE_PREFIX_PATH "$input"
+        for directory in "$input"/lib/*.so "$input"/lib/*.so.*; do
+            runPath+=:$input/lib
+            linkFlags+=" -Wl,-rpath,$input/lib"
+            found=1
+            break
+        done
+    done
+    export PATH=$path$PATH
+    export LD_RUN_PATH=$runPath
+    if [[ -n $found ]]; then
+        export LDFLAGS="$linkFlags${LDFLAGS:+ $LDFLAGS}"
+    fi
+    for input in ${allInputs[@]+"${allInputs[@]}"}; do
+        if [[ -f $input/nix-support/setup-hook ]]; then
+            # shellcheck disable=SC1091
+            source "$input/nix-support/setup-hook"
+        fi
+    done
+}
+
+# Names the compilers by what they are, as nixpkgs does: `cc` may be a link into nowhere in a sandbox, and make's
+# default is `cc`.
+_setCompilers() {
+    local variable program
+    for variable in 'CC gcc clang' 'CXX g++ clang++'; do
+        read -r variable program <<<"$variable"
+        [[ -z ${!variable-} ]] || continue
+        for program in $program; do
+            if type -P "$program" >/dev/null; then
+                export "$variable=$program"
+                break
+            fi
+        done
+    done
+}

@@ -123,11 +123,9 @@ pub fn infer(listing: &Listing) -> Result<Inferred, Error> {
             package.phases.autoreconf = true;
             notes.push(format!("{decided_by} without configure: autoreconf (autoconf, automake) will run"));
         }
-        "GNUmakefile" | "makefile" | "Makefile" => {
-            // Lua and its kin have their own word for the prefix.
-            if facts::assigns(&content(decided_by), "INSTALL_TOP") {
-                package.flags.make.push("INSTALL_TOP=${out}".to_owned());
-            }
+        // Lua and its kin have their own word for the prefix.
+        "GNUmakefile" | "makefile" | "Makefile" if facts::assigns(&content(decided_by), "INSTALL_TOP") => {
+            package.flags.make.push("INSTALL_TOP=${out}".to_owned());
         }
         _ => {}
     }

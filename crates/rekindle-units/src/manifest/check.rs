@@ -62,7 +62,7 @@ pub(super) fn manifest(origin: &Path, text: &str, file: File) -> Result<Manifest
     let mut uses = Vec::new();
     for (name, table) in tables {
         let at = name.span().start;
-        let package = checker.package(name, table, &mut uses)?;
+        let package = checker.package(&name, table, &mut uses)?;
         if result.contains_key(&package.name) {
             return Err(checker.at(at, format!("there are two packages named `{}`", package.name)));
         }
@@ -161,12 +161,12 @@ impl Checker<'_> {
 
     fn package(
         &self,
-        name: Spanned<String>,
+        name: &Spanned<String>,
         table: Table,
         uses: &mut Vec<(PackageName, usize)>,
     ) -> Result<Package, Error> {
         let name_at = name.span().start;
-        let name = self.package_name(&name)?;
+        let name = self.package_name(name)?;
         let version = table.version.map(|version| self.version(version)).transpose()?;
         let outputs = self.outputs(table.outputs)?;
         let mut inputs = Vec::new();
@@ -197,6 +197,14 @@ impl Checker<'_> {
             flags: self.flags(table.flags)?,
             toolchain: self.toolchain(table.toolchain)?,
         };
+        let has_text = |phase| package.phases.custom.get(&phase).is_some_and(|text| text.run.is_some());
+        if package.build_system == Some(BuildSystem::Custom)
+            && package.phases.command.is_none()
+            && !has_text(Phase::Install)
+        {
+            let message = "build-system `custom` needs `install` or `command` in its phases";
+            return Err(self.at(name_at, message));
+        }
         let full = package.full_name();
         store_name(&full).map_err(|reason| {
             self.at(name_at, format!("`{full}` cannot be a store path's name: {reason}"))
@@ -266,7 +274,7 @@ impl Checker<'_> {
         match source.into_inner() {
             SourceValue::Path(path) => Ok(Source::Path(self.path(Spanned::new(span, path))?)),
             SourceValue::Fetch(FetchTable { url, hash, name }) => {
-                Ok(Source::Fetch(self.fetch(url, hash, name)?))
+                Ok(Source::Fetch(self.fetch(&url, hash, name)?))
             }
             SourceValue::Switch(false) => Ok(Source::None),
             SourceValue::Switch(true) => {
@@ -277,12 +285,12 @@ impl Checker<'_> {
 
     fn fetch(
         &self,
-        url: Spanned<String>,
+        url: &Spanned<String>,
         hash: Spanned<String>,
         name: Option<Spanned<String>>,
     ) -> Result<Fetch, Error> {
         if !url.get_ref().contains("://") || url.get_ref().contains(char::is_whitespace) {
-            return Err(self.refuse(&url, format!("`{}` is not a URL", url.get_ref())));
+            return Err(self.refuse(url, format!("`{}` is not a URL", url.get_ref())));
         }
         if Hash::parse(hash.get_ref().as_bytes()).is_err() {
             let message = format!("`{}` is not a hash; write `sha256-…` or `sha256:…`", hash.get_ref());
@@ -299,7 +307,7 @@ impl Checker<'_> {
         store_name(fetch.file_name()).map_err(|reason| {
             let found = fetch.file_name();
             self.refuse(
-                &url,
+                url,
                 format!("the last part of the URL, `{found}`, cannot be a name: {reason}; set `name`"),
             )
         })?;
@@ -318,7 +326,7 @@ impl Checker<'_> {
                 };
                 return Ok(Input { from, outputs: Vec::new(), env: None, propagate: false });
             }
-            InputValue::Table(table) => table,
+            InputValue::Table(table) => *table,
         };
         let InputTable { store, package, path, url, hash, name, outputs, env, propagate } = table;
         for (spot, key) in
@@ -337,7 +345,7 @@ impl Checker<'_> {
             }
             (None, None, None, Some(url)) => {
                 let Some(hash) = hash else { return Err(self.refuse(&url, "`url` needs a `hash`")) };
-                InputFrom::Fetch(self.fetch(url, hash, name)?)
+                InputFrom::Fetch(self.fetch(&url, hash, name)?)
             }
             _ => {
                 let message = "an input has exactly one of store, package, path, url (or path with package)";
@@ -347,6 +355,9 @@ impl Checker<'_> {
         let no_outputs = matches!(from, InputFrom::Store(_) | InputFrom::Fetch(_));
         if let (true, Some(output)) = (no_outputs, outputs.first()) {
             return Err(self.refuse(output, "only a package has outputs to choose from"));
+        }
+        if let (InputFrom::Fetch(_), None) = (&from, &env) {
+            return Err(self.at(span.start, "a fetched input needs `env`, the variable that holds its path"));
         }
         let outputs = outputs.iter().map(|output| self.output(output)).collect::<Result<_, _>>()?;
         let env = env.map(|env| self.variable(&env)).transpose()?;

@@ -22,22 +22,28 @@ use crate::Error;
 #[schemars(title = "rekindle.toml")]
 pub(super) struct File {
     /// The only package of this manifest.
-    #[schemars(with = "Option<Table>")]
+    #[serde(default)]
+    #[schemars(with = "Table")]
     pub(super) package: Option<Spanned<Table>>,
     /// Several packages by name; they may use each other by name in `inputs`.
-    #[schemars(with = "Option<BTreeMap<String, Table>>")]
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, Table>")]
     pub(super) packages: Option<Spanned<BTreeMap<Spanned<String>, Spanned<Table>>>>,
     /// Short for `[package.phases]`.
-    #[schemars(with = "Option<PhasesTable>")]
+    #[serde(default)]
+    #[schemars(with = "PhasesTable")]
     pub(super) phases: Option<Spanned<PhasesTable>>,
     /// Short for `[package.env]`.
-    #[schemars(with = "Option<BTreeMap<String, String>>")]
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, String>")]
     pub(super) env: Option<Spanned<EnvTable>>,
     /// Short for `[package.flags]`.
-    #[schemars(with = "Option<FlagsTable>")]
+    #[serde(default)]
+    #[schemars(with = "FlagsTable")]
     pub(super) flags: Option<Spanned<FlagsTable>>,
     /// Short for `[package.toolchain]`.
-    #[schemars(with = "Option<ToolchainTable>")]
+    #[serde(default)]
+    #[schemars(with = "ToolchainTable")]
     pub(super) toolchain: Option<Spanned<ToolchainTable>>,
 }
 
@@ -48,13 +54,16 @@ pub(super) type EnvTable = BTreeMap<Spanned<String>, Spanned<String>>;
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct Table {
     /// The package's name, part of its store path. Under `[packages.NAME]` it is NAME unless it is said here.
-    #[schemars(with = "Option<String>")]
+    #[serde(default)]
+    #[schemars(with = "String")]
     pub(super) name: Option<Spanned<String>>,
     /// The version, part of the store path.
-    #[schemars(with = "Option<String>")]
+    #[serde(default)]
+    #[schemars(with = "String")]
     pub(super) version: Option<Spanned<String>>,
     /// What is unpacked: a directory or a tarball, relative to this file; or a file to fetch. Default: `"."`.
-    #[schemars(with = "Option<SourceValue>")]
+    #[serde(default)]
+    #[schemars(with = "SourceValue")]
     pub(super) source: Option<Spanned<SourceValue>>,
     /// Takes only files of a source directory that match one of these patterns (as in `.gitignore`).
     #[serde(default)]
@@ -69,25 +78,32 @@ pub(super) struct Table {
     #[schemars(with = "Vec<String>")]
     pub(super) patches: Vec<Spanned<String>>,
     /// How the package is built. Default: recognised from the files of the source.
+    #[serde(default)]
+    #[schemars(with = "BuildSystemWord")]
     pub(super) build_system: Option<BuildSystemWord>,
     /// The outputs; the first is the default one. Default: `["out"]`.
-    #[schemars(with = "Option<Vec<String>>")]
+    #[serde(default)]
+    #[schemars(with = "Vec<String>")]
     pub(super) outputs: Option<Spanned<Vec<Spanned<String>>>>,
     /// What the build may use beside the toolchain.
     #[serde(default)]
     #[schemars(with = "Vec<InputValue>")]
     pub(super) inputs: Vec<Spanned<InputValue>>,
     /// Texts and switches of the phases.
-    #[schemars(with = "Option<PhasesTable>")]
+    #[serde(default)]
+    #[schemars(with = "PhasesTable")]
     pub(super) phases: Option<Spanned<PhasesTable>>,
     /// Further environment variables of the build.
-    #[schemars(with = "Option<BTreeMap<String, String>>")]
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, String>")]
     pub(super) env: Option<Spanned<EnvTable>>,
     /// Extra arguments of the tools.
-    #[schemars(with = "Option<FlagsTable>")]
+    #[serde(default)]
+    #[schemars(with = "FlagsTable")]
     pub(super) flags: Option<Spanned<FlagsTable>>,
     /// Where compilers and shell tools come from.
-    #[schemars(with = "Option<ToolchainTable>")]
+    #[serde(default)]
+    #[schemars(with = "ToolchainTable")]
     pub(super) toolchain: Option<Spanned<ToolchainTable>>,
 }
 
@@ -136,7 +152,8 @@ pub(super) struct FetchTable {
     #[schemars(with = "String")]
     pub(super) hash: Spanned<String>,
     /// Its name in the store. Default: the last part of the URL.
-    #[schemars(with = "Option<String>")]
+    #[serde(default)]
+    #[schemars(with = "String")]
     pub(super) name: Option<Spanned<String>>,
 }
 
@@ -148,7 +165,7 @@ pub(super) enum InputValue {
     /// A store path, or the name of another package of this manifest.
     Word(String),
     /// Anything else.
-    Table(InputTable),
+    Table(Box<InputTable>),
 }
 
 /// One input; exactly one of `store`, `package`, `path`, `url` (`path` may go with `package`).
@@ -157,29 +174,36 @@ pub(super) enum InputValue {
 #[schemars(rename = "InputTable")]
 pub(super) struct InputTable {
     /// A store path.
-    #[schemars(with = "Option<String>")]
+    #[serde(default)]
+    #[schemars(with = "String")]
     pub(super) store: Option<Spanned<String>>,
     /// A package of this manifest, or of the one in `path`.
-    #[schemars(with = "Option<String>")]
+    #[serde(default)]
+    #[schemars(with = "String")]
     pub(super) package: Option<Spanned<String>>,
     /// A directory with a package of its own, relative to this file.
-    #[schemars(with = "Option<String>")]
+    #[serde(default)]
+    #[schemars(with = "String")]
     pub(super) path: Option<Spanned<String>>,
     /// A file to fetch.
-    #[schemars(with = "Option<String>")]
+    #[serde(default)]
+    #[schemars(with = "String")]
     pub(super) url: Option<Spanned<String>>,
     /// The hash of the file to fetch.
-    #[schemars(with = "Option<String>")]
+    #[serde(default)]
+    #[schemars(with = "String")]
     pub(super) hash: Option<Spanned<String>>,
     /// The name in the store of the file to fetch.
-    #[schemars(with = "Option<String>")]
+    #[serde(default)]
+    #[schemars(with = "String")]
     pub(super) name: Option<Spanned<String>>,
     /// Which outputs of the package. Default: `dev` when there is one, else the first.
     #[serde(default)]
     #[schemars(with = "Vec<String>")]
     pub(super) outputs: Vec<Spanned<String>>,
     /// An environment variable that is set to the input's path.
-    #[schemars(with = "Option<String>")]
+    #[serde(default)]
+    #[schemars(with = "String")]
     pub(super) env: Option<Spanned<String>>,
     /// Whether those who use this package get the input too.
     #[serde(default)]
@@ -224,60 +248,88 @@ pub(super) struct PhasesTable {
     /// Runs `autoreconf` before the configure phase.
     pub(super) autoreconf: bool,
     /// One script that takes the place of all phases.
+    #[schemars(with = "String")]
     pub(super) command: Option<String>,
     /// Takes the place of the unpack phase.
+    #[schemars(with = "String")]
     pub(super) unpack: Option<String>,
     /// Runs at the start of the unpack phase.
+    #[schemars(with = "String")]
     pub(super) pre_unpack: Option<String>,
     /// Runs at the end of the unpack phase.
+    #[schemars(with = "String")]
     pub(super) post_unpack: Option<String>,
     /// Takes the place of the patch phase.
+    #[schemars(with = "String")]
     pub(super) patch: Option<String>,
     /// Runs at the start of the patch phase.
+    #[schemars(with = "String")]
     pub(super) pre_patch: Option<String>,
     /// Runs at the end of the patch phase.
+    #[schemars(with = "String")]
     pub(super) post_patch: Option<String>,
     /// Takes the place of the configure phase.
+    #[schemars(with = "String")]
     pub(super) configure: Option<String>,
     /// Runs at the start of the configure phase.
+    #[schemars(with = "String")]
     pub(super) pre_configure: Option<String>,
     /// Runs at the end of the configure phase.
+    #[schemars(with = "String")]
     pub(super) post_configure: Option<String>,
     /// Takes the place of the build phase.
+    #[schemars(with = "String")]
     pub(super) build: Option<String>,
     /// Runs at the start of the build phase.
+    #[schemars(with = "String")]
     pub(super) pre_build: Option<String>,
     /// Runs at the end of the build phase.
+    #[schemars(with = "String")]
     pub(super) post_build: Option<String>,
     /// Runs the tests in the build tree (`true`), or takes the place of the check phase.
+    #[schemars(with = "OptIn")]
     pub(super) check: Option<OptIn>,
     /// Runs at the start of the check phase.
+    #[schemars(with = "String")]
     pub(super) pre_check: Option<String>,
     /// Runs at the end of the check phase.
+    #[schemars(with = "String")]
     pub(super) post_check: Option<String>,
     /// Takes the place of the install phase.
+    #[schemars(with = "String")]
     pub(super) install: Option<String>,
     /// Runs at the start of the install phase.
+    #[schemars(with = "String")]
     pub(super) pre_install: Option<String>,
     /// Runs at the end of the install phase.
+    #[schemars(with = "String")]
     pub(super) post_install: Option<String>,
     /// Takes the place of the fixup phase.
+    #[schemars(with = "String")]
     pub(super) fixup: Option<String>,
     /// Runs at the start of the fixup phase.
+    #[schemars(with = "String")]
     pub(super) pre_fixup: Option<String>,
     /// Runs at the end of the fixup phase.
+    #[schemars(with = "String")]
     pub(super) post_fixup: Option<String>,
     /// Runs the tests of what was installed (`true`), or takes the place of the install-check phase.
+    #[schemars(with = "OptIn")]
     pub(super) install_check: Option<OptIn>,
     /// Runs at the start of the install-check phase.
+    #[schemars(with = "String")]
     pub(super) pre_install_check: Option<String>,
     /// Runs at the end of the install-check phase.
+    #[schemars(with = "String")]
     pub(super) post_install_check: Option<String>,
     /// Makes a release tarball (`true`), or takes the place of the dist phase.
+    #[schemars(with = "OptIn")]
     pub(super) dist: Option<OptIn>,
     /// Runs at the start of the dist phase.
+    #[schemars(with = "String")]
     pub(super) pre_dist: Option<String>,
     /// Runs at the end of the dist phase.
+    #[schemars(with = "String")]
     pub(super) post_dist: Option<String>,
 }
 
@@ -318,6 +370,7 @@ pub(super) struct FlagsTable {
 #[schemars(rename = "Toolchain")]
 pub(super) struct ToolchainTable {
     /// The only kind today is `"host"`, the tools of this machine.
+    #[schemars(with = "ToolchainWord")]
     pub(super) kind: Option<ToolchainWord>,
     /// Further absolute directories of the host that the build sees; each, or its `bin`, is in `PATH`.
     #[schemars(with = "Vec<String>")]

@@ -391,3 +391,6 @@ impl Phase {
         matches!(self, Self::Check | Self::InstallCheck | Self::Dist)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -44,12 +44,23 @@ fn reword(message: &str) -> String {
     } else if let Some(key) = message.strip_prefix("missing field ") {
         Some(format!("the key {key} is missing"))
     } else if let Some(rest) = message.strip_prefix("invalid type: ") {
-        rest.rsplit_once(", expected ").map(|(found, expected)| format!("expected {expected}, found {found}"))
+        rest.rsplit_once(", expected ")
+            .map(|(found, expected)| format!("expected {}, found {}", plain(expected), plain(found)))
     } else {
         None
     };
     // toml's own messages may have several lines.
     reworded.unwrap_or_else(|| message.lines().collect::<Vec<_>>().join("; "))
+}
+
+/// TOML's words in place of serde's.
+fn plain(what: &str) -> &str {
+    match what {
+        "a sequence" | "sequence" => "a list",
+        "a map" | "map" => "a table",
+        _ if what.starts_with("struct ") => "a table",
+        _ => what,
+    }
 }
 
 /// Returns the candidate with the least edit distance, if that is at most a third of its length and 1 at least.
