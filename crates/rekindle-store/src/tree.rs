@@ -69,19 +69,19 @@ impl Tree {
     fn scan_with(root: &Path, enter: &mut dyn FnMut(&Path) -> Result<()>) -> Result<Self> {
         let meta = root.symlink_metadata().at("look at", root)?;
         let mut tree = Self { root: root.to_owned(), nodes: Vec::new() };
-        tree.scan_node(PathBuf::new(), meta.file_type(), enter)?;
+        tree.scan_node(Path::new(""), meta.file_type(), enter)?;
         Ok(tree)
     }
 
     fn scan_node(
         &mut self,
-        path: PathBuf,
+        path: &Path,
         file_type: FileType,
         enter: &mut dyn FnMut(&Path) -> Result<()>,
     ) -> Result<()> {
-        let physical = self.physical(&path);
+        let physical = self.physical(path);
         let kind = kind_of(file_type, &physical)?;
-        self.nodes.push(Node { path: path.clone(), kind });
+        self.nodes.push(Node { path: path.to_owned(), kind });
         if kind == EntryKind::Directory {
             enter(&physical)?;
             let mut entries = Vec::new();
@@ -92,7 +92,7 @@ impl Tree {
             }
             entries.sort_unstable_by(|(a, _), (b, _)| a.as_bytes().cmp(b.as_bytes()));
             for (name, file_type) in entries {
-                self.scan_node(path.join(name), file_type, enter)?;
+                self.scan_node(&path.join(name), file_type, enter)?;
             }
         }
         Ok(())

@@ -28,10 +28,8 @@ impl Db {
         dir: &StoreDir,
         paths: &[(Registration, RecordedOutputs)],
     ) -> Result<()> {
+        let now = now();
         let verdict = self.change_if_allowed("register paths", |tx| {
-            let now = SystemTime::now()
-                .duration_since(SystemTime::UNIX_EPOCH)
-                .map_or(0, |age| i64::try_from(age.as_secs()).unwrap_or(i64::MAX));
             let mut fresh = Vec::new();
             for (registration, outputs) in paths {
                 if let Some(id) = insert(tx, dir, registration, now)? {
@@ -135,6 +133,16 @@ fn insert(
         registration.ca.as_ref().map(ToString::to_string),
     ])?;
     Ok(Some(tx.last_insert_rowid()))
+}
+
+/// Seconds since 1970.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the database records when a path became valid; nothing is decided by it"
+)]
+fn now() -> i64 {
+    let age = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(age.as_secs()).unwrap_or(i64::MAX)
 }
 
 fn upgrade(tx: &Transaction<'_>, id: i64, ultimate: bool, sigs: &[String]) -> rusqlite::Result<()> {

@@ -1,4 +1,8 @@
 //! The store as a whole, with real Nix as the judge of what it writes and the source of what it reads.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests pass what to do to other processes of theirs by the environment, and set times of files"
+)]
 
 mod adding;
 mod concurrent;

@@ -48,7 +48,7 @@ fn a_link_that_is_gone_or_points_elsewhere_is_no_root() {
         change();
         assert!(store.roots().unwrap().is_empty());
         store.gc(ALL, &mut || {}).unwrap();
-        assert_eq!(links_in_store(store), [PathBuf::new(); 0]);
+        assert!(links_in_store(store).is_empty());
         let _ = fs::remove_file(&sample.link);
     };
     moved(&|| fs::remove_file(&sample.link).unwrap());
@@ -70,7 +70,7 @@ fn real_nix_took_the_stale_link_and_we_take_the_rest() {
     // What its collection does: it removes the indirect root.
     fs::remove_file(&links_in_store(&sample.store)[0]).unwrap();
     sample.store.gc(ALL, &mut || {}).unwrap();
-    assert_eq!(links_in_store(&sample.store), [PathBuf::new(); 0]);
+    assert!(links_in_store(&sample.store).is_empty());
 }
 
 #[test]
@@ -117,5 +117,5 @@ fn only_what_is_valid_can_be_kept() {
     let error = store.add_root(&link, &absent).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotValid);
     assert!(link.symlink_metadata().is_err());
-    assert_eq!(links_in_store(&store), [PathBuf::new(); 0]);
+    assert!(links_in_store(&store).is_empty());
 }
