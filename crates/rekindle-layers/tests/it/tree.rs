@@ -2,12 +2,13 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, Timespec, Timestamps};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Timespec, Timestamps};
 
 use crate::seed::Rng;
 
@@ -39,6 +40,12 @@ fn remove(path: &Path) {
     }
 }
 
+/// Opens a file for writing, but does not wait for a reader of a pipe.
+fn writing(path: &Path, create: bool) -> std::io::Result<fs::File> {
+    let flags = OFlags::NONBLOCK.bits() as i32;
+    fs::File::options().write(true).create(create).truncate(create).custom_flags(flags).open(path)
+}
+
 fn content(rng: &mut Rng) -> Vec<u8> {
     let length = rng.pick(&[0, 1, 5, 4096, 10_000]);
     (0..length).map(|_| rng.next() as u8).collect()
@@ -51,7 +58,7 @@ pub(crate) fn edit(rng: &mut Rng, root: &Path) {
     match rng.below(18) {
         0..=3 => {
             let _ = fs::create_dir_all(new.parent().expect("below the root"));
-            let _ = fs::write(&new, content(rng));
+            let _ = writing(&new, true).and_then(|mut file| file.write_all(&content(rng)));
         }
         4 => {
             let _ = fs::create_dir_all(new);
@@ -66,12 +73,10 @@ pub(crate) fn edit(rng: &mut Rng, root: &Path) {
         }
         8 => {
             // In place, through whichever of its names.
-            use std::io::Write;
-            let opened = fs::File::options().append(true).open(&old);
-            let _ = opened.and_then(|mut file| file.write_all(b"more"));
+            let _ = writing(&old, false).and_then(|mut file| file.write_all(b"more"));
         }
         9 => {
-            let _ = fs::File::options().write(true).open(&old).and_then(|file| file.set_len(2));
+            let _ = writing(&old, false).and_then(|file| file.set_len(2));
         }
         10 => remove(&old),
         11 => {
