@@ -1,0 +1,237 @@
+//! From packages to derivations: sources are observed, the toolchain is identified, each package is lowered.
+//!
+//! Nothing is written to the store here. [`Recipes::commit`] does that, once all is known to be right.
+
+use std::collections::HashMap;
+
+use rekindle_engine::{EmbeddedFile, Engine, Source, Toolchain};
+use rekindle_nix::{Derivation, StorePath};
+use rekindle_units::cargo::Lock;
+use rekindle_units::lower::{Place, Recipe, Resolved, Stdenv, lower};
+use rekindle_units::manifest::{self, Fetch, InputFrom};
+use rekindle_units::{fetch, setup};
+
+use crate::cli_error::CliError;
+use crate::project::{Member, Project};
+use crate::session::Session;
+use crate::source_rules;
+use crate::toolchain::host_toolchain;
+
+/// The derivations of a project, and what they are made from.
+#[derive(Debug)]
+pub(crate) struct Recipes {
+    /// One for each member of the project, in its order.
+    pub(crate) packages: Vec<Recipe>,
+    /// The toolchain that they are for.
+    pub(crate) toolchain: Toolchain,
+    /// The locks of all Cargo projects.
+    pub(crate) locks: Vec<Lock>,
+    /// What the user should know.
+    pub(crate) warnings: Vec<String>,
+    ingredients: Ingredients,
+}
+
+/// What packages are made from, beside each other.
+#[derive(Debug, Default)]
+struct Ingredients {
+    sources: Vec<Source>,
+    /// Fetches and what is made of them, each after what it uses.
+    helpers: Vec<Recipe>,
+    helper_places: HashMap<StorePath, usize>,
+    /// Inputs that the store has already.
+    stored: Vec<StorePath>,
+}
+
+/// One ingredient, by its place.
+#[derive(Debug, Clone, Copy)]
+enum Found {
+    Source(usize),
+    Helper(usize),
+    Stored(usize),
+    Member(usize),
+}
+
+/// What one member is made from.
+#[derive(Debug)]
+struct Needs {
+    source: Option<Found>,
+    /// Places among the sources.
+    patches: Vec<usize>,
+    inputs: Vec<Found>,
+    /// A place among the helpers.
+    vendor: Option<usize>,
+}
+
+impl Recipes {
+    /// Lowers all packages of a project.
+    pub(crate) fn lower(
+        session: &Session<'_>,
+        engine: &Engine,
+        project: &Project,
+    ) -> Result<Recipes, CliError> {
+        let (toolchain, facts) = host_toolchain(session, &project.members)?;
+        let files: Vec<_> = setup::FILES
+            .iter()
+            .map(|file| EmbeddedFile { path: file.name, contents: file.content, executable: false })
+            .collect();
+        let setup = engine.embed(setup::STORE_NAME, &files)?;
+        let setup_path = setup.path.clone();
+        let stdenv = Stdenv {
+            store_dir: engine.store().store_dir(),
+            system: system(),
+            setup: &setup_path,
+            toolchain: &facts,
+        };
+        let mut ingredients = Ingredients { sources: vec![setup], ..Ingredients::default() };
+        let needs = project.members.iter().map(|member| ingredients.gather(engine, &stdenv, member));
+        let needs: Vec<Needs> = needs.collect::<Result<_, _>>()?;
+        let mut packages: Vec<Recipe> = Vec::with_capacity(needs.len());
+        for (member, needs) in project.members.iter().zip(&needs) {
+            let recipe = lower(&stdenv, &member.package, &ingredients.resolve(needs, &packages))?;
+            packages.push(recipe);
+        }
+        let locks = project.members.iter().filter_map(|member| member.lock.clone()).collect();
+        let warnings = warnings(project, &needs, &ingredients.sources);
+        Ok(Recipes { packages, toolchain, locks, warnings, ingredients })
+    }
+
+    /// Writes sources and derivations to the store.
+    pub(crate) fn commit(&self, engine: &Engine) -> Result<(), CliError> {
+        engine.ingest(&self.ingredients.sources)?;
+        for derivation in self.derivations() {
+            engine.add_derivation(derivation)?;
+        }
+        Ok(())
+    }
+
+    fn derivations(&self) -> impl Iterator<Item = &Derivation> {
+        self.ingredients.helpers.iter().chain(&self.packages).map(|recipe| &recipe.derivation)
+    }
+}
+
+impl Ingredients {
+    /// Finds out what a member is made from.
+    fn gather(&mut self, engine: &Engine, stdenv: &Stdenv<'_>, member: &Member) -> Result<Needs, CliError> {
+        let package = &member.package;
+        let source = match &package.source {
+            manifest::Source::None => None,
+            manifest::Source::Path(path) => {
+                let path = member.dir.join(path);
+                let source = if path.is_dir() {
+                    let rules = source_rules::of(member, &path, engine.store().physical_store_dir())?;
+                    engine.observe_tree("source", &path, &rules)?
+                } else {
+                    engine.observe_file(&source_rules::store_name(&path), &path)?
+                };
+                Some(Found::Source(self.add_source(source)))
+            }
+            manifest::Source::Fetch(fetched) => Some(self.fetched(stdenv, fetched)?),
+        };
+        let mut patches = Vec::with_capacity(package.patches.len());
+        for patch in &package.patches {
+            let patch = member.dir.join(patch);
+            patches.push(self.add_source(engine.observe_file(&source_rules::store_name(&patch), &patch)?));
+        }
+        let mut inputs = Vec::with_capacity(package.inputs.len());
+        for (input, used) in package.inputs.iter().zip(&member.uses) {
+            inputs.push(match (&input.from, used) {
+                (_, Some(member)) => Found::Member(*member),
+                (InputFrom::Fetch(fetched), None) => self.fetched(stdenv, fetched)?,
+                (InputFrom::Store(path), None) if engine.store().is_valid(path)? => {
+                    self.stored.push(path.clone());
+                    Found::Stored(self.stored.len() - 1)
+                }
+                (InputFrom::Store(path), None) => {
+                    let path = engine.store().store_dir().display(path);
+                    return Err(CliError::user(format!(
+                        "{} uses {path}, which is not in the store",
+                        package.name
+                    )));
+                }
+                (InputFrom::Package(_) | InputFrom::Directory(..), None) => {
+                    unreachable!("the project found the member for each package that is used")
+                }
+            });
+        }
+        let vendor = match &member.lock {
+            Some(lock) if !lock.crates().is_empty() => Some(self.vendor(stdenv, lock)?),
+            _ => None,
+        };
+        Ok(Needs { source, patches, inputs, vendor })
+    }
+
+    fn fetched(&mut self, stdenv: &Stdenv<'_>, fetched: &Fetch) -> Result<Found, CliError> {
+        Ok(Found::Helper(self.add_helper(fetch::url(stdenv.store_dir, fetched)?)))
+    }
+
+    /// Adds the derivations that bring the crates of a lock.
+    fn vendor(&mut self, stdenv: &Stdenv<'_>, lock: &Lock) -> Result<usize, CliError> {
+        let mut places = Vec::with_capacity(lock.crates().len());
+        for krate in lock.crates() {
+            places.push(self.add_helper(fetch::krate(stdenv.store_dir, krate)?));
+        }
+        let recipes = places.iter().map(|place| &self.helpers[*place]);
+        let crates: Vec<_> = lock.crates().iter().zip(recipes).collect();
+        let vendor = fetch::cargo_vendor(stdenv, &crates)?;
+        Ok(self.add_helper(vendor))
+    }
+
+    fn resolve<'a>(&'a self, needs: &Needs, packages: &'a [Recipe]) -> Resolved<'a> {
+        let place = |found: &Found| match *found {
+            Found::Source(at) => Place::Stored(&self.sources[at].path),
+            Found::Helper(at) => Place::Made(&self.helpers[at]),
+            Found::Stored(at) => Place::Stored(&self.stored[at]),
+            Found::Member(at) => Place::Made(&packages[at]),
+        };
+        Resolved {
+            source: needs.source.as_ref().map(place),
+            patches: needs.patches.iter().map(|at| &self.sources[*at].path).collect(),
+            inputs: needs.inputs.iter().map(place).collect(),
+            cargo_vendor: needs.vendor.map(|at| &self.helpers[at]),
+        }
+    }
+
+    fn add_source(&mut self, source: Source) -> usize {
+        self.sources.push(source);
+        self.sources.len() - 1
+    }
+
+    fn add_helper(&mut self, recipe: Recipe) -> usize {
+        *self.helper_places.entry(recipe.path.clone()).or_insert_with(|| {
+            self.helpers.push(recipe);
+            self.helpers.len() - 1
+        })
+    }
+}
+
+fn warnings(project: &Project, needs: &[Needs], sources: &[Source]) -> Vec<String> {
+    let warning = |(member, needs): (&Member, &Needs)| {
+        let Some(Found::Source(at)) = needs.source else { return None };
+        let links = &sources[at].escaping_links;
+        let first = links.first()?.display();
+        Some(match links.len() {
+            1 => format!(
+                "{}: the link {first} leads out of the source, to where the build sees nothing",
+                member.package.name
+            ),
+            count => format!(
+                "{}: {count} links lead out of the source, to where the build sees nothing; the first is {first}",
+                member.package.name
+            ),
+        })
+    };
+    project.members.iter().zip(needs).filter_map(warning).collect()
+}
+
+/// What Nix calls the platform that this program runs on.
+fn system() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "x86_64-linux",
+        "aarch64" => "aarch64-linux",
+        "x86" => "i686-linux",
+        "arm" => "armv7l-linux",
+        "riscv64" => "riscv64-linux",
+        "powerpc64" => "powerpc64le-linux",
+        other => other,
+    }
+}

@@ -1,0 +1,81 @@
+//! What happened in a build, derivation by derivation.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use rekindle_engine::{BuildResult, Event, RestartReason, StepUsage};
+use rekindle_nix::StorePath;
+
+/// All that events said, in the order in which derivations began.
+#[derive(Debug, Default)]
+pub(crate) struct History {
+    builds: Vec<Build>,
+    places: HashMap<StorePath, usize>,
+    warnings: Vec<String>,
+}
+
+/// What happened to one derivation.
+#[derive(Debug)]
+pub(crate) struct Build {
+    /// Which.
+    pub(crate) drv: StorePath,
+    /// Its finished steps, those before a restart included.
+    pub(crate) steps: Vec<Step>,
+    /// Why it began again, each time.
+    pub(crate) restarts: Vec<RestartReason>,
+    /// How it ended, and after how long.
+    pub(crate) end: Option<(BuildResult, Duration)>,
+}
+
+/// A finished step.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Step {
+    /// The phase, if the derivation has phases.
+    pub(crate) phase: Option<String>,
+    /// What it took.
+    pub(crate) usage: StepUsage,
+}
+
+impl History {
+    /// Takes note of an event.
+    pub(crate) fn note(&mut self, event: &Event) {
+        match event {
+            Event::Started { drv, .. } | Event::Waiting { drv } => {
+                self.build(drv);
+            }
+            Event::StepFinished { drv, phase, usage } => {
+                self.build(drv).steps.push(Step { phase: phase.clone(), usage: *usage });
+            }
+            Event::Restarted { drv, reason } => self.build(drv).restarts.push(reason.clone()),
+            Event::Finished { drv, result, wall } => self.build(drv).end = Some((result.clone(), *wall)),
+            Event::Warning { message } => self.warnings.push(message.clone()),
+            _ => {}
+        }
+    }
+
+    /// Takes note of how a derivation ended of which no event spoke, because it was never tried.
+    pub(crate) fn conclude(&mut self, drv: &StorePath, result: &BuildResult) {
+        let build = self.build(drv);
+        if build.end.is_none() {
+            build.end = Some((result.clone(), Duration::ZERO));
+        }
+    }
+
+    /// The derivations that were not valid.
+    pub(crate) fn builds(&self) -> &[Build] {
+        &self.builds
+    }
+
+    /// The warnings.
+    pub(crate) fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    fn build(&mut self, drv: &StorePath) -> &mut Build {
+        let place = *self.places.entry(drv.clone()).or_insert_with(|| {
+            self.builds.push(Build { drv: drv.clone(), steps: Vec::new(), restarts: Vec::new(), end: None });
+            self.builds.len() - 1
+        });
+        &mut self.builds[place]
+    }
+}

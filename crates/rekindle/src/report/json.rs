@@ -1,0 +1,225 @@
+//! The report that `build --json` prints. `docs/json.md` documents it; `version` changes when a field does.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use rekindle_engine::{BuildResult, Failure, FailureKind, RestartReason};
+use rekindle_nix::{OutputName, StorePath};
+use serde_json::{Map, Value, json};
+
+use super::failure::what;
+use super::history::{Build, History, Step};
+use super::line::one_line;
+
+/// The version of the report's shape.
+const VERSION: u32 = 1;
+
+/// What was asked for.
+#[derive(Debug)]
+pub(crate) struct Goal {
+    /// The derivation.
+    pub(crate) drv: StorePath,
+    /// The package, if it was lowered from one.
+    pub(crate) package: Option<String>,
+    /// The directory of the package.
+    pub(crate) directory: Option<PathBuf>,
+    /// The outputs; `None` if not all of them are there.
+    pub(crate) outputs: Option<Vec<LinkedOutput>>,
+}
+
+/// An output that is there.
+#[derive(Debug)]
+pub(crate) struct LinkedOutput {
+    /// Its name.
+    pub(crate) name: OutputName,
+    /// Its store path.
+    pub(crate) path: StorePath,
+    /// Where it lies on the disk.
+    pub(crate) real_path: PathBuf,
+    /// The link that was made to it.
+    pub(crate) link: Option<PathBuf>,
+}
+
+/// The whole report.
+pub(crate) fn report(goals: &[Goal], history: &History, exit_code: u8) -> Value {
+    json!({
+        "version": VERSION,
+        "success": exit_code == 0,
+        "exitCode": exit_code,
+        "goals": goals.iter().map(goal).collect::<Vec<_>>(),
+        "builds": history.builds().iter().map(build).collect::<Vec<_>>(),
+        "warnings": history.warnings(),
+    })
+}
+
+fn goal(goal: &Goal) -> Value {
+    let outputs = goal.outputs.as_ref().map(|outputs| {
+        outputs.iter().map(|output| (output.name.to_string(), linked(output))).collect::<Map<_, _>>()
+    });
+    json!({
+        "drvPath": logical(&goal.drv),
+        "package": goal.package,
+        "directory": goal.directory.as_ref().map(|path| path.to_string_lossy()),
+        "outputs": outputs,
+    })
+}
+
+fn linked(output: &LinkedOutput) -> Value {
+    json!({
+        "path": logical(&output.path),
+        "realPath": output.real_path.to_string_lossy(),
+        "link": output.link.as_ref().map(|path| path.to_string_lossy()),
+    })
+}
+
+fn build(build: &Build) -> Value {
+    let (result, wall) = match &build.end {
+        Some((result, wall)) => (Some(result), Some(seconds(*wall))),
+        None => (None, None),
+    };
+    let word = result.map(|result| match result {
+        BuildResult::Built => "built",
+        BuildResult::Fetched => "fetched",
+        BuildResult::AlreadyValid => "already-valid",
+        BuildResult::Failed(_) => "failed",
+        BuildResult::Abandoned => "abandoned",
+    });
+    let failed = match result {
+        Some(BuildResult::Failed(failed)) => Some(failure(failed)),
+        _ => None,
+    };
+    json!({
+        "drvPath": logical(&build.drv),
+        "name": super::board::label(&build.drv),
+        "result": word,
+        "wallSeconds": wall,
+        "restarts": build.restarts.iter().map(restart).collect::<Vec<_>>(),
+        "steps": build.steps.iter().map(step).collect::<Vec<_>>(),
+        "failure": failed,
+    })
+}
+
+fn step(step: &Step) -> Value {
+    json!({
+        "phase": step.phase,
+        "wallSeconds": seconds(step.usage.wall),
+        "cpuSeconds": seconds(step.usage.cpu),
+        "peakRssBytes": step.usage.peak_rss,
+    })
+}
+
+fn restart(reason: &RestartReason) -> Value {
+    let kind = match reason {
+        RestartReason::HiddenScratchPath { .. } => "hidden-scratch-path",
+        RestartReason::ScratchPathLeft { .. } => "scratch-path-left",
+        RestartReason::SurvivingProcess { .. } => "surviving-process",
+        RestartReason::LostState { .. } => "lost-state",
+    };
+    json!({ "kind": kind, "message": super::transcript::restart(reason) })
+}
+
+fn failure(failure: &Failure) -> Value {
+    let mut value = json!({
+        "kind": match &failure.kind {
+            FailureKind::Exit(_) => "exit",
+            FailureKind::Signal(_) => "signal",
+            FailureKind::TimedOut(_) => "timeout",
+            FailureKind::Silent(_) => "silent",
+            FailureKind::Cancelled => "cancelled",
+            FailureKind::MissingOutput(_) => "missing-output",
+            FailureKind::HashMismatch { .. } => "hash-mismatch",
+            FailureKind::Refused(_) => "refused",
+            FailureKind::Environment(_) => "environment",
+        },
+        "message": what(&failure.kind),
+        "phase": failure.phase,
+        "tail": failure.tail.iter().map(|line| one_line(line)).collect::<Vec<_>>(),
+        "log": failure.log.as_ref().map(|path| path.to_string_lossy()),
+        "keptTree": failure.kept.as_ref().map(|path| path.to_string_lossy()),
+    });
+    match &failure.kind {
+        FailureKind::Exit(code) => value["exitCode"] = (*code).into(),
+        FailureKind::Signal(signal) => value["signal"] = super::failure::signal_name(*signal).into(),
+        FailureKind::MissingOutput(output) => value["output"] = output.to_string().into(),
+        FailureKind::HashMismatch { expected, got } => {
+            value["expected"] = expected.as_str().into();
+            value["got"] = got.as_str().into();
+        }
+        _ => {}
+    }
+    value
+}
+
+/// Seconds with three places: more would only be noise.
+fn seconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1000.0).round() / 1000.0
+}
+
+fn logical(path: &StorePath) -> String {
+    format!("/nix/store/{path}")
+}
+
+#[cfg(test)]
+mod tests {
+    use rekindle_engine::{Event, StepUsage};
+
+    use super::*;
+
+    #[test]
+    fn the_shape_is_the_documented_one() {
+        let drv = StorePath::new(&[7; 20], &"a-1.drv".parse().expect("a name"));
+        let out = StorePath::new(&[8; 20], &"a-1".parse().expect("a name"));
+        let mut history = History::default();
+        let usage =
+            StepUsage { wall: Duration::from_millis(1500), cpu: Duration::from_nanos(1), peak_rss: 9 };
+        history.note(&Event::Started { drv: drv.clone(), fetch: false });
+        history.note(&Event::StepFinished { drv: drv.clone(), phase: Some("buildPhase".into()), usage });
+        let kind = FailureKind::HashMismatch { expected: "sha256-a".into(), got: "sha256-b".into() };
+        let failure = Failure { phase: None, kind, tail: vec![b"\x1b[1mx".to_vec()], log: None, kept: None };
+        let result = BuildResult::Failed(failure);
+        history.note(&Event::Finished { drv: drv.clone(), result, wall: Duration::from_secs(2) });
+        let outputs = vec![LinkedOutput {
+            name: "out".parse().expect("a name"),
+            path: out.clone(),
+            real_path: "/s/nix/store/x".into(),
+            link: None,
+        }];
+        let goal =
+            Goal { drv: drv.clone(), package: Some("a".into()), directory: None, outputs: Some(outputs) };
+        let expected = json!({
+            "version": 1,
+            "success": false,
+            "exitCode": 102,
+            "goals": [{
+                "drvPath": format!("/nix/store/{drv}"),
+                "package": "a",
+                "directory": null,
+                "outputs": { "out": {
+                    "path": format!("/nix/store/{out}"), "realPath": "/s/nix/store/x", "link": null,
+                } },
+            }],
+            "builds": [{
+                "drvPath": format!("/nix/store/{drv}"),
+                "name": "a-1",
+                "result": "failed",
+                "wallSeconds": 2.0,
+                "restarts": [],
+                "steps": [
+                    { "phase": "buildPhase", "wallSeconds": 1.5, "cpuSeconds": 0.0, "peakRssBytes": 9 },
+                ],
+                "failure": {
+                    "kind": "hash-mismatch",
+                    "message": "what came has another hash than the one that is written down",
+                    "phase": null,
+                    "tail": ["x"],
+                    "log": null,
+                    "keptTree": null,
+                    "expected": "sha256-a",
+                    "got": "sha256-b",
+                },
+            }],
+            "warnings": [],
+        });
+        assert_eq!(report(&[goal], &history, 102), expected);
+    }
+}

@@ -1,0 +1,123 @@
+//! Which files of a directory are a package's sources.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use rekindle_engine::SourceRules;
+use rekindle_units::manifest::{BuildSystem, FILE_NAME};
+
+use crate::cli_error::CliError;
+use crate::project::Member;
+
+/// The rules for the source directory of a member.
+///
+/// Left out beside what the manifest and `.gitignore` say: the manifest itself, which says how and not what; links into
+/// the store, which earlier builds left; and Cargo's own build directory. They would make each build differ from the
+/// one before it, or every edit of the manifest an edit of the sources.
+pub(crate) fn of(member: &Member, source: &Path, store: &Path) -> Result<SourceRules, CliError> {
+    let rules = &member.package.rules;
+    let mut exclude = only(&rules.include);
+    exclude.extend(rules.exclude.iter().cloned());
+    if fs::canonicalize(source).is_ok_and(|source| source == member.dir) {
+        exclude.push(format!("/{FILE_NAME}"));
+    }
+    let target = source.join("target");
+    if member.package.build_system == Some(BuildSystem::Cargo) && target.join("CACHEDIR.TAG").is_file() {
+        exclude.push("/target/".to_owned());
+    }
+    let entries = fs::read_dir(source).map_err(|error| CliError::io("read", source, &error))?;
+    for entry in entries {
+        let entry = entry.map_err(|error| CliError::io("read", source, &error))?;
+        if fs::read_link(entry.path()).is_ok_and(|target| target.starts_with(store)) {
+            exclude.extend(literally(&entry.file_name()));
+        }
+    }
+    Ok(SourceRules { gitignore: true, exclude, include: Vec::new() })
+}
+
+/// The name of a single file in the store, as near to its own as possible.
+pub(crate) fn store_name(path: &Path) -> String {
+    let name = path.file_name().unwrap_or(OsStr::new("source")).to_string_lossy();
+    let fit = |c: char| if c.is_ascii_alphanumeric() || "+-._?=".contains(c) { c } else { '-' };
+    let name: String = name.trim_start_matches('.').chars().map(fit).take(180).collect();
+    if name.is_empty() { "source".to_owned() } else { name }
+}
+
+/// Patterns that leave out all but what matches one of `include`, at any depth.
+fn only(include: &[String]) -> Vec<String> {
+    if include.is_empty() {
+        return Vec::new();
+    }
+    // Directories stay, or nothing in them could be brought back.
+    let mut patterns = vec!["*".to_owned(), "!*/".to_owned()];
+    for pattern in include {
+        let pattern = pattern.trim_end_matches('/');
+        patterns.push(format!("!{pattern}"));
+        patterns.push(format!("!{pattern}/**"));
+    }
+    patterns
+}
+
+/// A pattern for just this name in the root; `None` for a name that no pattern can say.
+fn literally(name: &OsStr) -> Option<String> {
+    let name = str::from_utf8(name.as_bytes()).ok().filter(|name| !name.contains('\n'))?;
+    let mut pattern = "/".to_owned();
+    for c in name.chars() {
+        if r"\*?[]#! ".contains(c) {
+            pattern.push('\\');
+        }
+        pattern.push(c);
+    }
+    Some(pattern)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use rekindle_units::manifest::{Package, PackageName};
+
+    use super::*;
+
+    fn member(dir: &Path, build_system: BuildSystem) -> Member {
+        let package = Package::new(PackageName::new("x").expect("a name"), build_system);
+        Member { dir: dir.to_owned(), package, uses: Vec::new(), lock: None }
+    }
+
+    #[test]
+    fn what_builds_leave_is_no_source() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let dir = dir.path().canonicalize().expect("there");
+        let store = dir.join("s/nix/store");
+        symlink(store.join("x"), dir.join("my result*")).expect("linked");
+        symlink("elsewhere", dir.join("link")).expect("linked");
+        fs::create_dir_all(dir.join("target")).expect("made");
+        let rules = of(&member(&dir, BuildSystem::Make), &dir, &store).expect("rules");
+        assert_eq!(rules.exclude, ["/rekindle.toml", r"/my\ result\*"]);
+        fs::write(dir.join("target/CACHEDIR.TAG"), "").expect("written");
+        let rules = of(&member(&dir, BuildSystem::Cargo), &dir, &store).expect("rules");
+        assert_eq!(rules.exclude, ["/rekindle.toml", "/target/", r"/my\ result\*"]);
+        let rules =
+            of(&member(&dir.join("s"), BuildSystem::Make), &dir.join("target"), &store).expect("rules");
+        assert!(rules.exclude.is_empty() && rules.gitignore);
+    }
+
+    #[test]
+    fn includes_leave_out_all_else() {
+        assert_eq!(only(&["src/".into(), "*.c".into()]), ["*", "!*/", "!src", "!src/**", "!*.c", "!*.c/**"]);
+        assert!(only(&[]).is_empty());
+    }
+
+    #[test]
+    fn files_keep_their_names_where_the_store_allows() {
+        let check = |path: &str, expected: &str| assert_eq!(store_name(Path::new(path)), expected);
+        check("/a/zlib-1.3.tar.gz", "zlib-1.3.tar.gz");
+        check("/a/.hidden file", "hidden-file");
+        check("/a/ü", "-");
+        check("/", "source");
+        check("/a/...", "source");
+        assert_eq!(store_name(Path::new(&"x".repeat(300))).len(), 180);
+    }
+}
