@@ -8,11 +8,11 @@ use rekindle_nix::{ContentAddress, Hash};
 use rekindle_store::{EntryKind, ErrorKind, ListedKind, Tree};
 
 use crate::nix::Nix;
-use crate::sample::{derivation, name, open, write_tree};
+use crate::sample::{derivation, name, open, scratch, write_tree};
 
 #[test]
 fn paths_are_those_of_nix() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let store = open(dir.path());
     let text = store.add_text(&name("foo.txt"), b"hello", &BTreeSet::new()).unwrap();
     assert_eq!(text.base_name(), "m0iyz1rzcgxw68h6skk8b9sg0p0napwc-foo.txt");
@@ -37,7 +37,7 @@ fn paths_are_those_of_nix() {
 
 #[test]
 fn a_tree_gets_the_path_and_content_that_nix_gives_it() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     write_tree(&dir.path().join("tree"));
     let (ours, theirs) = (dir.path().join("ours"), dir.path().join("theirs"));
     let store = open(&ours);
@@ -63,7 +63,7 @@ fn a_tree_gets_the_path_and_content_that_nix_gives_it() {
 
 #[test]
 fn a_list_leaves_out_what_is_not_listed() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     write_tree(&dir.path().join("tree"));
     let all = Tree::scan(&dir.path().join("tree")).unwrap();
     let listed: Vec<_> = all
@@ -87,7 +87,7 @@ fn a_list_leaves_out_what_is_not_listed() {
 
 #[test]
 fn single_files_and_links_are_trees_too() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     std::fs::write(dir.path().join("file"), b"content").unwrap();
     symlink("anywhere", dir.path().join("link")).unwrap();
     let store = open(&dir.path().join("root"));
@@ -102,7 +102,7 @@ fn single_files_and_links_are_trees_too() {
 
 #[test]
 fn files_of_any_size_come_out_as_they_went_in() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let tree = dir.path().join("tree");
     std::fs::create_dir(&tree).unwrap();
     let chunk = 256 << 10;
@@ -129,7 +129,7 @@ fn files_of_any_size_come_out_as_they_went_in() {
 
 #[test]
 fn what_changes_meanwhile_is_named_and_nothing_is_registered() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let tree_dir = dir.path().join("tree");
     let store = open(&dir.path().join("root"));
     let check = |change: &dyn Fn(), named: &str| {
@@ -166,7 +166,7 @@ fn what_changes_meanwhile_is_named_and_nothing_is_registered() {
 
 #[test]
 fn what_no_archive_can_hold_is_named() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let socket = dir.path().join("tree/a/socket");
     std::fs::create_dir_all(socket.parent().unwrap()).unwrap();
     let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
@@ -180,7 +180,7 @@ fn what_no_archive_can_hold_is_named() {
 
 #[test]
 fn references_have_to_be_valid() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let store = open(dir.path());
     let absent = store.store_dir().text_path(&name("absent"), &Hash::sha256(b""), []).unwrap();
     let error = store.add_text(&name("text"), b"", &[absent.clone()].into()).unwrap_err();
@@ -191,7 +191,7 @@ fn references_have_to_be_valid() {
 
 #[test]
 fn derivations_have_to_be_right() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let store = open(dir.path());
     let source = store.add_text(&name("source"), b"", &BTreeSet::new()).unwrap();
     let right = derivation(&store, "d", &[&source]);
@@ -216,7 +216,7 @@ fn derivations_have_to_be_right() {
 
 #[test]
 fn what_was_deleted_behind_our_back_is_put_there_again() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let store = open(dir.path());
     let text = store.add_text(&name("text"), b"text", &BTreeSet::new()).unwrap();
     std::fs::remove_file(store.real_path(&text)).unwrap();
@@ -226,7 +226,7 @@ fn what_was_deleted_behind_our_back_is_put_there_again() {
 
 #[test]
 fn garbage_in_the_place_is_replaced() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let store = open(dir.path());
     let path = store.store_dir().text_path(&name("text"), &Hash::sha256(b"text"), []).unwrap();
     std::fs::create_dir_all(store.real_path(&path).join("half/written")).unwrap();
@@ -238,7 +238,7 @@ fn garbage_in_the_place_is_replaced() {
 
 #[test]
 fn listings() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     write_tree(&dir.path().join("tree"));
     let store = open(&dir.path().join("root"));
     let path = store.add_tree(&name("tree"), &Tree::scan(&dir.path().join("tree")).unwrap()).unwrap();

@@ -11,7 +11,7 @@ use rekindle_nix::StorePath;
 use rekindle_store::{GcOptions, Store, Tree};
 
 use crate::nix::Nix;
-use crate::sample::{derivation, name, open, output_path, write_tree};
+use crate::sample::{derivation, name, open, output_path, scratch, write_tree};
 
 const ROOT: &str = "REKINDLE_TEST_ROOT";
 
@@ -31,7 +31,7 @@ fn work(root: &Path, tree: &Path, who: usize) {
 
 #[test]
 fn threads_make_one_store_together() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let (root, tree) = (dir.path().join("root"), dir.path().join("tree"));
     write_tree(&tree);
     std::thread::scope(|scope| {
@@ -45,7 +45,7 @@ fn threads_make_one_store_together() {
 
 #[test]
 fn processes_make_one_store_together() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let (root, tree) = (dir.path().join("root"), dir.path().join("tree"));
     write_tree(&tree);
     let children: Vec<_> = (0..4)
@@ -84,7 +84,7 @@ fn check_result(root: &Path, dir: &Path) {
 
 #[test]
 fn nothing_is_collected_under_who_adds_it() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let root = dir.path();
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -128,7 +128,7 @@ fn nothing_is_collected_under_who_adds_it() {
 
 #[test]
 fn the_second_one_waits_and_is_told() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let store = open(dir.path());
     let path = store.store_dir().text_path(&name("x"), &rekindle_nix::Hash::sha256(b""), []).unwrap();
     let first = store.lock_outputs([&path], &mut |_| panic!("nobody else is there")).unwrap();
@@ -158,7 +158,7 @@ fn the_second_one_waits_and_is_told() {
 
 #[test]
 fn locks_on_several_paths_are_all_or_none() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let store = open(dir.path());
     let paths: Vec<_> = ["a", "b", "c"]
         .map(|text| {
@@ -175,7 +175,7 @@ fn locks_on_several_paths_are_all_or_none() {
 
 #[test]
 fn real_nix_waits_for_us_and_takes_what_we_built() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let store: Store = open(&dir.path().join("root"));
     let derivation = derivation(&store, "shared-build", &[]);
     let drv = store.add_derivation(&derivation).unwrap();
@@ -204,7 +204,7 @@ fn real_nix_waits_for_us_and_takes_what_we_built() {
 
 #[test]
 fn installing_twice_at_once_registers_one() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let store = open(dir.path());
     let derivation = derivation(&store, "raced", &[]);
     let drv = store.add_derivation(&derivation).unwrap();

@@ -5,11 +5,11 @@ use std::os::unix::fs::PermissionsExt;
 use rekindle_nix::{Hash, StorePath, aterm};
 use rekindle_store::{ErrorKind, Problem, Store};
 
-use crate::sample::{self, Sample, sample};
+use crate::sample::{self, Sample, Scratch, sample, scratch};
 
 /// Damages a sample store and returns what `verify` finds.
-fn damaged(damage: impl FnOnce(&Sample)) -> (Vec<Problem>, Sample, tempfile::TempDir) {
-    let dir = tempfile::tempdir().unwrap();
+fn damaged(damage: impl FnOnce(&Sample)) -> (Vec<Problem>, Sample, Scratch) {
+    let dir = scratch();
     let sample = sample(dir.path());
     assert_eq!(sample.store.verify(true).unwrap(), []);
     damage(&sample);
@@ -219,7 +219,7 @@ fn a_reference_to_nothing() {
 /// Real Nix would build the recipe under the path of another.
 #[test]
 fn a_derivation_with_wrong_output_paths() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let sample = sample(dir.path());
     let mut derivation = sample.store.read_derivation(&sample.drv).unwrap();
     derivation.args.push(b"changed".to_vec());

@@ -4,10 +4,10 @@ use rekindle_store::Mode;
 use rekindle_store::Store;
 
 use crate::nix::Nix;
-use crate::sample::{self, LOG, Sample, sample};
+use crate::sample::{self, LOG, Sample, sample, scratch};
 
 fn with_sample(check: impl FnOnce(&Sample, &Nix, &std::path::Path)) {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let sample = sample(dir.path());
     let nix = Nix::on(sample.store.root(), &dir.path().join("home"));
     check(&sample, &nix, dir.path());
@@ -101,7 +101,7 @@ fn roots_and_garbage_are_seen_alike() {
 
 #[test]
 fn real_nix_collects_what_nobody_needs_and_nothing_else() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let sample = sample(dir.path());
     let nix = Nix::on(sample.store.root(), &dir.path().join("home"));
     let garbage = sample.store.add_text(&sample::name("garbage"), b"", &[].into()).unwrap();
@@ -149,7 +149,7 @@ fn real_nix_adds_and_builds_in_our_store() {
 
 #[test]
 fn the_schema_is_that_of_nix() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let ours = sample::open(&dir.path().join("ours"));
     let theirs = dir.path().join("theirs");
     Nix::on(&theirs, &dir.path().join("home")).run("nix-store", &["--verify"]);

@@ -6,13 +6,13 @@ use std::process::Command;
 
 use rekindle_store::{ErrorKind, GcOptions, Problem, Store, Tree};
 
-use crate::sample::{derivation, name, open, output_path};
+use crate::sample::{derivation, name, open, output_path, scratch};
 
 const ROOT: &str = "REKINDLE_TEST_ROOT";
 
 /// Mounts a small file system, which an ordinary user can do in a namespace of its own, and runs the test there.
 fn on_small_disk(test: &str) {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let script =
         r#"mount -t tmpfs -o size=14m,mode=755 small "$1" && exec "$2" --exact "$3" --ignored --nocapture"#;
     let status = Command::new("unshare")
@@ -110,7 +110,7 @@ fn read_only() {
     drop(store);
     let remount = |how: &str| {
         let status =
-            Command::new("mount").args(["-o", &format!("remount,{how}")]).arg(&root).status().unwrap();
+            Command::new("mount").args(["-o", &format!("remount,bind,{how}")]).arg(&root).status().unwrap();
         assert!(status.success());
     };
     remount("ro");

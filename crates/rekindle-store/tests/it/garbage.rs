@@ -8,7 +8,7 @@ use std::process::Command;
 use rekindle_nix::StorePath;
 use rekindle_store::{GcOptions, GcReport, Store};
 
-use crate::sample::{derivation, install, name, open, output_path, sample};
+use crate::sample::{derivation, install, name, open, output_path, sample, scratch};
 
 const ALL: GcOptions = GcOptions { dry_run: false, max_freed: None };
 const DRY: GcOptions = GcOptions { dry_run: true, max_freed: None };
@@ -24,7 +24,7 @@ fn text(store: &Store, content: &str, references: &[&StorePath]) -> StorePath {
 
 #[test]
 fn what_roots_need_stays_with_the_derivations_that_made_it() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let sample = sample(dir.path());
     let root = sample.store.root().to_owned();
     let low = text(&sample.store, "low", &[&sample.out]);
@@ -55,7 +55,7 @@ fn what_roots_need_stays_with_the_derivations_that_made_it() {
 
 #[test]
 fn a_limit_stops_it() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let paths = {
         let store = open(dir.path());
         (0..5).map(|number| text(&store, &number.to_string(), &[])).collect::<Vec<_>>()
@@ -69,7 +69,7 @@ fn a_limit_stops_it() {
 
 #[test]
 fn temporary_roots_of_anyone_count() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let (low, high, other) = {
         let store = open(dir.path());
         let low = text(&store, "low", &[]);
@@ -96,7 +96,7 @@ fn temporary_roots_of_anyone_count() {
 
 #[test]
 fn leftovers_go_unless_somebody_locks_them() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let store = open(dir.path());
     let physical = store.physical_store_dir().to_owned();
     let leftover = |digit: &str, suffix: &str| {
@@ -136,7 +136,7 @@ fn leftovers_go_unless_somebody_locks_them() {
 
 #[test]
 fn a_running_program_is_kept() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let out = {
         let store = open(dir.path());
         let derivation = derivation(&store, "program", &[]);
@@ -159,7 +159,7 @@ fn a_running_program_is_kept() {
 
 #[test]
 fn two_collections_take_turns() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     for number in 0..50 {
         text(&open(dir.path()), &number.to_string(), &[]);
     }

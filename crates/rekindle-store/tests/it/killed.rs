@@ -9,7 +9,7 @@ use std::time::Duration;
 use rekindle_store::{GcOptions, Problem, Tree};
 
 use crate::nix::Nix;
-use crate::sample::{derivation, install, name, open, output_path};
+use crate::sample::{derivation, install, name, open, output_path, scratch};
 
 const ROOT: &str = "REKINDLE_TEST_ROOT";
 const SEED: &str = "REKINDLE_TEST_SEED";
@@ -17,7 +17,7 @@ const MOMENTS: u64 = 30;
 
 #[test]
 fn the_store_verifies_whenever_its_user_is_killed() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let root = dir.path().join("root");
     let tree = dir.path().join("tree");
     for number in 0..300 {

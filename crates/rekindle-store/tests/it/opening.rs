@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use rekindle_nix::Hash;
 use rekindle_store::{ErrorKind, Mode, Store};
 
-use crate::sample::{name, open, sample};
+use crate::sample::{name, open, sample, scratch};
 
 fn everything(root: &Path) -> BTreeSet<(PathBuf, u64, i64, Hash)> {
     let mut found = BTreeSet::new();
@@ -25,7 +25,7 @@ fn everything(root: &Path) -> BTreeSet<(PathBuf, u64, i64, Hash)> {
 
 #[test]
 fn a_new_store_is_made_on_demand_only() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let root = dir.path().join("deep/down");
     let error = Store::open(&root, Mode::ReadOnly).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NoStore);
@@ -43,7 +43,7 @@ fn a_new_store_is_made_on_demand_only() {
 #[test]
 fn an_unknown_schema_is_refused_and_nothing_is_touched() {
     for version in ["11", "9", "", "ten"] {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = scratch();
         let store = sample(dir.path()).store;
         let root = store.root().to_owned();
         drop(store);
@@ -60,7 +60,7 @@ fn an_unknown_schema_is_refused_and_nothing_is_touched() {
 
 #[test]
 fn a_lost_database_is_not_replaced_by_an_empty_one() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     drop(open(dir.path()));
     let database = dir.path().join("nix/var/nix/db/db.sqlite");
     std::fs::remove_file(&database).unwrap();
@@ -71,7 +71,7 @@ fn a_lost_database_is_not_replaced_by_an_empty_one() {
 
 #[test]
 fn a_damaged_database_is_an_error() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     drop(open(dir.path()));
     let database = dir.path().join("nix/var/nix/db/db.sqlite");
     std::fs::write(&database, vec![b'x'; 8192]).unwrap();
@@ -84,7 +84,7 @@ fn a_damaged_database_is_an_error() {
 
 #[test]
 fn reading_changes_nothing_and_writing_is_refused() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let sample = sample(dir.path());
     let root = sample.store.root().to_owned();
     let out = sample.out.clone();
@@ -116,7 +116,7 @@ fn reading_changes_nothing_and_writing_is_refused() {
 /// As an ordinary user sees a store of somebody else's. Root may write anywhere, so it only sees that it works.
 #[test]
 fn a_store_without_write_permission_can_be_read() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let sample = sample(dir.path());
     let (root, out) = (sample.store.root().to_owned(), sample.out.clone());
     drop(sample);

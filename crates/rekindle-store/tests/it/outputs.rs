@@ -7,18 +7,18 @@ use rekindle_nix::StorePath;
 use rekindle_store::{ErrorKind, Registration, Store};
 
 use crate::nix::Nix;
-use crate::sample::{derivation, install, name, open, output_path};
+use crate::sample::{Scratch, derivation, install, name, open, output_path, scratch};
 
 struct Build {
     store: Store,
     drv: StorePath,
     out: StorePath,
     dev: StorePath,
-    dir: tempfile::TempDir,
+    dir: Scratch,
 }
 
 fn build() -> Build {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let store = open(&dir.path().join("root"));
     let derivation = derivation(&store, "built", &[]);
     let drv = store.add_derivation(&derivation).unwrap();

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use rekindle_nix::Hash;
 use rekindle_store::{ErrorKind, GcOptions, GcRoot, Store};
 
-use crate::sample::{name, open, sample};
+use crate::sample::{name, open, sample, scratch};
 
 const ALL: GcOptions = GcOptions { dry_run: false, max_freed: None };
 
@@ -22,7 +22,7 @@ fn links_in_store(store: &Store) -> Vec<PathBuf> {
 
 #[test]
 fn a_link_works_without_nix_and_is_a_root_for_both() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let sample = sample(dir.path());
     let store = &sample.store;
     assert!(fs::read_to_string(sample.link.join("bin/me")).unwrap().contains(sample.out.base_name()));
@@ -39,7 +39,7 @@ fn a_link_works_without_nix_and_is_a_root_for_both() {
 
 #[test]
 fn a_link_that_is_gone_or_points_elsewhere_is_no_root() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let sample = sample(dir.path());
     let store = &sample.store;
     let moved = |change: &dyn Fn()| {
@@ -64,7 +64,7 @@ fn a_link_that_is_gone_or_points_elsewhere_is_no_root() {
 
 #[test]
 fn real_nix_took_the_stale_link_and_we_take_the_rest() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let sample = sample(dir.path());
     fs::remove_file(&sample.link).unwrap();
     // What its collection does: it removes the indirect root.
@@ -75,7 +75,7 @@ fn real_nix_took_the_stale_link_and_we_take_the_rest() {
 
 #[test]
 fn a_link_follows_its_newest_target() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let sample = sample(dir.path());
     sample.store.add_root(&sample.link, &sample.source).unwrap();
     assert_eq!(fs::read_link(&sample.link).unwrap(), sample.store.real_path(&sample.source));
@@ -90,7 +90,7 @@ fn a_link_follows_its_newest_target() {
 
 #[test]
 fn nothing_else_is_overwritten() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let sample = sample(dir.path());
     let before = links_in_store(&sample.store);
     let check = |name: &str| {
@@ -110,7 +110,7 @@ fn nothing_else_is_overwritten() {
 
 #[test]
 fn only_what_is_valid_can_be_kept() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let store = open(&dir.path().join("root"));
     let absent = store.store_dir().text_path(&name("absent"), &Hash::sha256(b""), []).unwrap();
     let link = dir.path().join("result");

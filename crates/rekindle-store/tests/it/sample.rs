@@ -10,6 +10,33 @@ use rekindle_store::{Mode, Registration, Store, Tree};
 
 pub(crate) const LOG: &[u8] = b"building\nbuilt\n";
 
+/// A temporary directory that goes even if there are read-only directories in it.
+pub(crate) struct Scratch(tempfile::TempDir);
+
+pub(crate) fn scratch() -> Scratch {
+    Scratch(tempfile::tempdir().unwrap())
+}
+
+impl Scratch {
+    pub(crate) fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        fn unlock(dir: &Path) {
+            let _ = std::fs::set_permissions(dir, PermissionsExt::from_mode(0o700));
+            for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+                if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                    unlock(&entry.path());
+                }
+            }
+        }
+        unlock(self.0.path());
+    }
+}
+
 pub(crate) struct Sample {
     pub(crate) store: Store,
     pub(crate) source: StorePath,

@@ -7,7 +7,7 @@ use rekindle_nix::StorePath;
 use rekindle_store::{GcOptions, Mode, Store};
 
 use crate::nix::Nix;
-use crate::sample::write_tree;
+use crate::sample::{scratch, write_tree};
 
 const EXPRESSION: &str = r#"
 let
@@ -46,7 +46,7 @@ fn made_by_nix(dir: &Path) -> (Nix, String) {
 
 #[test]
 fn all_of_it_is_understood() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let (nix, out) = made_by_nix(dir.path());
     for mode in [Mode::ReadOnly, Mode::ReadWrite] {
         let store = Store::open(&dir.path().join("root"), mode).unwrap();
@@ -89,7 +89,7 @@ fn all_of_it_is_understood() {
 
 #[test]
 fn roots_are_followed_as_nix_does() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let (_, out) = made_by_nix(dir.path());
     let store = Store::open(&dir.path().join("root"), Mode::ReadWrite).unwrap();
     let out = store.store_dir().parse(out.as_bytes()).unwrap();
@@ -106,7 +106,7 @@ fn roots_are_followed_as_nix_does() {
 
 #[test]
 fn our_collection_leaves_a_store_that_nix_verifies() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let (nix, out) = made_by_nix(dir.path());
     let store = Store::open(&dir.path().join("root"), Mode::ReadWrite).unwrap();
     let out = store.store_dir().parse(out.as_bytes()).unwrap();
