@@ -141,7 +141,7 @@ impl Store {
     }
 
     /// Checks that a derivation has the references and the output paths that follow from it.
-    fn check_derivation(
+    pub(crate) fn check_derivation(
         &self,
         path: &StorePath,
         derivation: &Derivation,

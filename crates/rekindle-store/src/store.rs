@@ -225,7 +225,8 @@ impl Store {
     /// Makes the paths valid, all or none, in one transaction: the commit point.
     ///
     /// Their files lie in place already ([`Store::install_output`]). They may refer to each other and to themselves, but
-    /// not in a cycle; whatever else they refer to is valid. For derivations among them the outputs are recorded too.
+    /// not in a cycle; whatever else they refer to is valid. Derivations among them are checked as
+    /// [`Store::add_derivation`] does, and their outputs recorded too.
     /// A path that is valid already keeps its record.
     pub fn register(&self, registrations: Vec<Registration>) -> Result<()> {
         self.require_writable()?;
@@ -233,7 +234,9 @@ impl Store {
         let mut rows = Vec::with_capacity(registrations.len());
         for registration in registrations {
             let outputs = if registration.path.is_derivation() {
-                self.recorded_outputs(&registration.path, &self.parse_derivation(&registration.path)?)?
+                let derivation = self.parse_derivation(&registration.path)?;
+                self.check_derivation(&registration.path, &derivation, &registration.references)?;
+                self.recorded_outputs(&registration.path, &derivation)?
             } else {
                 Vec::new()
             };

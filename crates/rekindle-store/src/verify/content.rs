@@ -20,7 +20,7 @@ impl Store {
         problems: &mut Vec<Problem>,
     ) -> Result<()> {
         let path = &info.path;
-        let mut scanner = Scanner::new(valid.iter().cloned());
+        let mut scanner = Scanner::new(self.possible_references(info, valid));
         let read = Tree::scan(&self.real_path(path)).and_then(|tree| {
             let digest = stream(&tree, Effect::Read, &mut scanner)?;
             Ok((tree, digest))
@@ -52,33 +52,24 @@ impl Store {
         if let Some(expected) = info.nar_size.filter(|expected| *expected != digest.size) {
             problems.push(Problem::WrongSize { path: path.clone(), expected, actual: digest.size });
         }
-        self.verify_references(info, &scanner.found(), problems)
-    }
-
-    /// Compares what was found in a path with what is recorded.
-    ///
-    /// Content that was added with an address refers to what it was said to, whatever it contains. Of the others, the
-    /// build could only refer to its inputs: a hash that came in by another way, as plain text, is none of them.
-    fn verify_references(
-        &self,
-        info: &PathInfo,
-        found: &BTreeSet<StorePath>,
-        problems: &mut Vec<Problem>,
-    ) -> Result<()> {
-        let mut undeclared: BTreeSet<_> = found.difference(&info.references).cloned().collect();
-        if undeclared.is_empty() || info.ca.is_some() {
-            return Ok(());
-        }
-        if let Some(inputs) = info.deriver.as_ref().and_then(|deriver| self.build_inputs(deriver).ok()) {
-            undeclared.retain(|path| inputs.contains(path));
-        }
-        let path = &info.path;
+        let undeclared = scanner.found().into_iter().filter(|found| !info.references.contains(found));
         problems.extend(
-            undeclared
-                .into_iter()
-                .map(|reference| Problem::UndeclaredReference { path: path.clone(), reference }),
+            undeclared.map(|reference| Problem::UndeclaredReference { path: path.clone(), reference }),
         );
         Ok(())
+    }
+
+    /// What a path has to declare if it contains it.
+    ///
+    /// Content that was added with an address refers to what it was said to, whatever it contains. Of the others, the
+    /// build could only refer to its inputs: a hash that came in by another way, as plain text, is none of them. If
+    /// the inputs are not known any more, anything may be one.
+    fn possible_references(&self, info: &PathInfo, valid: &BTreeSet<StorePath>) -> BTreeSet<StorePath> {
+        if info.ca.is_some() {
+            return BTreeSet::new();
+        }
+        let inputs = info.deriver.as_ref().and_then(|deriver| self.build_inputs(deriver).ok());
+        inputs.unwrap_or_else(|| valid.clone())
     }
 
     /// All that a build of the derivation could refer to, its own outputs too.

@@ -13,7 +13,9 @@ use rekindle_store::{GcOptions, Store, Tree};
 use crate::nix::Nix;
 use crate::sample::{derivation, name, open, output_path, scratch, write_tree};
 
+/// Set in the processes that a test starts of itself.
 const ROOT: &str = "REKINDLE_TEST_ROOT";
+const WHO: &str = "REKINDLE_TEST_WHO";
 
 /// Adds the same things as everybody else, and some of its own.
 fn work(root: &Path, tree: &Path, who: usize) {
@@ -45,15 +47,20 @@ fn threads_make_one_store_together() {
 
 #[test]
 fn processes_make_one_store_together() {
+    if let Some(root) = std::env::var_os(ROOT) {
+        let root = Path::new(&root);
+        let who = std::env::var(WHO).unwrap().parse().unwrap();
+        return work(root, &root.with_file_name("tree"), who);
+    }
     let dir = scratch();
     let (root, tree) = (dir.path().join("root"), dir.path().join("tree"));
     write_tree(&tree);
     let children: Vec<_> = (0..4)
         .map(|who| {
             Command::new(std::env::current_exe().unwrap())
-                .args(["--exact", "concurrent::child", "--ignored", "--nocapture"])
+                .args(["--exact", "concurrent::processes_make_one_store_together", "--nocapture"])
                 .env(ROOT, &root)
-                .env("REKINDLE_TEST_WHO", who.to_string())
+                .env(WHO, who.to_string())
                 .spawn()
                 .unwrap()
         })
@@ -62,15 +69,6 @@ fn processes_make_one_store_together() {
         assert!(child.wait().unwrap().success());
     }
     check_result(&root, dir.path());
-}
-
-#[test]
-#[ignore = "a part of `processes_make_one_store_together`, which runs it"]
-fn child() {
-    let root = std::env::var_os(ROOT).unwrap();
-    let root = Path::new(&root);
-    let who = std::env::var("REKINDLE_TEST_WHO").unwrap().parse().unwrap();
-    work(root, &root.with_file_name("tree"), who);
 }
 
 fn check_result(root: &Path, dir: &Path) {

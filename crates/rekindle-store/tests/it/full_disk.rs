@@ -10,11 +10,14 @@ use crate::sample::{derivation, name, open, output_path, scratch};
 
 const ROOT: &str = "REKINDLE_TEST_ROOT";
 
-/// Mounts a small file system, which an ordinary user can do in a namespace of its own, and runs the test there.
-fn on_small_disk(test: &str) {
+/// Runs the body of `test` on a small file system, which an ordinary user can mount in a namespace of its own: the test
+/// starts itself again in there.
+fn on_small_disk(test: &str, body: fn(&Path)) {
+    if let Some(root) = std::env::var_os(ROOT) {
+        return body(Path::new(&root));
+    }
     let dir = scratch();
-    let script =
-        r#"mount -t tmpfs -o size=14m,mode=755 small "$1" && exec "$2" --exact "$3" --ignored --nocapture"#;
+    let script = r#"mount -t tmpfs -o size=14m,mode=755 small "$1" && exec "$2" --exact "$3" --nocapture"#;
     let status = Command::new("unshare")
         .args(["--user", "--map-root-user", "--mount", "/bin/sh", "-c", script, "sh"])
         .arg(dir.path())
@@ -26,18 +29,14 @@ fn on_small_disk(test: &str) {
     assert!(status.success(), "see above; unshare needs a kernel that allows user namespaces");
 }
 
-fn root() -> std::path::PathBuf {
-    Path::new(&std::env::var_os(ROOT).unwrap()).to_owned()
-}
-
 #[test]
 fn a_full_disk_changes_nothing() {
-    on_small_disk("full_disk::full");
+    on_small_disk("full_disk::a_full_disk_changes_nothing", full);
 }
 
 #[test]
 fn a_read_only_disk_changes_nothing() {
-    on_small_disk("full_disk::read_only");
+    on_small_disk("full_disk::a_read_only_disk_changes_nothing", read_only);
 }
 
 fn check_sound(store: &Store) {
@@ -45,17 +44,14 @@ fn check_sound(store: &Store) {
     assert!(problems.iter().all(Problem::is_harmless), "{problems:?}");
 }
 
-#[test]
-#[ignore = "a part of `a_full_disk_changes_nothing`, which runs it"]
-fn full() {
+fn full(root: &Path) {
     let sources = tempfile::tempdir_in("/dev/shm").unwrap();
     let tree_dir = sources.path().join("tree");
     std::fs::create_dir(&tree_dir).unwrap();
     for number in 0..40 {
         std::fs::write(tree_dir.join(number.to_string()), vec![number; 200_000]).unwrap();
     }
-    let root = root();
-    let store = open(&root);
+    let store = open(root);
     let small = store.add_text(&name("small"), b"small", &BTreeSet::new()).unwrap();
 
     // More than there is: the reserve leaves about five of the needed eight megabytes.
@@ -94,35 +90,32 @@ fn full() {
     drop(store);
 
     // What is given up is enough to collect.
-    let store = open(&root);
+    let store = open(root);
     let report = store.gc(GcOptions { dry_run: false, max_freed: None }, &mut || {}).unwrap();
     assert_eq!(report.deleted.len(), valid.len());
     store.add_text(&name("again"), b"again", &BTreeSet::new()).unwrap();
     assert_eq!(store.verify(true).unwrap(), []);
 }
 
-#[test]
-#[ignore = "a part of `a_read_only_disk_changes_nothing`, which runs it"]
-fn read_only() {
-    let root = root();
-    let store = open(&root);
+fn read_only(root: &Path) {
+    let store = open(root);
     let small = store.add_text(&name("small"), b"small", &BTreeSet::new()).unwrap();
     drop(store);
     let remount = |how: &str| {
         let status =
-            Command::new("mount").args(["-o", &format!("remount,bind,{how}")]).arg(&root).status().unwrap();
+            Command::new("mount").args(["-o", &format!("remount,bind,{how}")]).arg(root).status().unwrap();
         assert!(status.success());
     };
     remount("ro");
-    let denied = Store::open(&root, rekindle_store::Mode::ReadWrite)
+    let denied = Store::open(root, rekindle_store::Mode::ReadWrite)
         .and_then(|store| store.add_text(&name("more"), b"more", &BTreeSet::new()))
         .unwrap_err();
     assert_eq!(denied.kind(), ErrorKind::Denied, "{denied:?}");
     assert!(denied.to_string().contains(root.to_str().unwrap()), "{denied}");
-    let store = Store::open(&root, rekindle_store::Mode::ReadOnly).unwrap();
+    let store = Store::open(root, rekindle_store::Mode::ReadOnly).unwrap();
     assert_eq!(store.all_valid().unwrap(), [small].into());
     assert_eq!(store.verify(true).unwrap(), []);
     drop(store);
     remount("rw");
-    assert_eq!(open(&root).verify(true).unwrap(), []);
+    assert_eq!(open(root).verify(true).unwrap(), []);
 }

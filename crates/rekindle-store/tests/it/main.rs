@@ -14,6 +14,7 @@ mod killed;
 mod nix;
 mod opening;
 mod outputs;
+mod properties;
 mod roots;
 mod sample;
 mod theirs;
