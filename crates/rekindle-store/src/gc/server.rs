@@ -55,13 +55,15 @@ impl Server {
     pub(super) fn start(socket: &Path) -> Result<Self> {
         let directory = socket.parent().unwrap_or(Path::new("/"));
         std::fs::create_dir_all(directory).at("create the directory", directory)?;
-        // Left by a collection that was killed.
-        let _ = std::fs::remove_file(socket);
         // The address of a socket holds about a hundred bytes.
         let directory = File::open(directory).at("open the directory", directory)?;
-        let short = Path::new(&format!("/proc/self/fd/{}", directory.as_raw_fd()))
-            .join(socket.file_name().unwrap_or_default());
-        let listener = UnixListener::bind(&short).at("listen at", socket)?;
+        let directory_path = PathBuf::from(format!("/proc/self/fd/{}", directory.as_raw_fd()));
+        let short = directory_path.join(socket.file_name().unwrap_or_default());
+        // There is always a socket, for Nix 2.8 expects to be refused when nobody listens, and gives up without one.
+        let temporary = directory_path.join(format!("socket.{}", std::process::id()));
+        let _ = std::fs::remove_file(&temporary);
+        let listener = UnixListener::bind(&temporary).at("listen at", socket)?;
+        std::fs::rename(&temporary, &short).at("create the socket", socket)?;
         let shared = Arc::new(Shared::default());
         let thread = std::thread::spawn({
             let shared = Arc::clone(&shared);
@@ -105,7 +107,6 @@ impl Drop for Server {
         }
         // Wakes the thread that accepts.
         let woken = UnixStream::connect(&self.socket).is_ok();
-        let _ = std::fs::remove_file(&self.socket);
         if woken && let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
@@ -179,6 +180,8 @@ mod tests {
 
         drop(server);
         assert_eq!(client.read(&mut [0]).unwrap(), 0);
-        assert!(!socket.exists());
+        let refused =
+            UnixStream::connect(format!("/proc/self/fd/{}/socket", parent.as_raw_fd())).unwrap_err();
+        assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
     }
 }

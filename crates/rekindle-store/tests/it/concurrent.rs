@@ -238,3 +238,37 @@ fn installing_twice_at_once_registers_one() {
     assert_eq!(built, 1);
     assert_eq!(store.verify(true).unwrap(), []);
 }
+
+#[test]
+fn nothing_is_collected_under_a_build_of_real_nix() {
+    let dir = scratch();
+    let root = dir.path().join("root");
+    let expression = r#"
+        let
+          step = name: input: derivation {
+            inherit name input; system = builtins.currentSystem; builder = "/bin/sh";
+            text = builtins.toFile "text-of-${name}" name;
+            args = ["-c" "/bin/sleep 0.2; read x < $text; echo $x $input > $out"];
+          };
+        in step "three" (step "two" (step "one" ./input))"#;
+    std::fs::write(dir.path().join("x.nix"), expression).unwrap();
+    std::fs::write(dir.path().join("input"), "input").unwrap();
+    let store = open(&root);
+    let nix = Nix::on(&root, &dir.path().join("home"));
+    let collections = std::thread::scope(|scope| {
+        let file = dir.path().join("x.nix");
+        let build = scope.spawn(move || nix.try_run("nix-build", &["--no-out-link", file.to_str().unwrap()]));
+        let mut collections = 0;
+        while !build.is_finished() {
+            store.gc(GcOptions { dry_run: false, max_freed: None }, &mut || {}).unwrap();
+            collections += 1;
+        }
+        let build = build.join().unwrap();
+        assert!(build.status.success(), "{}", String::from_utf8_lossy(&build.stderr));
+        collections
+    });
+    assert!(collections > 1);
+    assert_eq!(store.verify(true).unwrap(), []);
+    store.gc(GcOptions { dry_run: false, max_freed: None }, &mut || {}).unwrap();
+    assert_eq!(store.all_valid().unwrap(), BTreeSet::new());
+}
