@@ -175,9 +175,11 @@ pub fn scratch_project(lock: &Lock) -> ScratchProject {
     text.push_str("dependencies = [\n");
     for (index, krate) in lock.crates.iter().enumerate() {
         let Crate { name, version, registry, .. } = krate;
+        // Cargo warns of build metadata in a requirement, because it does not look at it.
+        let required = version.split('+').next().unwrap_or_default();
         let _ = write!(
             manifest,
-            "\n[dependencies.crate-{index}]\npackage = \"{name}\"\nversion = \"={version}\"\n\
+            "\n[dependencies.crate-{index}]\npackage = \"{name}\"\nversion = \"={required}\"\n\
              default-features = false\n"
         );
         if !registry.is_crates_io() {

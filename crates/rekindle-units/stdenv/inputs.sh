@@ -30,14 +30,12 @@ _findInputs() {
 
 # Puts what an input propagates at the head of the queue.
 _queuePropagated() {
-    local file
+    local file content
     local -a propagated=()
     for file in "$1"/nix-support/propagated-{native-,}build-inputs; do
         [[ -f $file ]] || continue
-        # Whatever separates them, they are words; the file may lack a last line break.
-        local content
+        # shellcheck disable=SC2034
         content=$(<"$file")
-        content=${content//$'\n'/ }
         appendWords propagated content
     done
     queue=(${propagated[@]+"${propagated[@]}"} ${queue[@]+"${queue[@]}"})

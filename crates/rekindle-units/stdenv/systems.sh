@@ -151,7 +151,7 @@ cargoConfigurePhase() {
     export CARGO_INCREMENTAL=0
     export CARGO_TERM_COLOR=never CARGO_TERM_PROGRESS_WHEN=never
     mkdir -p "$CARGO_HOME"
-    local config='' host
+    local config='' host arguments='' word
     if [[ -n ${cargoVendor-} ]]; then
         # Crates are reached by a link outside of the store: their paths get into messages of panics, and would make
         # every program depend on the sources that it was made from.
@@ -159,9 +159,17 @@ cargoConfigurePhase() {
         config=$(<"$cargoVendor/config.toml")
         config=${config//@vendor@/"$NIX_BUILD_TOP/cargo-vendor"}
     fi
+    # rustc calls `cc` whatever CC says; it does not know LDFLAGS, and its linker does not know LD_RUN_PATH.
+    host=$(rustc -vV | sed -n 's/^host: //p')
+    host=${host//[-.]/_}
     if ! type -P cc >/dev/null && [[ -n ${CC-} ]]; then
-        host=$(rustc -vV | sed -n 's/^host: //p')
-        config+=$'\n'"[target.$host]"$'\n'"linker = \"$CC\""
+        export "CARGO_TARGET_${host^^}_LINKER=$CC"
+    fi
+    for word in ${LDFLAGS-}; do
+        [[ $word != -Wl,-rpath,* ]] || arguments+=" -Clink-arg=$word"
+    done
+    if [[ -n $arguments ]]; then
+        export "CARGO_TARGET_${host^^}_RUSTFLAGS=${arguments# }"
     fi
     printf '%s\n' "$config" >"$CARGO_HOME/config.toml"
     runHook postConfigure

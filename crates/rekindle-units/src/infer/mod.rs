@@ -133,6 +133,18 @@ pub fn infer(listing: &Listing) -> Result<Inferred, Error> {
 }
 
 impl Inferred {
+    /// Fills in what a manifest left to be recognised: the build system, and what goes with it. What the manifest
+    /// says itself stays; nothing changes if it says the build system.
+    pub fn complete(&self, package: &mut Package) {
+        if package.build_system.is_some() {
+            return;
+        }
+        package.build_system = self.package.build_system;
+        package.phases.autoreconf |= self.package.phases.autoreconf && package.phases.command.is_none();
+        // The manifest's own come later, so that they win.
+        package.flags.make.splice(0..0, self.package.flags.make.iter().cloned());
+    }
+
     /// Writes the manifest that says what was inferred, with comments; parsing it gives the same package.
     pub fn to_toml(&self) -> String {
         let mut text = format!("# Written by `rekindle init`, because there is a {}.\n", self.decided_by);

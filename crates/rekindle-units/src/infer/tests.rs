@@ -142,6 +142,22 @@ fn lua_has_its_own_word_for_the_prefix() {
 }
 
 #[test]
+fn a_manifest_without_build_system_is_completed() {
+    let parse = |text: &str| Manifest::parse(std::path::Path::new("m"), text).expect("good").only().cloned();
+    let mut package = parse("[package]\nname = \"mine\"\n[flags]\nmake = [\"V=1\"]\n").expect("one");
+    let lua = infer(&listing("lua-5.4", &[("Makefile", "INSTALL_TOP= /usr/local\n")])).expect("recognised");
+    lua.complete(&mut package);
+    assert_eq!(package.build_system, Some(BuildSystem::Make));
+    assert_eq!(package.flags.make, ["INSTALL_TOP=${out}", "V=1"]);
+    assert_eq!((package.name.as_str(), &package.version), ("mine", &None));
+
+    let mut said = parse("[package]\nname = \"mine\"\nbuild-system = \"meson\"\n").expect("one");
+    let before = said.clone();
+    lua.complete(&mut said);
+    assert_eq!(said, before);
+}
+
+#[test]
 fn nothing_lists_what_was_looked_for() {
     let error =
         infer(&listing("docs", &[("README", ""), ("configure.sh", "")])).map(|_| ()).expect_err("nothing");

@@ -1,7 +1,9 @@
+use std::collections::BTreeSet;
+
 use rekindle_nix::aterm;
 
 use super::*;
-use crate::manifest::{Flags, InputFrom, Manifest, PackageName, SourceRules};
+use crate::manifest::{BuildSystem, Flags, InputFrom, Manifest, PackageName, Phase, Source, SourceRules};
 
 fn store_path(name: &str) -> StorePath {
     StorePath::from_base_name(format!("00bgd045z0d4icpbc2yyz4gx48ak44la-{name}").as_bytes())

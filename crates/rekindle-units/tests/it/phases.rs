@@ -93,8 +93,10 @@ fn switches() {
 
 #[test]
 fn phases_can_be_listed() {
-    let sandbox =
-        Sandbox::new().var("phases", "b installPhase a").var("a", "echo '<a>'").var("b", "echo '<b>'");
+    let sandbox = Sandbox::new()
+        .var("phases", "\n  b installPhase\n\ta\n")
+        .var("a", "echo '<a>'")
+        .var("b", "echo '<b>'");
     let log = sandbox.var("installPhase", "echo '<install>'; mkdir $out").build();
     assert_eq!(said(&log), ["<b>", "<install>", "<a>"], "{log}");
 }

@@ -1,38 +1,48 @@
 //! Whole projects of each build system, lowered as the crate lowers them.
 
-use std::collections::BTreeMap;
+use std::path::Path;
 use std::process::Command;
 
-use rekindle_nix::{OutputName, StoreDir, StorePath};
+use rekindle_nix::{Derivation, Hash, OutputName, StoreDir, StorePath};
+use rekindle_units::cargo::Lock;
+use rekindle_units::fetch;
 use rekindle_units::lower::{Place, Resolved, Stdenv, ToolchainFacts, lower};
 use rekindle_units::manifest::{BuildSystem, Package, PackageName, Phase};
 
 use crate::harness::Sandbox;
 
-/// Gives a sandbox the environment of the derivation that the package becomes.
-fn lowered(mut sandbox: Sandbox, package: &Package) -> Sandbox {
-    let path = |name: &str| {
-        let base = format!("{}-{name}", crate::harness::HASH);
-        StorePath::from_base_name(base.as_bytes()).expect("a store path")
-    };
-    let (setup, source) = (path("stdenv"), path("source"));
-    let toolchain = ToolchainFacts {
+fn store_path(name: &str) -> StorePath {
+    let base = format!("{}-{name}", crate::harness::HASH);
+    StorePath::from_base_name(base.as_bytes()).expect("a store path")
+}
+
+fn facts() -> ToolchainFacts {
+    ToolchainFacts {
         identity: "test".to_owned(),
         path: "/usr/local/bin:/usr/bin:/bin".to_owned(),
         host_paths: Vec::new(),
-    };
+    }
+}
+
+/// Gives a sandbox the environment of the derivation that the package becomes.
+fn lowered(sandbox: Sandbox, package: &Package) -> Sandbox {
+    let (setup, source, toolchain) = (store_path("stdenv"), store_path("source"), facts());
     let dir = StoreDir::default();
     let stdenv = Stdenv { store_dir: &dir, system: "x86_64-linux", setup: &setup, toolchain: &toolchain };
     let facts = Resolved { source: Some(Place::Stored(&source)), ..Resolved::default() };
     let recipe = lower(&stdenv, package, &facts).expect("the package can be lowered");
     let outputs: Vec<_> = package.outputs.iter().map(OutputName::as_str).collect();
-    sandbox = sandbox.outputs(&outputs);
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("our derivations are UTF-8");
-    let env: BTreeMap<_, _> = recipe.derivation.env.into_iter().map(|(k, v)| (text(k), text(v))).collect();
-    // The paths of this test are not those of a store.
-    for (name, value) in env {
-        if !outputs.contains(&name.as_str()) && name != "stdenv" && name != "src" {
-            sandbox = sandbox.var(&name, &value);
+    with_env(sandbox, &recipe.derivation, &outputs)
+}
+
+/// Gives a sandbox a derivation's environment, but for the paths, which are not those of a store here.
+fn with_env(mut sandbox: Sandbox, derivation: &Derivation, outputs: &[&str]) -> Sandbox {
+    sandbox = sandbox.outputs(outputs);
+    for (name, value) in &derivation.env {
+        let [name, value] =
+            [name, value].map(|bytes| str::from_utf8(bytes).expect("our derivations are UTF-8"));
+        if !outputs.contains(&name) && name != "stdenv" && name != "src" {
+            sandbox = sandbox.var(name, value);
         }
     }
     sandbox
@@ -164,9 +174,82 @@ fn cargo_without_registry() {
     assert_eq!(sandbox.files("out"), ["bin/demo", "lib/libdemo.so"]);
 }
 
+/// A crate of a registry, vendored by the derivation that does it, and a project that insists on another place.
+#[test]
+fn cargo_with_a_vendored_crate() {
+    let cargo = toolchain("cargo").expect("the tests need cargo, which runs them");
+    let sandbox = Sandbox::new();
+    sandbox.file(
+        "work/dep-0.1.0+x/Cargo.toml",
+        b"[package]\nname = \"dep\"\nversion = \"0.1.0+x\"\nedition = \"2021\"\n",
+    );
+    sandbox.file("work/dep-0.1.0+x/src/lib.rs", b"pub fn word(ok: bool) -> u8 { assert!(ok, \"no\"); 42 }\n");
+    // What does not belong to the crate is left out.
+    sandbox.file("work/other/evil", b"");
+    let archive = sandbox.path("work/dep.crate");
+    let tar = Command::new("tar")
+        .current_dir(sandbox.path("work"))
+        .arg("-czf")
+        .arg(&archive)
+        .args(["other", "dep-0.1.0+x"])
+        .status();
+    assert!(tar.expect("tar runs").success());
+    let archive = std::fs::read(&archive).expect("the archive");
+    let lock = format!(
+        "version = 4\n[[package]]\nname = \"demo\"\nversion = \"1.0.0\"\ndependencies = [\"dep\"]\n\n\
+         [[package]]\nname = \"dep\"\nversion = \"0.1.0+x\"\n\
+         source = \"registry+https://github.com/rust-lang/crates.io-index\"\nchecksum = \"{}\"\n",
+        Hash::sha256(&archive).to_hex()
+    );
+    let parsed = Lock::parse(Path::new("Cargo.lock"), &lock).expect("a good lock");
+    let one = &parsed.crates()[0];
+    let dir = StoreDir::default();
+    let fetched = fetch::krate(&dir, one).expect("a good crate");
+    let (setup, toolchain) = (store_path("stdenv"), facts());
+    let stdenv = Stdenv { store_dir: &dir, system: "x86_64-linux", setup: &setup, toolchain: &toolchain };
+    let vendor = fetch::cargo_vendor(&stdenv, &[(one, &fetched)]).expect("a good crate");
+    let crate_path = fetched.output(&OutputName::out()).expect("an output").base_name();
+    sandbox.file(&format!("store/{crate_path}"), &archive);
+    let here = sandbox.text("store");
+    let mut sandbox = with_env(sandbox, &vendor.derivation, &["out"]);
+    sandbox = sandbox.var("crates_0_0", &format!("{here}/{crate_path}"));
+    sandbox.build();
+    let names = [
+        "0/dep-0.1.0+x/.cargo-checksum.json",
+        "0/dep-0.1.0+x/Cargo.toml",
+        "0/dep-0.1.0+x/src/lib.rs",
+        "config.toml",
+    ];
+    assert_eq!(sandbox.files("out"), names);
+
+    let project = Sandbox::with_source(&[
+        (
+            "Cargo.toml",
+            "[package]\nname = \"demo\"\nversion = \"1.0.0\"\nedition = \"2021\"\n[dependencies]\ndep = \"0.1\"\n",
+        ),
+        ("Cargo.lock", &lock),
+        ("src/main.rs", "fn main() { println!(\"{}\", dep::word(std::env::args().len() < 9)) }\n"),
+        (
+            ".cargo/config.toml",
+            "[source.crates-io]\nreplace-with = \"evil\"\n[source.evil]\ndirectory = \"evil\"\n",
+        ),
+    ]);
+    let vendored = sandbox.output("out").display().to_string();
+    let project = lowered(project, &package(BuildSystem::Cargo)).var("cargoVendor", &vendored);
+    let project = project.var("toolchainPath", &format!("{cargo}:/usr/bin:/bin"));
+    project.build();
+    assert_eq!(run(&project, "bin/demo"), "42\n");
+    let program = std::fs::read(project.output("out").join("bin/demo")).expect("the program");
+    let vendored = vendored.as_bytes();
+    assert!(
+        !program.windows(vendored.len()).any(|window| window == vendored),
+        "the program refers to its sources"
+    );
+}
+
 /// The directory of a program that is no shim: a rustup shim needs a home.
 fn toolchain(program: &str) -> Option<String> {
     let sysroot = Command::new("rustc").args(["--print", "sysroot"]).output().ok()?;
-    let bin = std::path::Path::new(String::from_utf8(sysroot.stdout).ok()?.trim()).join("bin");
+    let bin = Path::new(String::from_utf8(sysroot.stdout).ok()?.trim()).join("bin");
     bin.join(program).exists().then(|| bin.display().to_string())
 }

@@ -106,7 +106,7 @@ fn patches_apply_in_order_compressed_or_not() {
     sandbox.file("p/1.patch", diff("one", "two").as_bytes());
     sandbox.file("p/2.patch", diff("two", "three").as_bytes());
     assert!(Command::new("gzip").arg(sandbox.path("p/2.patch")).status().expect("gzip runs").success());
-    let patches = format!("{} {}", sandbox.text("p/1.patch"), sandbox.text("p/2.patch.gz"));
+    let patches = format!("{}\n  {}\n", sandbox.text("p/1.patch"), sandbox.text("p/2.patch.gz"));
     let sandbox = sandbox.var("patches", &patches).var("installPhase", INSTALL);
     sandbox.build();
     assert_eq!(sandbox.read("f"), "three\n");
