@@ -10,6 +10,13 @@ pub(super) struct Said {
     pub(super) version: Option<String>,
 }
 
+impl Said {
+    /// Takes from another what this one does not say.
+    pub(super) fn or(self, other: Said) -> Said {
+        Said { name: self.name.or(other.name), version: self.version.or(other.version) }
+    }
+}
+
 /// `[package]`, with a version that may be inherited from `[workspace.package]`. A virtual workspace has no name.
 pub(super) fn cargo(text: &str) -> Said {
     let Ok(root) = text.parse::<toml::Table>() else { return Said::default() };
@@ -27,23 +34,35 @@ pub(super) fn cargo(text: &str) -> Said {
     }
 }
 
-/// `AC_INIT([name], [version], …)`.
+/// `PACKAGE_TARNAME='name'` and `PACKAGE_VERSION='1.2'`, as autoconf writes them into `configure`.
+pub(super) fn configure(text: &str) -> Said {
+    let value = |variable: &str| {
+        let value =
+            text.lines().find_map(|line| line.strip_prefix(variable)?.strip_prefix("='")?.strip_suffix('\''));
+        value.filter(|value| !value.is_empty()).map(str::to_owned)
+    };
+    Said { name: value("PACKAGE_TARNAME"), version: value("PACKAGE_VERSION") }
+}
+
+/// `AC_INIT([name], [version], [bug-report], [tarname], …)`.
 pub(super) fn autoconf(text: &str) -> Said {
     let text = without_comments(text, &["dnl ", "dnl\t", "#"]);
     let Some(arguments) = call(&text, "AC_INIT", Nesting::Brackets) else { return Said::default() };
-    let mut arguments = arguments.into_iter().map(|argument| {
-        let plain = argument.trim().trim_start_matches('[').trim_end_matches(']').trim().to_owned();
+    // The old form `AC_INIT(file.c)` names a file, not a package.
+    if arguments.len() < 2 {
+        return Said::default();
+    }
+    let plain = |index: usize| {
+        let argument = arguments.get(index)?.trim();
+        let plain = argument.trim_start_matches('[').trim_end_matches(']').trim();
         // `m4_esyscmd(…)`, `VERSION_MACRO` and the like are not the text itself.
         let is_plain = !plain.contains(['(', '[', '$', ']']) && !plain.is_empty();
-        let is_macro = !argument.trim().starts_with('[') && is_macro_name(&plain);
-        (is_plain && !is_macro).then_some(plain)
-    });
-    // The old form `AC_INIT(file.c)` names a file, not a package.
-    let name = arguments.next().flatten();
-    match arguments.next() {
-        Some(version) => Said { name, version },
-        None => Said::default(),
-    }
+        let is_macro = !argument.starts_with('[') && is_macro_name(plain);
+        (is_plain && !is_macro).then(|| plain.to_owned())
+    };
+    // Autoconf makes the one from the other in the same way.
+    let from_name = plain(0).map(|name| name.strip_prefix("GNU ").unwrap_or(&name).to_ascii_lowercase());
+    Said { name: plain(3).or(from_name), version: plain(1) }
 }
 
 /// `project(NAME VERSION 1.2 …)`.

@@ -66,9 +66,9 @@ const MARKERS: [(&str, BuildSystem); 9] = [
     ("Makefile", BuildSystem::Make),
 ];
 
-/// Tells whether the content of a file of that name is looked at. The first mebibyte is enough.
+/// Tells whether the content of a file of that name is looked at. The first 64 KiB are enough.
 pub fn wants_content(name: &OsStr) -> bool {
-    MARKERS.iter().any(|(marker, _)| name == *marker && *marker != "configure")
+    MARKERS.iter().any(|(marker, _)| name == *marker)
 }
 
 /// Recognises a source tree.
@@ -107,10 +107,10 @@ pub fn infer(listing: &Listing) -> Result<Inferred, Error> {
         "Cargo.toml" => facts::cargo(&content(decided_by)),
         "meson.build" => facts::meson(&content(decided_by)),
         "CMakeLists.txt" => facts::cmake(&content(decided_by)),
-        "configure" if has("configure.in") && !has("configure.ac") => {
-            facts::autoconf(&content("configure.in"))
+        "configure" => {
+            let input = if has("configure.ac") { "configure.ac" } else { "configure.in" };
+            facts::configure(&content(decided_by)).or(facts::autoconf(&content(input)))
         }
-        "configure" => facts::autoconf(&content("configure.ac")),
         "configure.ac" | "configure.in" => facts::autoconf(&content(decided_by)),
         _ => facts::Said::default(),
     };

@@ -31,7 +31,23 @@ fn typical_projects() {
         (
             "src",
             &[("configure", ""), ("configure.ac", "AC_INIT([GNU Hello], [2.12.1], [bug@x])")],
-            "autotools GNU-Hello 2.12.1 (configure)",
+            "autotools hello 2.12.1 (configure)",
+        ),
+        (
+            "src",
+            &[
+                (
+                    "configure",
+                    "# x\nPACKAGE_NAME='GNU Hello'\nPACKAGE_TARNAME='hello'\nPACKAGE_VERSION='2.10'\n",
+                ),
+                ("configure.ac", "AC_INIT([GNU Hello], m4_esyscmd([x]))"),
+            ],
+            "autotools hello 2.10 (configure)",
+        ),
+        (
+            "src",
+            &[("configure.ac", "AC_INIT([My Thing], [1], [bug], [my-thing], [https://x])")],
+            "autotools my-thing 1 (configure.ac)",
         ),
         (
             "x",
