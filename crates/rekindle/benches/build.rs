@@ -16,10 +16,8 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 fn main() {
-    let corpus = std::env::var_os("REKINDLE_CORPUS").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/corpus"),
-        PathBuf::from,
-    );
+    let corpus = std::env::var_os("REKINDLE_CORPUS")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/corpus"), PathBuf::from);
     let runs = std::env::var("REKINDLE_BENCH_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(3);
     let redis = corpus.join("redis");
     if redis.is_dir() {
@@ -45,7 +43,8 @@ fn clean_redis(source: &Path, runs: usize) {
         native.push(wall);
 
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let (wall, rss) = timed(rekindle(dir.path()).args(["build", "--no-link", "--cores", "0"]).arg(source));
+        let (wall, rss) =
+            timed(rekindle(dir.path()).args(["build", "--no-link", "--cores", "0"]).arg(source));
         ours.push(wall);
         peak = peak.max(rss);
     }
@@ -99,13 +98,15 @@ fn rekindle(store: &Path) -> Command {
 /// Runs to the end, which must be a good one. Returns the time and the peak of the process's own memory, in bytes.
 fn timed(command: &mut Command) -> (Duration, u64) {
     let started = Instant::now();
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().expect("a program that starts");
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().expect("a program that starts");
     let status = PathBuf::from(format!("/proc/{}/status", child.id()));
     let (done, wait) = std::sync::mpsc::channel::<()>();
     let sampler = std::thread::spawn(move || {
         let mut peak = 0;
         loop {
-            let over = wait.recv_timeout(Duration::from_millis(5)) != Err(std::sync::mpsc::RecvTimeoutError::Timeout);
+            let over = wait.recv_timeout(Duration::from_millis(5))
+                != Err(std::sync::mpsc::RecvTimeoutError::Timeout);
             let text = fs::read_to_string(&status).unwrap_or_default();
             let high = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
             let kilobytes = high.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());

@@ -78,7 +78,7 @@ impl Project {
             let known = known.join(", ");
             return Err(CliError::user(format!("there is no package {name:?}; there is {known}")));
         }
-        reader.into_project(goals)
+        reader.into_project(&goals)
     }
 }
 
@@ -98,9 +98,9 @@ impl Reader {
         Ok(&self.manifests[dir])
     }
 
-    fn into_project(mut self, goals: Vec<Id>) -> Result<Project, CliError> {
+    fn into_project(mut self, goals: &[Id]) -> Result<Project, CliError> {
         let mut found: BTreeMap<Id, Vec<Option<Id>>> = BTreeMap::new();
-        let mut pending = goals.clone();
+        let mut pending = goals.to_vec();
         while let Some(id) = pending.pop() {
             if found.contains_key(&id) {
                 continue;

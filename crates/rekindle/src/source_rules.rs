@@ -18,8 +18,7 @@ use crate::project::Member;
 /// one before it, or every edit of the manifest an edit of the sources.
 pub(crate) fn of(member: &Member, source: &Path, store: &Path) -> Result<SourceRules, CliError> {
     let rules = &member.package.rules;
-    let mut exclude = only(&rules.include);
-    exclude.extend(rules.exclude.iter().cloned());
+    let mut exclude = rules.exclude.clone();
     if fs::canonicalize(source).is_ok_and(|source| source == member.dir) {
         exclude.push(format!("/{FILE_NAME}"));
     }
@@ -34,7 +33,7 @@ pub(crate) fn of(member: &Member, source: &Path, store: &Path) -> Result<SourceR
             exclude.extend(literally(&entry.file_name()));
         }
     }
-    Ok(SourceRules { gitignore: true, exclude, include: Vec::new() })
+    Ok(SourceRules { gitignore: true, exclude, include: rules.include.clone() })
 }
 
 /// The name of a single file in the store, as near to its own as possible.
@@ -43,21 +42,6 @@ pub(crate) fn store_name(path: &Path) -> String {
     let fit = |c: char| if c.is_ascii_alphanumeric() || "+-._?=".contains(c) { c } else { '-' };
     let name: String = name.trim_start_matches('.').chars().map(fit).take(180).collect();
     if name.is_empty() { "source".to_owned() } else { name }
-}
-
-/// Patterns that leave out all but what matches one of `include`, at any depth.
-fn only(include: &[String]) -> Vec<String> {
-    if include.is_empty() {
-        return Vec::new();
-    }
-    // Directories stay, or nothing in them could be brought back.
-    let mut patterns = vec!["*".to_owned(), "!*/".to_owned()];
-    for pattern in include {
-        let pattern = pattern.trim_end_matches('/');
-        patterns.push(format!("!{pattern}"));
-        patterns.push(format!("!{pattern}/**"));
-    }
-    patterns
 }
 
 /// A pattern for just this name in the root; `None` for a name that no pattern can say.
@@ -102,12 +86,6 @@ mod tests {
         let rules =
             of(&member(&dir.join("s"), BuildSystem::Make), &dir.join("target"), &store).expect("rules");
         assert!(rules.exclude.is_empty() && rules.gitignore);
-    }
-
-    #[test]
-    fn includes_leave_out_all_else() {
-        assert_eq!(only(&["src/".into(), "*.c".into()]), ["*", "!*/", "!src", "!src/**", "!*.c", "!*.c/**"]);
-        assert!(only(&[]).is_empty());
     }
 
     #[test]

@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn store_paths_have_several_names() {
-        let root = Path::new("/home/me/store");
+        let root = Path::new("/srv/me/store");
         let check = |path: String, rest: Option<&str>| {
             let found = store_path(Path::new(&path), root);
             assert_eq!(found.as_ref().map(|(path, _)| path.base_name()), rest.map(|_| HELLO), "{path}");
@@ -121,9 +121,9 @@ mod tests {
         };
         check(format!("/nix/store/{HELLO}"), Some(""));
         check(format!("/nix/store/{HELLO}/bin/hello"), Some("bin/hello"));
-        check(format!("/home/me/store/nix/store/{HELLO}/"), Some(""));
+        check(format!("/srv/me/store/nix/store/{HELLO}/"), Some(""));
         check(HELLO.to_owned(), Some(""));
-        check(format!("/home/you/store/nix/store/{HELLO}"), None);
+        check(format!("/srv/you/store/nix/store/{HELLO}"), None);
         check("/nix/store".to_owned(), None);
         check("hello".to_owned(), None);
     }

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use rekindle_nix::StorePath;
 use rekindle_store::{GcOptions, Listed, ListedKind, PathInfo, Store};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::{print, print_json};
 use crate::args::StoreCommand;
@@ -51,8 +51,7 @@ fn path_info(
     }
     let infos = wanted.iter().map(|path| store.require(path)).collect::<Result<Vec<_>, _>>()?;
     if json {
-        let map = infos.iter().map(|info| (store.store_dir().display(&info.path), info_as_json(store, info)));
-        print_json(&map.collect::<Map<_, _>>().into())?;
+        print_json(&infos.iter().map(|info| info_as_json(store, info)).collect::<Vec<_>>().into())?;
     } else {
         print(infos.iter().map(|info| info_as_text(store, info)).collect::<String>())?;
     }
@@ -63,6 +62,7 @@ fn path_info(
 fn info_as_json(store: &Store, info: &PathInfo) -> Value {
     let display = |path: &StorePath| store.store_dir().display(path);
     json!({
+        "path": display(&info.path),
         "ca": info.ca.as_ref().map(ToString::to_string),
         "deriver": info.deriver.as_ref().map(display),
         "narHash": info.nar_hash.to_sri(),

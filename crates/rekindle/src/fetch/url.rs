@@ -32,7 +32,7 @@ const GLANCE: Duration = Duration::from_millis(50);
 pub(super) fn fetch(url: &str, dest: &Path, executable: bool, cancel: &Cancel) -> Result<(), String> {
     match url.split_once(':').map(|(scheme, rest)| (scheme.to_ascii_lowercase(), rest)) {
         Some((scheme, rest)) if scheme == "file" => {
-            copy(rest, dest).map_err(|error| format!("{url}: {error}"))?
+            copy(rest, dest).map_err(|error| format!("{url}: {error}"))?;
         }
         Some((scheme, _)) if scheme == "http" || scheme == "https" => download(url, dest, cancel)?,
         _ => return Err(format!("{url}: only file:, http: and https: URLs can be fetched")),

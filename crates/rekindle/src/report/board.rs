@@ -91,21 +91,23 @@ impl Row {
         let elapsed = spoken(Duration::from_secs(now.saturating_sub(self.since).as_secs()));
         let elapsed = elapsed.replace(".0 s", " s");
         let last = one_line(&self.last);
-        let parts: [(&str, fn(&Look, &str) -> String); 4] = [
-            (label(&self.drv), |look, text| look.bold(text)),
-            (&self.doing, |look, text| look.cyan(text)),
-            (&elapsed, |_, text| text.to_owned()),
-            (&last, |look, text| look.dim(text)),
-        ];
         let mut line = String::new();
         let mut used = 0;
-        for (text, paint) in parts.iter().filter(|(text, _)| !text.is_empty()) {
+        for (place, text) in [label(&self.drv), &self.doing, &elapsed, &last].into_iter().enumerate() {
+            if text.is_empty() {
+                continue;
+            }
             let gap = if used == 0 { "" } else { "  " };
             let Some(room) = columns.checked_sub(used + gap.len()) else { break };
             let shown = fit(text, room, look.ellipsis());
             used += gap.len() + width(&shown);
             line.push_str(gap);
-            line.push_str(&paint(look, &shown));
+            line.push_str(&match place {
+                0 => look.bold(shown),
+                1 => look.cyan(shown),
+                2 => shown.into_owned(),
+                _ => look.dim(shown),
+            });
         }
         line
     }

@@ -72,7 +72,8 @@ fn zlib_builds_and_its_library_works() {
         let build = if as_user { place.rekindle_as_user(&base) } else { place.rekindle(&base) };
         let finished = build.arg(&source).run();
         assert!(finished.success(), "{}{}", finished.stdout(), finished.stderr());
-        let program = "#include <zlib.h>\n#include <stdio.h>\nint main(void) { puts(zlibVersion()); return 0; }\n";
+        let program =
+            "#include <zlib.h>\n#include <stdio.h>\nint main(void) { puts(zlibVersion()); return 0; }\n";
         place.write("use", "use.c", program);
         let result = place.path().join("result");
         let status = Command::new("cc")

@@ -49,8 +49,14 @@ fn a_build_killed_at_any_moment_leaves_a_good_store() {
         let victim = if moments.next(2) == 0 { Victim::Program } else { Victim::Sandbox };
         // Some moments lie after the end: a kill that comes too late must do no harm either.
         let moment = Duration::from_micros(moments.next(whole.as_micros() as u64 * 11 / 10));
-        let mut child = place.rekindle(&["build", "--no-link"]).arg(&source).command().stdout(Stdio::null())
-            .stderr(Stdio::null()).spawn().expect("the program starts");
+        let mut child = place
+            .rekindle(&["build", "--no-link"])
+            .arg(&source)
+            .command()
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the program starts");
         thread::sleep(moment);
         kill(&child, victim);
         let status = child.wait().expect("a child to wait for");

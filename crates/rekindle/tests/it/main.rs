@@ -2,7 +2,14 @@
 #![expect(clippy::disallowed_methods, reason = "tests look at their own environment")]
 
 mod corpus;
+mod failures;
+mod inspection;
+mod interrupts;
 mod kill;
+mod mistakes;
 mod nix;
 mod oracle;
+mod output;
+mod packages;
+mod phases;
 mod project;

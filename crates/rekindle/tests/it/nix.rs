@@ -47,7 +47,9 @@ impl Nix {
             .env_remove("NIX_PATH")
             .current_dir(self.home.path())
             .output()
-            .unwrap_or_else(|error| panic!("{program} cannot be run ({error}): install nix-bin, the tests' judge"))
+            .unwrap_or_else(|error| {
+                panic!("{program} cannot be run ({error}): install nix-bin, the tests' judge")
+            })
     }
 
     /// All that Nix can find wrong with a store finds nothing.

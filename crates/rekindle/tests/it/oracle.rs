@@ -58,7 +58,9 @@ fn assert_no_trace(path: &Path, needle: &[u8]) {
         let found = |bytes: &[u8]| bytes.windows(needle.len()).any(|window| window == needle);
         assert!(!found(file.as_os_str().as_bytes()), "{} has the scratch path in its name", file.display());
         let bytes = match file.symlink_metadata().expect("a file that is there") {
-            kind if kind.is_symlink() => fs::read_link(&file).expect("a link").as_os_str().as_bytes().to_vec(),
+            kind if kind.is_symlink() => {
+                fs::read_link(&file).expect("a link").as_os_str().as_bytes().to_vec()
+            }
             kind if kind.is_file() => fs::read(&file).expect("a file"),
             _ => continue,
         };
@@ -70,7 +72,10 @@ fn assert_no_trace(path: &Path, needle: &[u8]) {
 fn first_difference(one: &Path, other: &Path, path: &str) -> String {
     let (one, other) = (physical(one, path), physical(other, path));
     let relative = |root: &Path| -> Vec<PathBuf> {
-        files(root).into_iter().map(|file| file.strip_prefix(root).expect("below the root").to_owned()).collect()
+        files(root)
+            .into_iter()
+            .map(|file| file.strip_prefix(root).expect("below the root").to_owned())
+            .collect()
     };
     let (names, other_names) = (relative(&one), relative(&other));
     if names != other_names {

@@ -61,7 +61,9 @@ impl Place {
             fs::copy(env!("CARGO_BIN_EXE_rekindle"), &program).expect("a copy of the program");
         }
         let mut command = Command::new("setpriv");
-        command.args(["--reuid", ORDINARY, "--regid", ORDINARY, "--clear-groups", "--inh-caps=-all"]).arg(program);
+        command
+            .args(["--reuid", ORDINARY, "--regid", ORDINARY, "--clear-groups", "--inh-caps=-all"])
+            .arg(program);
         self.prepare(&mut command, args);
         Invocation { command }
     }
@@ -82,7 +84,8 @@ impl Place {
         if let Some(cargo_home) = cargo_home.or_else(|| Some(home.as_ref()?.join(".cargo"))) {
             command.env("CARGO_HOME", cargo_home);
         }
-        if let Some(rustup) = std::env::var_os("RUSTUP_HOME").or_else(|| Some(home?.join(".rustup").into_os_string()))
+        if let Some(rustup) =
+            std::env::var_os("RUSTUP_HOME").or_else(|| Some(home?.join(".rustup").into_os_string()))
         {
             command.env("RUSTUP_HOME", rustup);
         }
@@ -130,7 +133,8 @@ impl Place {
                 continue;
             }
             let link = |file: &str| fs::read_link(dir.join(file)).unwrap_or_default().display().to_string();
-            let command = String::from_utf8_lossy(&fs::read(dir.join("cmdline")).unwrap_or_default()).into_owned();
+            let command =
+                String::from_utf8_lossy(&fs::read(dir.join("cmdline")).unwrap_or_default()).into_owned();
             let mounts = fs::read_to_string(dir.join("mountinfo")).unwrap_or_default();
             if [command.clone(), link("cwd"), link("exe"), mounts].iter().any(|text| text.contains(needle)) {
                 found.push(format!("{name}: {}", command.replace('\0', " ")));
@@ -212,7 +216,11 @@ impl Finished {
 
 /// One of the packages in `examples/`.
 pub(crate) fn example(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples").join(name).canonicalize().expect("an example")
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../examples")
+        .join(name)
+        .canonicalize()
+        .expect("an example")
 }
 
 /// The sources of a real project, as they are.

@@ -1,0 +1,198 @@
+//! Phase by phase, and as one step: the outputs are equal, whatever the phases do to their shell and to the outputs.
+
+use std::path::Path;
+
+use crate::project::{Place, example};
+
+/// A package of which every phase is given.
+fn custom(place: &Place, phases: &str) -> std::path::PathBuf {
+    let manifest = format!(
+        "[package]\nname = \"custom\"\nversion = \"1\"\nbuild-system = \"custom\"\n\n[phases]\n{phases}\n"
+    );
+    place.write("project", "data.txt", "some data\n");
+    place.write("project", "rekindle.toml", manifest)
+}
+
+fn nar_hash(place: &Place, path: &str) -> String {
+    let info = place.rekindle(&["store", "path-info", "--json", path]).run();
+    let json: serde_json::Value = serde_json::from_str(&info.stdout()).expect("JSON");
+    json[path]["narHash"].as_str().expect("a hash").to_owned()
+}
+
+/// Builds `source` phase by phase and as one step; the outputs are equal. Returns what the first build printed.
+fn check_equal(source: &Path) -> String {
+    let (phased, whole) = (Place::new(), Place::new());
+    let finished = phased.rekindle(&["build", "--no-link", "--print-out-paths", "-L"]).arg(source).run();
+    assert!(finished.success(), "{}", finished.stderr());
+    let paths: Vec<String> = finished.stdout().lines().map(str::to_owned).collect();
+    assert_eq!(whole.build(source, &["--no-phases"]), paths);
+    for path in &paths {
+        assert_eq!(nar_hash(&phased, path), nar_hash(&whole, path), "{path}");
+    }
+    assert_eq!(phased.leftovers(), Vec::<String>::new());
+    assert_eq!(whole.leftovers(), Vec::<String>::new());
+    finished.stderr()
+}
+
+#[test]
+fn examples_are_equal() {
+    for name in ["hello-make", "hello-cmake", "hello-meson", "hello-autotools"] {
+        check_equal(&example(name));
+    }
+}
+
+#[test]
+fn the_state_of_the_shell_goes_on() {
+    let place = Place::new();
+    let source = custom(
+        &place,
+        r#"
+configure = '''
+    words=("a b" "c'd" $'e\nf')
+    declare -gA table=([key one]=1 [two]="2 2")
+    declare -ga empty=()
+    greet() { printf 'hello %s\n' "$1"; }
+    export -f greet
+    exported=yes; export exported
+    mkdir -p "sub dir/it's"; cd "sub dir/it's"
+    umask 027
+    shopt -s extglob dotglob
+    set +u
+    echo kept > /tmp/kept
+'''
+build = '''
+    {
+        printf '<%s>\n' "${words[@]}"
+        printf '%s=%s\n' two "${table[two]}" one "${table[key one]}"
+        echo "${#empty[@]} ${undefined}"
+        bash -c 'greet world; echo "$exported"'
+        pwd; umask; shopt -q dotglob && echo dotglob
+        case abab in +(ab)) echo extglob ;; esac
+        cat /tmp/kept
+    } > out.txt
+'''
+install = 'install -D out.txt $out/out.txt; install -D -m 644 ../../data.txt $out/data.txt'
+"#,
+    );
+    check_equal(&source);
+    let text =
+        std::fs::read_to_string(place.physical(&place.build(&source, &[])[0]).join("out.txt")).expect("text");
+    let expected = "<a b>\n<c'd>\n<e\nf>\ntwo=2 2\none=1\n0 \nhello world\nyes\n/build/project/sub dir/it's\n0027\n\
+                    dotglob\nextglob\nkept\n";
+    assert_eq!(text, expected);
+}
+
+#[test]
+fn a_scratch_path_in_a_compressed_file_is_found() {
+    let place = Place::new();
+    let source = custom(
+        &place,
+        r#"
+install = '''
+    mkdir -p $out
+    echo "installed in $out" | gzip -n > $out/note.gz
+    echo "installed in $out" > $out/note.txt
+'''
+"#,
+    );
+    let said = check_equal(&source);
+    assert!(said.contains("note.gz"), "the reason is said: {said}");
+    let path = place.build(&source, &[])[0].clone();
+    let unpacked = std::process::Command::new("gzip")
+        .arg("-dc")
+        .arg(place.physical(&path).join("note.gz"))
+        .output()
+        .expect("gzip");
+    assert_eq!(String::from_utf8_lossy(&unpacked.stdout), format!("installed in {path}\n"));
+}
+
+#[test]
+fn a_path_that_a_compiler_cut_is_whole_in_the_end() {
+    // However the compiler copies the string, the program prints the path where it lies.
+    for flags in ["-O0", "-O1", "-O2", "-O3", "-Os", "-O2 -mavx2", "-O2 -fPIC -pie"] {
+        let place = Place::new();
+        place.write(
+            "project",
+            "main.c",
+            "#include <stdio.h>\n#include <string.h>\nchar text[300];\n\
+             int main(void) { strcpy(text, PREFIX \"/lib\"); puts(text); return 0; }\n",
+        );
+        let install = format!("mkdir -p $out; gcc {flags} -DPREFIX=\"\\\"$out\\\"\" -o $out/show main.c");
+        let source = custom(&place, &format!("install = '{install}'"));
+        let path = place.build(&source, &[])[0].clone();
+        let shown =
+            std::process::Command::new(place.physical(&path).join("show")).output().expect("it starts");
+        assert_eq!(String::from_utf8_lossy(&shown.stdout).trim_end(), format!("{path}/lib"), "{flags}");
+    }
+}
+
+#[test]
+fn a_process_that_outlives_its_phase_makes_one_step() {
+    let place = Place::new();
+    let source = custom(
+        &place,
+        r#"
+build = 'mkfifo pipe; (while read -r line < pipe; do echo "$line" >> answers; done) & sleep 0.1'
+install = '''
+    echo question > pipe; sleep 0.2; rm pipe
+    install -D answers $out/answers
+'''
+"#,
+    );
+    let said = check_equal(&source);
+    assert!(said.contains("build"), "the phase is named: {said}");
+}
+
+#[test]
+fn a_phase_that_leaves_its_shell_makes_one_step() {
+    let place = Place::new();
+    let source =
+        custom(&place, "build = 'mkdir -p $out; echo early > $out/early; exit 0'\ninstall = 'false'\n");
+    check_equal(&source);
+}
+
+#[test]
+fn several_outputs_refer_to_each_other_at_their_final_paths() {
+    let place = Place::new();
+    let manifest = r#"
+[package]
+name = "many"
+version = "1"
+build-system = "custom"
+outputs = ["out", "dev", "doc"]
+[phases]
+install = '''
+mkdir -p $out $dev $doc
+echo "$doc" > $out/refs
+echo "$doc" > $dev/refs
+ln -s $doc/refs $doc/link
+'''
+"#;
+    let source = place.write("project", "rekindle.toml", manifest);
+    check_equal(&source);
+    let paths = place.build(&source, &[]);
+    let refs = std::fs::read_to_string(place.physical(&paths[0]).join("refs")).expect("text");
+    assert_eq!(refs.trim_end(), paths[2]);
+}
+
+#[test]
+fn a_failure_tells_its_phase_and_keeps_the_tree() {
+    let place = Place::new();
+    let source = custom(
+        &place,
+        "configure = 'echo made > made.txt'\nbuild = 'for i in $(seq 40); do echo line $i; done; exit 7'\n\
+         install = 'true'\n",
+    );
+    let finished = place.rekindle(&["build", "--keep-failed"]).arg(&source).run();
+    assert_eq!(finished.code(), Some(100), "{}", finished.stderr());
+    let said = finished.stderr();
+    for expected in ["buildPhase", "line 40", "line 16", "custom-1", "log"] {
+        assert!(said.contains(expected), "{expected}: {said}");
+    }
+    assert!(!said.contains("line 15\n"), "only the last 25 lines: {said}");
+    let kept = place.store().join("rekindle-1/failed");
+    let tree = std::fs::read_dir(kept).expect("kept").next().expect("one").expect("readable").path();
+    assert_eq!(std::fs::read_to_string(tree.join("build/project/made.txt")).expect("kept"), "made\n");
+    assert!(tree.join("env-vars").exists());
+    assert_eq!(place.leftovers(), Vec::<String>::new());
+}
