@@ -16,7 +16,8 @@ pub struct Timestamp {
 impl Timestamp {
     /// Reads the clock that the kernel stamps files with: it may lag the precise clock by a tick, never lead it.
     pub(crate) fn file_clock() -> Timestamp {
-        Timestamp::from(rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse))
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
+        Timestamp { secs: now.tv_sec, nanos: now.tv_nsec as u32 }
     }
 
     pub(crate) fn modified(stat: &rustix::fs::Stat) -> Timestamp {
@@ -33,12 +34,6 @@ impl Timestamp {
             last_access: rustix::fs::Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_OMIT },
             last_modification: rustix::fs::Timespec { tv_sec: self.secs, tv_nsec: self.nanos.into() },
         }
-    }
-}
-
-impl From<rustix::fs::Timespec> for Timestamp {
-    fn from(time: rustix::fs::Timespec) -> Timestamp {
-        Timestamp { secs: time.tv_sec, nanos: time.tv_nsec as u32 }
     }
 }
 

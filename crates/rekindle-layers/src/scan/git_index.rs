@@ -24,7 +24,9 @@ pub(super) struct GitIndex {
 impl GitIndex {
     /// Reads an index; the error says what is wrong with it.
     pub(super) fn parse(file: &[u8]) -> Result<GitIndex, &'static str> {
-        parse(file, 20).or_else(|why| if why == DAMAGED { parse(file, 32) } else { Err(why) })
+        // Read with the wrong length it looks damaged, or like something else by chance.
+        parse(file, 20)
+            .or_else(|why| parse(file, 32).map_err(|other| if why == DAMAGED { other } else { why }))
     }
 
     pub(super) fn all(&self) -> Range<usize> {
@@ -99,9 +101,6 @@ fn parse(file: &[u8], id_bytes: usize) -> Result<GitIndex, &'static str> {
     if !(2..=4).contains(&version) {
         return Err("has a version other than 2, 3 or 4");
     }
-    if u32::try_from(file.len()).is_err() {
-        return Err("is larger than 4 GiB");
-    }
     let count = take_u32(&mut rest)?;
     let mut index = GitIndex::default();
     let mut path: Vec<u8> = Vec::new();
@@ -134,10 +133,16 @@ fn parse(file: &[u8], id_bytes: usize) -> Result<GitIndex, &'static str> {
                 return Err(DAMAGED);
             }
         }
+        if path.is_empty() {
+            // Such an entry replaces one of the shared index.
+            return Err(SPLIT);
+        }
         let known_kind = matches!(kind, 0o100000 | 0o120000 | SUBMODULE | SPARSE_DIRECTORY);
-        let said = usize::from(flags & 0xfff);
-        if !known_kind || path.is_empty() || said != path.len().min(0xfff) {
-            return Err(if path.is_empty() { SPLIT_OR_DAMAGED } else { DAMAGED });
+        if !known_kind || usize::from(flags & 0xfff) != path.len().min(0xfff) {
+            return Err(DAMAGED);
+        }
+        if u32::try_from(index.bytes.len() + path.len() + 1).is_err() {
+            return Err("is too large");
         }
         index.push(&path, matches!(kind, SUBMODULE | SPARSE_DIRECTORY));
     }
@@ -154,8 +159,6 @@ fn parse(file: &[u8], id_bytes: usize) -> Result<GitIndex, &'static str> {
 }
 
 const SPLIT: &str = "is split, which is not supported (`git update-index --no-split-index` joins it)";
-/// Entries without a path occur only in a split index, where they replace entries of the shared one.
-const SPLIT_OR_DAMAGED: &str = SPLIT;
 
 fn take<'a>(rest: &mut &'a [u8], count: usize) -> Result<&'a [u8], &'static str> {
     let (taken, left) = rest.split_at_checked(count).ok_or(DAMAGED)?;
@@ -223,6 +226,16 @@ mod tests {
         let file = index(&[("a", 0o100644), ("b", 0o100755)]);
         for end in 0..file.len() {
             assert!(GitIndex::parse(&file[..end]).is_err(), "cut at {end}");
+        }
+        for at in 0..file.len() {
+            let mut other = file.clone();
+            for bits in [0x01, 0x80, 0xff] {
+                other[at] ^= bits;
+                // Whatever comes of it, it is no panic, and the paths can be searched.
+                if let Ok(index) = GitIndex::parse(&other) {
+                    index.below(&index.all(), b"a");
+                }
+            }
         }
         let mut other = file.clone();
         other[7] = 5;
