@@ -239,8 +239,9 @@ impl<'a> Attempt<'a> {
                 continue;
             }
             let moved = store.join(output.final_path.base_name());
+            let store_dir = self.world.store.store_dir().as_str();
             materialise(&view, &moved, &options)?;
-            if let Some(reason) = unreachable_by_rewriting(&moved, output, self.outputs)? {
+            if let Some(reason) = unreachable_by_rewriting(&moved, store_dir, output, self.outputs)? {
                 return Ok(Err(reason));
             }
             let target = self.world.store.store_dir().display(&output.final_path);

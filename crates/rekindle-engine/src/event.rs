@@ -105,6 +105,13 @@ pub enum RestartReason {
         /// The output.
         output: OutputName,
     },
+    /// A compiler has cut the scratch path into pieces, which cannot be replaced.
+    ScratchPathInPieces {
+        /// The file, relative to the output.
+        file: PathBuf,
+        /// The output.
+        output: OutputName,
+    },
     /// The scratch path is still in an output after the last phase.
     ScratchPathLeft {
         /// The file, relative to the output.

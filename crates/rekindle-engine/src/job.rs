@@ -83,7 +83,15 @@ impl Job<'_> {
             Done::Installed(registrations) => registrations,
             Done::Failed(failure) => return Ok(BuildResult::Failed(failure)),
         };
-        store.register(registrations)?;
+        if let Err(error) = store.register(registrations) {
+            // Outputs that refer to each other in a ring: nothing is wrong with the store.
+            if error.kind() != rekindle_store::ErrorKind::Malformed {
+                return Err(error.into());
+            }
+            let kind = FailureKind::Refused(Error::from(error).one_line());
+            let failure = Failure { phase: None, kind, tail: Vec::new(), log: None, kept: None };
+            return Ok(BuildResult::Failed(failure));
+        }
         Ok(if request.is_some() { BuildResult::Fetched } else { BuildResult::Built })
     }
 
@@ -278,7 +286,10 @@ impl Watch for Watcher<'_> {
 fn follows_phases(drv: &Derivation) -> bool {
     let has = |name: &str| drv.env.get(name.as_bytes()).is_some_and(|value| !value.is_empty());
     let is_bash = drv.builder.ends_with(b"/bash");
-    let is_default = drv.args.last().is_some_and(|script| script.ends_with(b"-default-builder.sh"));
+    // Ours lies in the same directory as `setup`, that of nixpkgs is a store path of its own.
+    let is_default = drv.args.last().is_some_and(|script| {
+        script.ends_with(b"/default-builder.sh") || script.ends_with(b"-default-builder.sh")
+    });
     is_bash && is_default && has("stdenv") && !has("buildCommand") && !has("buildCommandPath")
 }
 
@@ -310,6 +321,8 @@ mod tests {
         let default = &["-e", "/nix/store/8csd16i46h5njyb3wj4k4i0s4z6hd6np-default-builder.sh"];
         let stdenv = ("stdenv", "/nix/store/8csd16i46h5njyb3wj4k4i0s4z6hd6np-stdenv");
         check("/bin/bash", default, &[stdenv], true);
+        let ours = &["-e", "/nix/store/8csd16i46h5njyb3wj4k4i0s4z6hd6np-stdenv/default-builder.sh"];
+        check("/bin/bash", ours, &[stdenv], true);
         check(
             "/bin/bash",
             &["-e", "/nix/store/8csd16i46h5njyb3wj4k4i0s4z6hd6np-builder.sh"],

@@ -19,6 +19,7 @@ mod engine;
 mod error;
 mod event;
 mod fetch;
+mod fragments;
 mod hidden;
 mod job;
 mod outputs;

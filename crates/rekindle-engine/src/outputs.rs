@@ -66,7 +66,9 @@ impl Collector<'_> {
             }
             let reason = match (exact, placement) {
                 (true, _) => None,
-                (false, Placement::Scratch) => unreachable_by_rewriting(&dest, output, self.outputs)?,
+                (false, Placement::Scratch) => {
+                    unreachable_by_rewriting(&dest, self.store.store_dir().as_str(), output, self.outputs)?
+                }
                 (false, Placement::Final) => left_of_scratch(&dest, output, self.outputs)?,
             };
             if let Some(reason) = reason {

@@ -1,8 +1,8 @@
 //! Moving outputs from their scratch paths to their final ones, and knowing when that cannot be done.
 //!
-//! Every occurrence of a scratch hash part is replaced by the final one, which is as long. Two kinds of place defy it:
-//! inside a compressed member the bytes cannot be seen, and under a checksum (a stored zip entry, a tar header) the
-//! new bytes no longer fit. Both are looked for after the move. A step that runs at scratch paths never knows the final
+//! Every occurrence of a scratch hash part is replaced by the final one, which is as long. Three kinds of place defy it:
+//! inside a compressed member the bytes cannot be seen, under a checksum (a stored zip entry, a tar header) the new
+//! bytes no longer fit, and a compiler may have cut the path into pieces. All are looked for after the move. A step that runs at scratch paths never knows the final
 //! ones, so a final hash part under a checksum can only have come there by the replacement.
 
 use std::path::Path;
@@ -11,6 +11,7 @@ use rekindle_layers::Substitution;
 
 use crate::error::Error;
 use crate::event::RestartReason;
+use crate::fragments::find_piece;
 use crate::hidden::{Hit, find_hidden};
 use crate::scratch::OutputPaths;
 
@@ -26,13 +27,18 @@ pub(crate) fn substitutions(outputs: &[OutputPaths]) -> Vec<Substitution> {
 /// Looks for what the replacement missed or broke in `moved`, where `output` was just moved to.
 pub(crate) fn unreachable_by_rewriting(
     moved: &Path,
+    store_dir: &str,
     output: &OutputPaths,
     outputs: &[OutputPaths],
 ) -> Result<Option<RestartReason>, Error> {
     let scratch = outputs.iter().map(|output| output.scratch.hash_part());
     let last = outputs.iter().map(|output| output.final_path.hash_part());
-    let hit = search(moved, scratch.chain(last))?;
-    Ok(hit.filter(|hit| hit.hidden || hit.needle < outputs.len()).map(|hit| reason(hit, output)))
+    let hit = search(moved, scratch.chain(last))?.filter(|hit| hit.hidden || hit.needle < outputs.len());
+    if let Some(hit) = hit {
+        return Ok(Some(reason(hit, output)));
+    }
+    let piece = find_piece(moved, store_dir, outputs).map_err(|error| Error::io("search", moved, error))?;
+    Ok(piece.map(|file| RestartReason::ScratchPathInPieces { file, output: output.name.clone() }))
 }
 
 /// Looks for a scratch path in `moved`, an output that was at its final path while the last steps ran.

@@ -111,6 +111,7 @@ fn step(step: &Step) -> Value {
 fn restart(reason: &RestartReason) -> Value {
     let kind = match reason {
         RestartReason::HiddenScratchPath { .. } => "hidden-scratch-path",
+        RestartReason::ScratchPathInPieces { .. } => "scratch-path-in-pieces",
         RestartReason::ScratchPathLeft { .. } => "scratch-path-left",
         RestartReason::SurvivingProcess { .. } => "surviving-process",
         RestartReason::LostState { .. } => "lost-state",

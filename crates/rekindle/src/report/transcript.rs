@@ -104,6 +104,10 @@ pub(crate) fn restart(reason: &RestartReason) -> String {
             "{} of the output {output} has its path where it cannot be replaced, so it is built at the final path",
             one_line(file.to_string_lossy().as_bytes())
         ),
+        RestartReason::ScratchPathInPieces { file, output } => format!(
+            "{} of the output {output} has its path in pieces, as compilers cut it, so it is built at the final path",
+            one_line(file.to_string_lossy().as_bytes())
+        ),
         RestartReason::ScratchPathLeft { file, output } => format!(
             "{} of the output {output} still has the scratch path in it, so it is built at the final path",
             one_line(file.to_string_lossy().as_bytes())

@@ -16,7 +16,7 @@ fn custom(place: &Place, phases: &str) -> std::path::PathBuf {
 fn nar_hash(place: &Place, path: &str) -> String {
     let info = place.rekindle(&["store", "path-info", "--json", path]).run();
     let json: serde_json::Value = serde_json::from_str(&info.stdout()).expect("JSON");
-    json[path]["narHash"].as_str().expect("a hash").to_owned()
+    json[0]["narHash"].as_str().expect("a hash").to_owned()
 }
 
 /// Builds `source` phase by phase and as one step; the outputs are equal. Returns what the first build printed.
@@ -77,7 +77,7 @@ install = 'install -D out.txt $out/out.txt; install -D -m 644 ../../data.txt $ou
     check_equal(&source);
     let text =
         std::fs::read_to_string(place.physical(&place.build(&source, &[])[0]).join("out.txt")).expect("text");
-    let expected = "<a b>\n<c'd>\n<e\nf>\ntwo=2 2\none=1\n0 \nhello world\nyes\n/build/project/sub dir/it's\n0027\n\
+    let expected = "<a b>\n<c'd>\n<e\nf>\ntwo=2 2\none=1\n0 \nhello world\nyes\n/build/source/sub dir/it's\n0027\n\
                     dotglob\nextglob\nkept\n";
     assert_eq!(text, expected);
 }
@@ -192,7 +192,7 @@ fn a_failure_tells_its_phase_and_keeps_the_tree() {
     assert!(!said.contains("line 15\n"), "only the last 25 lines: {said}");
     let kept = place.store().join("rekindle-1/failed");
     let tree = std::fs::read_dir(kept).expect("kept").next().expect("one").expect("readable").path();
-    assert_eq!(std::fs::read_to_string(tree.join("build/project/made.txt")).expect("kept"), "made\n");
+    assert_eq!(std::fs::read_to_string(tree.join("build/source/made.txt")).expect("kept"), "made\n");
     assert!(tree.join("env-vars").exists());
     assert_eq!(place.leftovers(), Vec::<String>::new());
 }
