@@ -4,6 +4,11 @@
 //! what the one before it left. While they run, the outputs lie at a scratch path that is the same for every
 //! version of the sources; from `fixupPhase` on they lie at their final path. [`Placement`] says which, so the
 //! move between the two happens at exactly one place of the list.
+//!
+//! [`Seedable`] says which steps may run on top of what they left last time. It must not know how that is done.
+
+use crate::Error;
+use crate::error::Kind;
 
 /// Where the outputs lie while a step runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,9 +72,50 @@ impl StepList {
         &self.steps
     }
 
+    /// How many of the first steps decide from which checkpoint to start: those up to the last one that can go on
+    /// from what it left; all of them if none can.
+    pub fn decisive(&self, seedable: &Seedable) -> usize {
+        self.steps.iter().rposition(|step| seedable.allows(step)).map_or(self.steps.len(), |last| last + 1)
+    }
+
     /// Whether the outputs still lie at the scratch path when the last step is over.
     pub fn ends_at_scratch(&self) -> bool {
         self.steps.last().is_some_and(|step| step.placement == Placement::Scratch)
+    }
+}
+
+/// What may run on top of what it left last time: phases whose tool knows what it has done already.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seedable {
+    phases: Vec<String>,
+}
+
+impl Seedable {
+    /// Phases that read what they left before, but not to go on from it: patches would be applied twice, and
+    /// `configure` answers from a cache that a clean run does not have.
+    const NEVER: [&str; 4] = ["unpackPhase", "patchPhase", "autoreconfPhase", "configurePhase"];
+
+    /// The phases that a package chose, instead of the default.
+    ///
+    /// # Errors
+    /// If one of them can never go on from what it left.
+    pub fn of(phases: &[String]) -> Result<Seedable, Error> {
+        match phases.iter().find(|phase| Self::NEVER.contains(&phase.as_str())) {
+            Some(phase) => Err(Kind::NotSeedable { phase: phase.clone() }.into()),
+            None => Ok(Seedable { phases: phases.to_vec() }),
+        }
+    }
+
+    /// Whether a step may. A unit that is one step may not: it unpacks and configures, too.
+    pub fn allows(&self, step: &Step) -> bool {
+        step.phase.as_ref().is_some_and(|phase| self.phases.contains(phase))
+    }
+}
+
+/// Only `buildPhase`.
+impl Default for Seedable {
+    fn default() -> Self {
+        Seedable { phases: vec!["buildPhase".to_owned()] }
     }
 }
 
@@ -101,5 +147,29 @@ mod tests {
         assert_eq!(StepList::phased(&[], false), StepList::whole(Placement::Scratch));
         assert!(StepList::phased(&[], false).ends_at_scratch());
         assert!(!StepList::phased(&[], true).ends_at_scratch());
+    }
+
+    #[test]
+    fn building_goes_on_and_configuring_never() {
+        let phases = ["unpackPhase", "configurePhase", "buildPhase", "checkPhase", "installPhase"];
+        let list = StepList::phased(&phases.map(str::to_owned), false);
+        let check = |choice: Option<&[&str]>, expect: &[&str], decisive| {
+            let choice = choice.map(|choice| choice.iter().map(ToString::to_string).collect::<Vec<_>>());
+            let seedable =
+                choice.map_or_else(Seedable::default, |choice| Seedable::of(&choice).expect("allowed"));
+            let allowed = list.steps().iter().filter(|step| seedable.allows(step));
+            assert_eq!(allowed.filter_map(|step| step.phase.as_deref()).collect::<Vec<_>>(), expect);
+            assert_eq!(list.decisive(&seedable), decisive);
+        };
+        check(None, &["buildPhase"], 3);
+        check(Some(&["buildPhase", "checkPhase", "docPhase"]), &["buildPhase", "checkPhase"], 4);
+        check(Some(&[]), &[], 5);
+        for phase in Seedable::NEVER {
+            let error = Seedable::of(&["buildPhase".to_owned(), phase.to_owned()]).expect_err(phase);
+            assert!(error.to_string().starts_with(phase), "{error}");
+        }
+        let whole = StepList::whole(Placement::Scratch);
+        assert!(!Seedable::default().allows(&whole.steps()[0]));
+        assert_eq!(whole.decisive(&Seedable::default()), 1);
     }
 }
