@@ -23,6 +23,9 @@ use crate::exit::{Status, Usage};
 
 const START: u8 = 0xff;
 
+/// No payload is longer; what claims to be is no report.
+const LONGEST: usize = 1 << 20;
+
 /// One thing that a process of the sandbox has to say.
 #[derive(Debug)]
 pub(crate) enum Report {
@@ -32,6 +35,10 @@ pub(crate) enum Report {
     Failed(Error),
     /// From init: the command has ended, by itself.
     Ended(Status),
+    /// From init: some of what it has observed, see [`crate::observed`].
+    Seen(Vec<u8>),
+    /// From init: that was all that it has observed; or why it has to be taken for nothing.
+    SeenAll(Result<(), String>),
     /// From the supervisor, its last: no process is left. The wall time is not filled in.
     Gone(Usage),
 }
@@ -50,6 +57,9 @@ pub(crate) fn send(socket: BorrowedFd<'_>, report: &Report, attached: Option<Bor
             let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX).to_le_bytes();
             (4, [nanos(usage.user), nanos(usage.system), usage.peak_rss_bytes.to_le_bytes()].concat())
         }
+        Report::Seen(piece) => (5, piece.clone()),
+        Report::SeenAll(Ok(())) => (6, Vec::new()),
+        Report::SeenAll(Err(reason)) => (7, reason.clone().into_bytes()),
     };
     let length = u32::try_from(payload.len()).expect("payloads are short");
     let bytes = [&[START, tag], &length.to_le_bytes()[..], &payload].concat();
@@ -92,7 +102,7 @@ pub(crate) enum Reading {
 impl Inbox {
     /// Reads once, without waiting.
     pub(crate) fn read(&mut self, socket: BorrowedFd<'_>) -> Reading {
-        let mut buffer = [0; 4096];
+        let mut buffer = [0; 16384];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let flags = RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
@@ -115,7 +125,7 @@ impl Inbox {
     pub(crate) fn next(&mut self) -> Option<Report> {
         let (&[START, tag, l0, l1, l2, l3], rest) = self.bytes.split_first_chunk()? else { return None };
         let length = usize::try_from(u32::from_le_bytes([l0, l1, l2, l3])).ok()?;
-        let payload = rest.get(..length)?;
+        let payload = rest.get(..length).filter(|_| length <= LONGEST)?;
         let report = parse(tag, payload)?;
         self.bytes.drain(..6 + length);
         Some(report)
@@ -144,6 +154,9 @@ fn parse(tag: u8, payload: &[u8]) -> Option<Report> {
                 peak_rss_bytes: u64::from_le_bytes(peak),
             })
         }
+        5 => Report::Seen(payload.to_vec()),
+        6 => Report::SeenAll(Ok(())),
+        7 => Report::SeenAll(Err(String::from_utf8_lossy(payload).into_owned())),
         _ => return None,
     })
 }
@@ -172,6 +185,8 @@ mod tests {
         send(theirs.as_fd(), &Report::Started, Some(theirs.as_fd()));
         send(theirs.as_fd(), &Report::Ended(Status::Signal(9)), None);
         send(theirs.as_fd(), &Report::Failed(Error::new(ErrorKind::Forbidden, "x".repeat(9000))), None);
+        send(theirs.as_fd(), &Report::Seen(vec![START; 50_000]), None);
+        send(theirs.as_fd(), &Report::SeenAll(Err("too much".into())), None);
         send(theirs.as_fd(), &Report::Gone(usage), None);
         drop(theirs);
 
@@ -183,6 +198,9 @@ mod tests {
         assert!(matches!(inbox.next(), Some(Report::Ended(Status::Signal(9)))));
         let Some(Report::Failed(error)) = inbox.next() else { panic!("the error is lost") };
         assert_eq!((error.kind(), error.to_string().len()), (ErrorKind::Forbidden, 9000));
+        let Some(Report::Seen(piece)) = inbox.next() else { panic!("the piece is lost") };
+        assert_eq!(piece, [START; 50_000]);
+        assert!(matches!(inbox.next(), Some(Report::SeenAll(Err(reason))) if reason == "too much"));
         let Some(Report::Gone(back)) = inbox.next() else { panic!("the usage is lost") };
         assert_eq!(back, usage);
         assert!(inbox.next().is_none());

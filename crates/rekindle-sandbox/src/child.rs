@@ -5,7 +5,9 @@
 mod command;
 mod devices;
 mod init;
+mod marks;
 mod namespaces;
+mod observer;
 mod root;
 mod supervisor;
 mod tree;

@@ -1,14 +1,18 @@
-//! How a command ended, and what it used.
+//! How a command ended, what it used, what it was seen to do.
 
 use std::time::Duration;
 
+use crate::observed::Observed;
+
 /// How a command ended, and what it used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exit {
     /// How it ended.
     pub status: Status,
     /// What it used, processes that it left behind included.
     pub usage: Usage,
+    /// What was seen of its dealings with files: there if [`Spec::watch`](crate::Spec::watch) asked for it.
+    pub observed: Option<Observed>,
 }
 
 /// How a command ended.
@@ -33,7 +37,7 @@ impl Status {
     }
 }
 
-/// What a command and its descendants used. Setting up the sandbox is part of it, about 2 ms and 3 MB.
+/// What a command and its descendants used. Setting up the sandbox is part of it, about 2 ms and 3 MB; so is observing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     /// Processor time in user mode.

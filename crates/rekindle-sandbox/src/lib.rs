@@ -14,7 +14,7 @@
 //! ```text
 //! caller (any thread, any number of runs at once)
 //! └── supervisor      the helper executable, re-executed: makes the namespaces, kills and reaps what is below
-//!     └── init        PID 1 of the sandbox: builds the root file system, reaps, reports how the command ended
+//!     └── init        PID 1 of the sandbox: builds the root file system, reaps, observes, reports the end
 //!         └── command PID 2: gives up every privilege and executes the program
 //! ```
 //!
@@ -34,6 +34,7 @@ mod child;
 mod error;
 mod exit;
 mod filter;
+mod observed;
 mod run;
 mod spec;
 mod support;
@@ -45,6 +46,7 @@ pub use cancel::Cancel;
 pub use child::child_main;
 pub use error::{Error, ErrorKind};
 pub use exit::{Exit, Status, Usage};
+pub use observed::Observed;
 pub use run::Sandbox;
-pub use spec::{Limits, Mount, Network, Overlay, Spec, Tree, TreeBind, TreeRoot};
+pub use spec::{Limits, Mount, Network, Overlay, Spec, Tree, TreeBind, TreeRoot, Watch};
 pub use support::{Capability, Feature, Lack, Support};

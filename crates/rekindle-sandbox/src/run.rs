@@ -24,7 +24,8 @@ use crate::channel::{Inbox, Reading, Report};
 use crate::child;
 use crate::error::{Error, ErrorKind};
 use crate::exit::{Exit, Status, Usage};
-use crate::spec::{Limits, Spec, TreeRoot};
+use crate::observed::Collector;
+use crate::spec::{Spec, TreeRoot};
 use crate::support::{self, Support};
 use crate::wire::{self, Probe};
 
@@ -76,7 +77,7 @@ impl Sandbox {
     ) -> Result<Exit, Error> {
         spec.check()?;
         let mut run = Run::start(&self.helper, spec, probe)?;
-        let outcome = run.watch(spec.limits, output, cancel);
+        let outcome = run.follow(spec, output, cancel);
         run.finish();
         if let Some(TreeRoot::Overlay(overlay)) = spec.tree.as_ref().map(|tree| &tree.root) {
             empty_work(&overlay.work);
@@ -104,6 +105,7 @@ struct Findings {
     wall: Option<Duration>,
     usage: Option<Usage>,
     error: Option<Error>,
+    observed: Collector,
 }
 
 impl<'a> Run<'a> {
@@ -131,12 +133,8 @@ impl<'a> Run<'a> {
         Ok(Run { helper, child, socket, inbox: Inbox::default(), output, started, finished: false })
     }
 
-    fn watch(
-        &mut self,
-        limits: Limits,
-        output: &mut dyn FnMut(&[u8]),
-        cancel: &Cancel,
-    ) -> Result<Exit, Error> {
+    fn follow(&mut self, spec: &Spec, output: &mut dyn FnMut(&[u8]), cancel: &Cancel) -> Result<Exit, Error> {
+        let limits = spec.limits;
         let mut buffer = vec![0; 1 << 16];
         let mut found = Findings::default();
         let mut last_output = self.started;
@@ -179,10 +177,14 @@ impl<'a> Run<'a> {
         }
 
         let usage = Usage { wall, ..found.usage.unwrap_or_default() };
+        let observed = std::mem::take(&mut found.observed);
+        let exit = |status| {
+            Ok(Exit { status, usage, observed: spec.watch.is_some().then(|| observed.into_observed()) })
+        };
         match (verdict, found.error.take(), found.status) {
-            (Some(status), _, _) => Ok(Exit { status, usage }),
+            (Some(status), _, _) => exit(status),
             (None, Some(error), _) => Err(error),
-            (None, None, Some(status)) if found.usage.is_some() => Ok(Exit { status, usage }),
+            (None, None, Some(status)) if found.usage.is_some() => exit(status),
             _ => Err(self.broken(&found)),
         }
     }
@@ -224,6 +226,8 @@ impl<'a> Run<'a> {
                     found.status = Some(status);
                     found.wall = Some(self.started.elapsed());
                 }
+                Report::Seen(piece) => found.observed.take(&piece),
+                Report::SeenAll(end) => found.observed.end(end),
                 Report::Gone(usage) => found.usage = Some(usage),
             }
         }

@@ -49,6 +49,8 @@ pub struct Spec {
     pub network: Network,
     /// Whether `/dev/kvm` is there. Asking for it on a machine without it is an error.
     pub kvm: bool,
+    /// What to observe. `None` costs nothing.
+    pub watch: Option<Watch>,
     /// When to give up.
     pub limits: Limits,
 }
@@ -113,6 +115,18 @@ pub struct Mount {
     pub optional: bool,
 }
 
+/// Directories in which to observe what a command opens and changes. [`Observed`](crate::Observed) says what is seen.
+///
+/// Each directory costs a watch of the caller's user (sysctl `fs.inotify.max_user_watches`) and some 10 µs before the
+/// command starts; each run costs one of `fs.inotify.max_user_instances`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Watch {
+    /// Inside paths, free of symbolic links. Each is watched with the directories below it, but for what is mounted
+    /// there and what symbolic links lead to. Where two lead to one directory, what happens in it is told by the path
+    /// below the first.
+    pub roots: Vec<PathBuf>,
+}
+
 /// What of the network a command reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Network {
@@ -152,6 +166,7 @@ impl Spec {
             dirs: Vec::new(),
             network: Network::Loopback,
             kvm: false,
+            watch: None,
             limits: Limits::default(),
         }
     }
@@ -198,6 +213,8 @@ impl Spec {
             inside("symbolic link", path)?;
             no_nul("symbolic link target", to)?;
         }
+        let watched = self.watch.iter().flat_map(|watch| &watch.roots);
+        watched.into_iter().try_for_each(|root| inside("watched directory", root))?;
         let Some(tree) = &self.tree else { return Ok(()) };
         for bind in &tree.binds {
             target("tree target", &bind.target)?;

@@ -10,8 +10,9 @@ use std::path::{Path, PathBuf};
 
 use crate::cancel::Cancel;
 use crate::error::Error;
+use crate::exit::Exit;
 use crate::run::Sandbox;
-use crate::spec::{Network, Overlay, Spec, Tree, TreeBind, TreeRoot};
+use crate::spec::{Network, Overlay, Spec, Tree, TreeBind, TreeRoot, Watch};
 use crate::sys;
 use crate::wire::Probe;
 
@@ -29,6 +30,8 @@ pub struct Capability {
     pub feature: Feature,
     /// Whether it works here.
     pub verdict: Result<(), Lack>,
+    /// The limits that there are, one clause; empty where none are known.
+    pub detail: String,
 }
 
 /// What a sandbox needs or can use.
@@ -43,6 +46,8 @@ pub enum Feature {
     Seccomp,
     /// Overlayfs in a user namespace. Trees can be copied instead.
     Overlay,
+    /// Inotify in a sandbox's tree. Without it a [`Watch`] sees nothing, and says so.
+    Watch,
     /// Hardware virtualisation for commands that ask for it.
     Kvm,
 }
@@ -64,7 +69,8 @@ pub(crate) fn find_out(sandbox: &Sandbox, scratch: &Path) -> Support {
         why: format!("the kernel has no seccomp filters: {error}"),
         mend: "use a kernel with CONFIG_SECCOMP_FILTER".to_owned(),
     });
-    let overlay = try_overlay(sandbox, scratch);
+    let overlay = try_tree(sandbox, scratch, None).map(|_| ());
+    let watch = try_watch(sandbox, scratch);
     let kvm =
         fs::OpenOptions::new().read(true).write(true).open("/dev/kvm").map(drop).map_err(|error| Lack {
             why: format!("cannot open /dev/kvm: {error}"),
@@ -78,16 +84,25 @@ pub(crate) fn find_out(sandbox: &Sandbox, scratch: &Path) -> Support {
         (Feature::Loopback, loopback),
         (Feature::Seccomp, seccomp),
         (Feature::Overlay, overlay),
+        (Feature::Watch, watch),
         (Feature::Kvm, kvm),
     ];
-    Support { capabilities: capabilities.map(|(feature, verdict)| Capability { feature, verdict }).into() }
+    let capability = |(feature, verdict)| {
+        let detail = if feature == Feature::Watch { inotify_limits() } else { String::new() };
+        Capability { feature, verdict, detail }
+    };
+    Support { capabilities: capabilities.map(capability).into() }
 }
 
 fn start(sandbox: &Sandbox, spec: &Spec, probe: Probe) -> Result<(), Lack> {
+    probe_run(sandbox, spec, probe).map(|_| ())
+}
+
+fn probe_run(sandbox: &Sandbox, spec: &Spec, probe: Probe) -> Result<Exit, Lack> {
     let run = || {
         let exit = sandbox.run_probe(spec, probe, &mut |_| {}, &Cancel::new()?)?;
         match exit.status.success() {
-            true => Ok(()),
+            true => Ok(exit),
             false => {
                 Err(Error::failed("the probe ended early", io::Error::other(format!("{:?}", exit.status))))
             }
@@ -96,7 +111,35 @@ fn start(sandbox: &Sandbox, spec: &Spec, probe: Probe) -> Result<(), Lack> {
     run().map_err(Lack::from)
 }
 
-fn try_overlay(sandbox: &Sandbox, scratch: &Path) -> Result<(), Lack> {
+/// Whether what the probe does to an overlay is seen.
+fn try_watch(sandbox: &Sandbox, scratch: &Path) -> Result<(), Lack> {
+    let exit = try_tree(sandbox, scratch, Some(Watch { roots: vec!["/tree".into()] }))?;
+    let observed = exit.observed.unwrap_or_default();
+    if !observed.complete {
+        let (why, mend) = observed.reason.split_once("; ").unwrap_or((&observed.reason, ""));
+        return Err(Lack { why: why.to_owned(), mend: mend.to_owned() });
+    }
+    if observed.listed != [Path::new("/tree/dir")] || !observed.written.contains(&"/tree/dir/file".into()) {
+        let why = "inotify does not tell what happens in an overlay".to_owned();
+        return Err(Lack { why, mend: "use a kernel of another version".to_owned() });
+    }
+    Ok(())
+}
+
+fn inotify_limits() -> String {
+    let limits = [
+        ("max_user_watches", "directories per user"),
+        ("max_user_instances", "runs per user"),
+        ("max_queued_events", "events waiting"),
+    ];
+    let limits = limits.iter().filter_map(|(name, what)| {
+        let limit = fs::read_to_string(format!("/proc/sys/fs/inotify/{name}")).ok()?;
+        Some(format!("{} {what}", limit.trim()))
+    });
+    limits.collect::<Vec<_>>().join(", ")
+}
+
+fn try_tree(sandbox: &Sandbox, scratch: &Path, watch: Option<Watch>) -> Result<Exit, Lack> {
     let dir = Scratch::make(scratch).map_err(|error| Lack {
         why: format!("cannot use {} to try it: {error}", scratch.display()),
         mend: "name a directory that can be written to".to_owned(),
@@ -106,8 +149,8 @@ fn try_overlay(sandbox: &Sandbox, scratch: &Path) -> Result<(), Lack> {
         root: TreeRoot::Overlay(Overlay { lowers: vec![lower], upper, work }),
         binds: vec![TreeBind { dir: PathBuf::new(), target: PathBuf::from("/tree") }],
     };
-    let spec = Spec { network: Network::Host, tree: Some(tree), ..Spec::new("/") };
-    start(sandbox, &spec, Probe::Tree)
+    let spec = Spec { network: Network::Host, tree: Some(tree), watch, ..Spec::new("/") };
+    probe_run(sandbox, &spec, Probe::Tree)
 }
 
 /// The directories of a small overlay; removed in the end.

@@ -158,6 +158,31 @@ pub(crate) fn reset_signals() {
     unsafe { libc::sigprocmask(libc::SIG_SETMASK, &none, std::ptr::null_mut()) };
 }
 
+/// Blocks the signal for a child's death, and gives a descriptor that becomes readable by it instead.
+///
+/// Children started from then on would inherit the blocked signal.
+pub(crate) fn deaths() -> io::Result<OwnedFd> {
+    // SAFETY: a signal set is integers, for which zero is a value.
+    let mut signals: libc::sigset_t = unsafe { std::mem::zeroed() };
+    // SAFETY: `signals` is a live signal set, and the signal exists.
+    check(unsafe { libc::sigaddset(&mut signals, libc::SIGCHLD) })?;
+    // SAFETY: as above; the old set is not asked for.
+    check(unsafe { libc::sigprocmask(libc::SIG_BLOCK, &signals, std::ptr::null_mut()) })?;
+    // SAFETY: as above; -1 asks for a new descriptor.
+    let fd = unsafe { libc::signalfd(-1, &signals, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) };
+    check(fd)?;
+    // SAFETY: `fd` is a descriptor that was just made and has no other owner.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Kills every process of this pid namespace but this one, if this one is its init. Otherwise it does nothing.
+pub(crate) fn kill_all() {
+    if std::process::id() == 1 {
+        // SAFETY: no pointers.
+        unsafe { libc::kill(-1, libc::SIGKILL) };
+    }
+}
+
 /// Makes programs that this process executes see the ordinary Linux personality, at addresses that do not vary.
 pub(crate) fn set_plain_personality() -> io::Result<()> {
     // SAFETY: no pointers; it concerns programs executed later.

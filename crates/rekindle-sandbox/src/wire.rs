@@ -8,10 +8,10 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
-use crate::spec::{Limits, Mount, Network, Overlay, Spec, Tree, TreeBind, TreeRoot};
+use crate::spec::{Limits, Mount, Network, Overlay, Spec, Tree, TreeBind, TreeRoot, Watch};
 
 /// What such a file begins with.
-pub(crate) const MAGIC: &[u8] = b"rekindle-sandbox spec 1\n";
+pub(crate) const MAGIC: &[u8] = b"rekindle-sandbox spec 2\n";
 
 /// What to do in the place of executing the program, for finding out what a machine can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +81,7 @@ pub(crate) fn encode(spec: &Spec, probe: Probe) -> Vec<u8> {
     });
     to.flag(spec.network == Network::Host);
     to.flag(spec.kvm);
+    to.list(spec.watch.as_slice(), |to, watch| to.list(&watch.roots, |to, root| to.text(root.as_os_str())));
     to.0
 }
 
@@ -117,6 +118,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<(Spec, Probe)> {
         dirs: from.list(|from| Some((from.path()?, from.number()?)))?,
         network: if from.flag()? { Network::Host } else { Network::Loopback },
         kvm: from.flag()?,
+        watch: from.list(|from| Some(Watch { roots: from.list(Reader::path)? }))?.pop(),
         limits: Limits::default(),
     };
     from.0.is_empty().then_some((spec, probe))
@@ -248,11 +250,12 @@ mod tests {
             vec((path(), vec(any::<u8>(), 0..300)), 0..3),
             vec((path(), text()), 0..3),
             vec((path(), any::<u32>()), 0..3),
+            proptest::option::of(vec(path(), 0..3).prop_map(|roots| Watch { roots })),
         );
         (command, identity, world, any::<[bool; 2]>()).prop_map(|(command, identity, world, [host, kvm])| {
             let (program, argv0, args, env) = command;
             let (cwd, [uid, gid, umask], hostname) = identity;
-            let (tree, mounts, files, symlinks, dirs) = world;
+            let (tree, mounts, files, symlinks, dirs, watch) = world;
             let network = if host { Network::Host } else { Network::Loopback };
             let limits = Limits::default();
             Spec {
@@ -272,6 +275,7 @@ mod tests {
                 dirs,
                 network,
                 kvm,
+                watch,
                 limits,
             }
         })

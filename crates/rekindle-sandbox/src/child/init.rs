@@ -1,4 +1,5 @@
-//! PID 1 of the sandbox: builds the root file system, starts the command, reaps, and reports how the command ended.
+//! PID 1 of the sandbox: builds the root file system, starts the command, reaps, observes, and reports how the command
+//! ended.
 //!
 //! When it ends, for whatever reason, the kernel kills all that is left in its pid namespace. It has no capability
 //! by the time the command exists, and cannot be traced or looked into by it.
@@ -15,6 +16,7 @@ use rustix::thread::{
     CapabilitySet, CapabilitySets, clear_ambient_capability_set, set_capabilities, set_no_new_privs,
 };
 
+use super::observer::{GATHER, Observer};
 use super::{command, root, with_caller};
 use crate::channel::{Report, send};
 use crate::error::Error;
@@ -30,12 +32,21 @@ pub(super) fn main(
     supervisor: &OwnedFd,
     privileged: bool,
 ) -> ! {
-    let (report, code) = match start(spec, probe, alone, supervisor, privileged) {
-        Ok(command) => (Report::Ended(reap_until(command)), 0),
-        Err(error) => (Report::Failed(error), 1),
-    };
-    with_caller(|caller| send(caller, &report, None));
-    sys::exit(code)
+    let tell = |report| with_caller(|caller| send(caller, &report, None));
+    match start(spec, probe, alone, supervisor, privileged) {
+        Ok((command, None)) => tell(Report::Ended(reap_until(command))),
+        Ok((command, Some(observer))) => {
+            let mut watch = Vigil { observer, deaths: None };
+            watch.begin();
+            tell(Report::Ended(watch.until(command)));
+            watch.end();
+        }
+        Err(error) => {
+            tell(Report::Failed(error));
+            sys::exit(1)
+        }
+    }
+    sys::exit(0)
 }
 
 fn start(
@@ -44,10 +55,12 @@ fn start(
     alone: &SingleThreaded,
     supervisor: &OwnedFd,
     privileged: bool,
-) -> Result<Pid, Error> {
+) -> Result<(Pid, Option<Observer>), Error> {
     end_with(supervisor);
     sys::reset_signals();
     root::build(spec, privileged)?;
+    // While there are capabilities, as a directory must be readable to be watched.
+    let observer = spec.watch.as_ref().map(Observer::start);
     give_up_privileges().map_err(|errno| Error::failed("cannot give up privileges", errno))?;
     match sys::fork(alone).map_err(|error| Error::failed("cannot start the command", error))? {
         None => command::main(spec, probe),
@@ -55,7 +68,7 @@ fn start(
             // Standard input is /dev/null here. The output pipe must end with the command and its children.
             sys::replace_stdio(1, std::io::stdin().as_fd())
                 .map_err(|error| Error::failed("cannot let go of the output", error))?;
-            Ok(pid)
+            Ok((pid, observer))
         }
     }
 }
@@ -93,6 +106,71 @@ fn reap_until(command: Pid) -> Status {
             Ok(_) | Err(Errno::INTR) => {}
             Err(errno) => unreachable!("the command is a child that was not waited for: {errno}"),
         }
+    }
+}
+
+/// Reaping and observing, both at once.
+struct Vigil {
+    observer: Observer,
+    /// Readable when a child has died.
+    deaths: Option<OwnedFd>,
+}
+
+impl Vigil {
+    fn begin(&mut self) {
+        match sys::deaths() {
+            Ok(deaths) => self.deaths = Some(deaths),
+            Err(error) => self.observer.give_up(format!("cannot wait for events: {error}")),
+        }
+    }
+
+    /// Reaps and observes until the command dies.
+    fn until(&mut self, command: Pid) -> Status {
+        loop {
+            match self.reap() {
+                Ok(Some((pid, status))) if pid == command => return how(status),
+                Ok(Some(_)) | Err(Errno::INTR) => {}
+                Ok(None) => self.wait(),
+                Err(errno) => unreachable!("the command is a child that was not waited for: {errno}"),
+            }
+        }
+    }
+
+    /// Ends what the command left behind, which otherwise would die with this process, and tells what was seen.
+    fn end(mut self) {
+        sys::kill_all();
+        loop {
+            match self.reap() {
+                Ok(Some(_)) | Err(Errno::INTR) => {}
+                Ok(None) => self.wait(),
+                Err(_) => break,
+            }
+        }
+        self.observer.drain();
+        self.observer.tell();
+    }
+
+    /// The next child that has died. Where there is nothing to observe, waits for it.
+    fn reap(&self) -> rustix::io::Result<Option<(Pid, WaitStatus)>> {
+        let observing = self.deaths.is_some() && self.observer.events().is_some();
+        wait(if observing { WaitOptions::NOHANG } else { WaitOptions::empty() })
+    }
+
+    /// Waits until a child has died or something was observed, and takes note of it.
+    fn wait(&mut self) {
+        let (Some(deaths), Some(events)) = (&self.deaths, self.observer.events()) else { return };
+        let mut fds = [PollFd::new(deaths, PollFlags::IN), PollFd::new(&events, PollFlags::IN)];
+        // An interruption is as good as an event: everything is looked at again.
+        let _ = poll(&mut fds, None);
+        if fds[0].revents().is_empty() {
+            let gather = Timespec { tv_sec: 0, tv_nsec: GATHER.subsec_nanos().into() };
+            let _ = poll(&mut fds[..1], Some(&gather));
+        }
+        if !fds[0].revents().is_empty() {
+            // What it says does not matter: that several have died is said only once.
+            let _ = rustix::io::read(deaths, &mut [0; 1024]);
+        }
+        self.observer.drain();
     }
 }
 

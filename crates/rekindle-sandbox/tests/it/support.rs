@@ -12,7 +12,14 @@ fn a_machine_that_passes_these_tests_can_do_it_all() {
     let features: Vec<_> = support.capabilities.iter().map(|capability| capability.feature).collect();
     assert_eq!(
         features,
-        [Feature::Namespaces, Feature::Loopback, Feature::Seccomp, Feature::Overlay, Feature::Kvm]
+        [
+            Feature::Namespaces,
+            Feature::Loopback,
+            Feature::Seccomp,
+            Feature::Overlay,
+            Feature::Watch,
+            Feature::Kvm
+        ]
     );
     for capability in &support.capabilities {
         match &capability.verdict {
