@@ -182,7 +182,8 @@ mod tests {
             assert_eq!(reader.varint().expect("as it was put"), value);
             reader.end().expect("nothing else");
         }
-        for bytes in [&[0x80, 0][..], &[0xff, 0x80, 0], &[0x80], &[0xff; 10], &[0xff; 20]] {
+        let too_large = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2];
+        for bytes in [&[0x80, 0][..], &[0xff, 0x80, 0], &[0x80], &too_large, &[0xff; 10], &[0xff; 20]] {
             let mut reader = Reader { what: "thing", whole: bytes.len(), rest: bytes };
             assert!(reader.varint().is_err(), "{bytes:?}");
         }

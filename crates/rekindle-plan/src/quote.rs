@@ -89,7 +89,7 @@ mod tests {
         let umlauts = "ü".repeat(50);
         let (a, b) = quote_both(format!("{umlauts}a").as_bytes(), format!("{umlauts}bb").as_bytes());
         assert!(!a.contains("\\x") && b.ends_with("üüüüüüüübb\""), "{a} {b}");
-        let (a, b) = quote_both(format!("a{umlauts}a").as_bytes(), format!("a{umlauts}bb").as_bytes());
+        let (a, b) = quote_both(format!("{umlauts}.a").as_bytes(), format!("{umlauts}.bb").as_bytes());
         assert!(!a.contains("\\x") && !b.contains("\\x"), "{a} {b}");
     }
 }

@@ -8,7 +8,7 @@
 //! | a clean build was asked for | run |
 //! | there is nothing to take from: no checkpoint, or not one that can be used | run |
 //! | another recipe | run |
-//! | the step before left another state | run |
+//! | the steps before left another state | run |
 //! | the step failed in the checkpoint, or saw something that changed: it cannot go on from what it left, or the chain is too deep | run |
 //! | the same: it can | seed |
 //! | something changed that it did not look at | skip |
@@ -137,16 +137,19 @@ impl Effect {
     }
 }
 
-/// What became of the step before.
+/// What became of the steps before.
+///
+/// It is all of them that count, not the last one only: a step may skip what an earlier one left differently, and
+/// the step after it look at just that.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Before {
-    /// It was reused or skipped, or there is none.
-    Kept,
-    /// It ran, seeded or not.
-    Ran {
-        /// Whether it left the same state.
+    /// Each was reused or skipped, or there is none. The tree before this step differs by the sources alone.
+    AllKept,
+    /// One or more ran, seeded or not.
+    SomeRan {
+        /// Whether the state before this step is the same.
         same_state: bool,
-        /// The differences between the tree that it left then and the one that it left now, sources included.
+        /// The differences between the tree before this step then and now, sources included.
         tree: Effect,
     },
 }
@@ -169,7 +172,7 @@ pub struct Facts {
     pub base: BaseStep,
     /// How its recipe differs from the checkpoint's, or `None` if their keys are equal.
     pub recipe: Option<Difference>,
-    /// What became of the step before.
+    /// What became of the steps before.
     pub before: Before,
     /// What the changes of the package's sources mean for it.
     pub sources: Effect,
@@ -184,15 +187,15 @@ pub struct Facts {
 pub enum Reason {
     /// Nothing changed.
     Unchanged,
-    /// The step before ran, and left what it left before.
+    /// Steps before ran, and left what they left before.
     LeftTheSame,
     /// Something changed, and the step looked at none of it.
     Unobserved,
     /// A source that the step looked at changed.
     Source(Seen),
-    /// The step before left another tree, and this step looked at what differs.
+    /// The steps before left another tree, and this step looked at what differs.
     Tree(Seen),
-    /// The step before left another state.
+    /// The steps before left another state.
     State,
     /// The recipe is another one.
     Recipe(Difference),
@@ -232,11 +235,11 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Reason::Unchanged => f.write_str("nothing changed"),
-            Reason::LeftTheSame => f.write_str("the step before ran and left the same"),
+            Reason::LeftTheSame => f.write_str("steps before it ran and left the same"),
             Reason::Unobserved => f.write_str("it looked at nothing that changed"),
             Reason::Source(seen) => write!(f, "source {seen}"),
-            Reason::Tree(seen) => write!(f, "the step before left another tree: {seen}"),
-            Reason::State => f.write_str("the step before left another state"),
+            Reason::Tree(seen) => write!(f, "the steps before it left another tree: {seen}"),
+            Reason::State => f.write_str("the steps before it left another state"),
             Reason::Recipe(difference) => write!(f, "another recipe: {difference}"),
             Reason::FailedBefore => f.write_str("it failed in the checkpoint"),
             Reason::TooDeep { depth } => {
@@ -277,9 +280,9 @@ pub fn judge(facts: Facts) -> Judged {
         return judged(Verdict::Run, Reason::Recipe(difference));
     }
     let (before_ran, tree) = match before {
-        Before::Ran { same_state: false, .. } => return judged(Verdict::Run, Reason::State),
-        Before::Ran { same_state: true, tree } => (true, tree),
-        Before::Kept => (false, Effect::Unchanged),
+        Before::SomeRan { same_state: false, .. } => return judged(Verdict::Run, Reason::State),
+        Before::SomeRan { same_state: true, tree } => (true, tree),
+        Before::AllKept => (false, Effect::Unchanged),
     };
     let redo = match (base, sources, tree) {
         (BaseStep::Failed, ..) => Reason::FailedBefore,

@@ -160,6 +160,8 @@ mod tests {
         check(b"buildPhase", b"build\xffhase", "the name of a phase is not UTF-8");
         check(b"scratch", b"sc atch", "an unknown place of the outputs");
         check(b"CFLAGS", b"zFLAGS", "the keys of a map do not ascend");
+        let (tool, lib) = (b"\x06\0\0\0\0\0\0\0tool-1", b"\x05\0\0\0\0\0\0\0lib-1");
+        check(tool, lib, "the keys of a map do not ascend");
         check(b"\x06\0\0\0\0\0\0\0system", b"\xff\xff\xff\xff\xff\xff\xff\xffsystem", "it is cut off");
         check(b"sandboxn\x02\0\0\0\0", b"sandboxn\x02\0\0\0\x01", "a version is too large");
         check(b"sandboxn", b"sandboxu", "a value is of another kind");

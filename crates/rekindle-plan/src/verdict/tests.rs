@@ -20,7 +20,7 @@ fn unchanged() -> Facts {
         clean: false,
         base: BaseStep::Succeeded,
         recipe: None,
-        before: Before::Kept,
+        before: Before::AllKept,
         sources: Effect::Unchanged,
         seedable: true,
         chain: Chain { depth: 0, limit: 8 },
@@ -45,7 +45,7 @@ fn each_fact_by_itself() {
         edit(&mut facts);
         assert_eq!(judge(facts).to_string(), expect);
     };
-    let ran = |same_state, tree| Before::Ran { same_state, tree };
+    let ran = |same_state, tree| Before::SomeRan { same_state, tree };
     check(&|_| (), "reuse: nothing changed");
     check(&|f| f.clean = true, "run: a clean build was asked for");
     for unusable in UNUSABLE {
@@ -61,13 +61,13 @@ fn each_fact_by_itself() {
         &|f| f.sources = Effect::Seen(seen("a.c")),
         r#"seed: source "a.c" has other content, and it was read"#,
     );
-    check(&|f| f.before = ran(true, Effect::Unchanged), "reuse: the step before ran and left the same");
+    check(&|f| f.before = ran(true, Effect::Unchanged), "reuse: steps before it ran and left the same");
     check(&|f| f.before = ran(true, Effect::Unseen), "skip: it looked at nothing that changed");
     check(
         &|f| f.before = ran(true, Effect::Seen(seen("config.h"))),
-        r#"seed: the step before left another tree: "config.h" has other content, and it was read"#,
+        r#"seed: the steps before it left another tree: "config.h" has other content, and it was read"#,
     );
-    check(&|f| f.before = ran(false, Effect::Unchanged), "run: the step before left another state");
+    check(&|f| f.before = ran(false, Effect::Unchanged), "run: the steps before it left another state");
     check(&|f| f.seedable = false, "reuse: nothing changed");
     check(&|f| f.chain.depth = 8, "reuse: nothing changed");
     let changed = |f: &mut Facts| f.sources = Effect::Seen(seen("a.c"));
@@ -99,9 +99,9 @@ fn matrix() -> Vec<Facts> {
     let effects = |name: &str| [Effect::Unchanged, Effect::Unseen, Effect::Seen(seen(name))];
     let bases: Vec<_> =
         [BaseStep::Succeeded, BaseStep::Failed].into_iter().chain(UNUSABLE.map(BaseStep::Unusable)).collect();
-    let mut befores = vec![Before::Kept];
+    let mut befores = vec![Before::AllKept];
     for same_state in [true, false] {
-        befores.extend(effects("tree").map(|tree| Before::Ran { same_state, tree }));
+        befores.extend(effects("tree").map(|tree| Before::SomeRan { same_state, tree }));
     }
     let mut matrix = Vec::new();
     let mut add = |base, before: &Before, sources: &Effect, bits: u32, depth| {
@@ -136,8 +136,8 @@ fn the_whole_matrix() {
     let mut counts = [0; 4];
     for facts in matrix {
         let (same_state, tree) = match &facts.before {
-            Before::Kept => (true, &Effect::Unchanged),
-            Before::Ran { same_state, tree } => (*same_state, tree),
+            Before::AllKept => (true, &Effect::Unchanged),
+            Before::SomeRan { same_state, tree } => (*same_state, tree),
         };
         let comparable = !facts.clean
             && !matches!(facts.base, BaseStep::Unusable(_))
@@ -166,12 +166,12 @@ fn the_whole_matrix() {
 /// Whether the reason is one of the facts, and fits the verdict.
 fn reason_is_true(facts: &Facts, Judged { verdict, reason }: &Judged) -> bool {
     let ran = |same, wanted: Option<&Effect>| {
-        matches!(&facts.before, Before::Ran { same_state, tree }
+        matches!(&facts.before, Before::SomeRan { same_state, tree }
             if *same_state == same && wanted.is_none_or(|wanted| tree == wanted))
     };
     let redone = [Verdict::Seed, Verdict::Run].contains(verdict);
     match reason {
-        Reason::Unchanged => facts.before == Before::Kept && *verdict == Verdict::Reuse,
+        Reason::Unchanged => facts.before == Before::AllKept && *verdict == Verdict::Reuse,
         Reason::LeftTheSame => ran(true, Some(&Effect::Unchanged)) && *verdict == Verdict::Reuse,
         Reason::Unobserved => *verdict == Verdict::Skip,
         Reason::Source(seen) => facts.sources == Effect::Seen(seen.clone()) && redone,

@@ -45,7 +45,7 @@ impl Watched {
     }
 
     /// Runs a phase and returns the state that it leaves, or `None` if it fails.
-    fn run(&mut self, phase: &str, flag: &str) -> Option<String> {
+    fn run(&mut self, phase: &str, flag: &str, state: &str) -> Option<String> {
         match phase {
             "patchPhase" => {
                 if let Some(version) = self.read("VERSION") {
@@ -54,7 +54,9 @@ impl Watched {
             }
             "configurePhase" => {
                 let option = self.read("config.local").or_else(|| self.read("config")).unwrap_or_default();
-                self.write("config.h", format!("option {}", option.len()));
+                self.write("config.h", format!("option {}", option.len() / 2));
+                // Nothing but the last step looks at this.
+                self.write("configure.log", option.clone());
                 return Some(if option.is_empty() { "plain" } else { "configured" }.to_owned());
             }
             "buildPhase" => {
@@ -71,7 +73,7 @@ impl Watched {
                     if source == "broken" {
                         return None;
                     }
-                    self.write(&format!("out/{name}"), format!("{source} {config} {flag}"));
+                    self.write(&format!("out/{name}"), format!("{source} {config} {flag} {state}"));
                 }
             }
             _ => {
@@ -79,16 +81,17 @@ impl Watched {
                 let all: Vec<_> =
                     products.iter().filter_map(|name| self.read(&format!("out/{name}"))).collect();
                 let version = self.read("VERSION").unwrap_or_default();
-                self.write("installed", format!("{version}: {}", all.join(", ")));
+                let log = self.read("configure.log").unwrap_or_default();
+                self.write("installed", format!("{version}: {} {log}", all.join(", ")));
             }
         }
-        Some(String::new())
+        Some(state.to_owned())
     }
 }
 
-fn run(phase: &str, flag: &str, tree: Tree) -> (Tree, Observations, Option<String>) {
+fn run(phase: &str, flag: &str, state: &str, tree: Tree) -> (Tree, Observations, Option<String>) {
     let mut watched = Watched { tree, seen: ObservationsBuilder::new() };
-    let state = watched.run(phase, flag);
+    let state = watched.run(phase, flag, state);
     (watched.tree, watched.seen.finish(), state)
 }
 
@@ -200,15 +203,15 @@ fn build(sources: &Tree, flag: &str, checkpoints: &[Checkpoint]) -> (Checkpoint,
     let mut made = Checkpoint { sources: sources.clone(), depth: 0, keys: Vec::new(), steps: Vec::new() };
     let mut verdicts = Vec::new();
     let mut tree = sources.clone();
-    let mut before_ran = false;
+    let mut some_ran = false;
     for (index, (recipe, step)) in recipes.into_iter().zip(list.steps()).enumerate() {
         let then = base.and_then(|base| base.steps.get(index));
-        let before = match (before_ran, then, made.steps.last()) {
-            (true, Some(then), Some(before)) => Before::Ran {
+        let before = match (some_ran, then, made.steps.last()) {
+            (true, Some(then), Some(before)) => Before::SomeRan {
                 same_state: base.map(|base| &base.steps[index - 1].state) == Some(&before.state),
                 tree: Effect::of(&changes(&then.before, &tree), &then.seen),
             },
-            _ => Before::Kept,
+            _ => Before::AllKept,
         };
         let sources_then = base.map(|base| changes(&base.sources, sources)).unwrap_or_default();
         let judged = judge(Facts {
@@ -227,18 +230,19 @@ fn build(sources: &Tree, flag: &str, checkpoints: &[Checkpoint]) -> (Checkpoint,
             chain,
         });
         let phase = PHASES[index];
+        let state = made.steps.last().and_then(|step| step.state.clone()).unwrap_or_default();
         let (after, seen, state) = match (judged.verdict, then) {
             (Verdict::Reuse | Verdict::Skip, Some(then)) => {
                 (apply(&then.before, &then.after, &tree), then.seen.clone(), then.state.clone())
             }
             (Verdict::Seed, Some(then)) => {
                 made.depth = chain.depth + 1;
-                let (after, seen, state) = run(phase, flag, apply(&then.before, &tree, &then.after));
+                let (after, seen, state) = run(phase, flag, &state, apply(&then.before, &tree, &then.after));
                 (after, seen.union(&then.seen), state)
             }
-            _ => run(phase, flag, tree.clone()),
+            _ => run(phase, flag, &state, tree.clone()),
         };
-        before_ran = matches!(judged.verdict, Verdict::Seed | Verdict::Run);
+        some_ran |= matches!(judged.verdict, Verdict::Seed | Verdict::Run);
         verdicts.push(judged.verdict);
         made.keys.push(recipe.key());
         let failed = state.is_none();
@@ -282,12 +286,13 @@ fn each_edit_costs_what_it_touches() {
     check("src/c.c", Some("c"), "-O2", [Skip, Skip, Seed, Run]);
     check("src/b.c", None, "-O2", [Skip, Skip, Seed, Run]);
     check("VERSION", Some("2"), "-O2", [Run, Skip, Skip, Run]);
-    // It configures again, and what it leaves is the same.
-    check("config", Some("b"), "-O2", [Skip, Run, Skip, Skip]);
+    // It configures again, and all that the build looks at is the same.
+    check("config", Some("b"), "-O2", [Skip, Run, Skip, Run]);
     check("config", Some("long"), "-O2", [Skip, Run, Seed, Run]);
     // A name that it looked for appears; or the state that it leaves is another.
-    check("config.local", Some("b"), "-O2", [Skip, Run, Skip, Skip]);
+    check("config.local", Some("a"), "-O2", [Skip, Run, Skip, Skip]);
     check("config", Some(""), "-O2", [Skip, Run, Run, Run]);
+    check("config.local", Some("b"), "-O2", [Skip, Run, Skip, Run]);
     check("README", Some("x"), "-O3", [Reuse, Reuse, Run, Run]);
 }
 
