@@ -8,7 +8,7 @@
 //! ```
 //! Numbers are varints of the [frame](crate::disk). A tree of 80,000 sources takes about 1 MB.
 
-use super::path_set::{PathSet, is_tree_path};
+use super::path_set::PathSet;
 use super::{Flags, Observations};
 use crate::Error;
 use crate::disk::{Format, Reader, put_varint};
@@ -59,24 +59,21 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Observations, Error> {
 
 fn set(reader: &mut Reader<'_>) -> Result<PathSet, Error> {
     let mut set = PathSet::default();
-    let mut path = Vec::new();
     for index in 0..reader.varint()? {
         let shared = reader.varint()?;
         let length = reader.varint()?;
         let rest = reader.take(length)?;
-        if shared > path.len() {
+        let last = set.last().unwrap_or_default();
+        if shared > last.len() {
             return Err(reader.damaged("a path shares more than there is"));
         }
-        path.truncate(shared);
-        path.extend_from_slice(rest);
-        if !is_tree_path(&path) {
-            return Err(reader.damaged("a path is not one within a tree"));
-        }
-        let last = set.last().unwrap_or_default();
-        if common(last, &path) != shared || (index > 0 && last >= &path[..]) {
+        // Where the two part, the new one is greater. So nothing more is shared, either.
+        if index > 0 && (rest.is_empty() || last.get(shared) >= rest.first()) {
             return Err(reader.damaged("the paths do not ascend"));
         }
-        set.push(&path);
+        if !set.push_shared(shared, rest) {
+            return Err(reader.damaged("a path is not one within a tree"));
+        }
     }
     Ok(set)
 }

@@ -21,6 +21,8 @@ type Tree = BTreeMap<String, String>;
 struct Watched {
     tree: Tree,
     seen: ObservationsBuilder,
+    /// In a seeded step: the paths that changed, as a build tool sees by their times.
+    changed: Option<BTreeSet<String>>,
 }
 
 impl Watched {
@@ -62,13 +64,19 @@ impl Watched {
             "buildPhase" => {
                 let config = self.read("config.h")?;
                 let sources = self.list("src");
-                // What an exact incremental make does with products whose source is gone.
+                // An exact incremental make: what is out of date, or has no source any more, goes first.
                 for product in self.list("out") {
-                    if !sources.contains(&product) {
-                        self.tree.remove(&format!("out/{product}"));
+                    let inputs = [format!("src/{product}"), format!("out/{product}"), "config.h".to_owned()];
+                    let is_fresh =
+                        |changed: &BTreeSet<String>| !inputs.iter().any(|path| changed.contains(path));
+                    if !sources.contains(&product) || !self.changed.as_ref().is_some_and(is_fresh) {
+                        self.tree.remove(&inputs[1]);
                     }
                 }
                 for name in sources {
+                    if self.tree.contains_key(&format!("out/{name}")) {
+                        continue;
+                    }
                     let source = self.read(&format!("src/{name}"))?;
                     if source == "broken" {
                         return None;
@@ -89,8 +97,19 @@ impl Watched {
     }
 }
 
-fn run(phase: &str, flag: &str, state: &str, tree: Tree) -> (Tree, Observations, Option<String>) {
-    let mut watched = Watched { tree, seen: ObservationsBuilder::new() };
+/// Runs a phase on a tree. `changed` is what differs from the tree that it started from last time, if it goes on
+/// from there.
+fn run(
+    phase: &str,
+    flag: &str,
+    state: &str,
+    tree: Tree,
+    changed: Option<&[SourceChange]>,
+) -> (Tree, Observations, Option<String>) {
+    let path =
+        |change: &SourceChange| String::from_utf8(change.path.clone()).expect("all names here are text");
+    let changed = changed.map(|changed| changed.iter().map(path).collect());
+    let mut watched = Watched { tree, seen: ObservationsBuilder::new(), changed };
     let state = watched.run(phase, flag, state);
     (watched.tree, watched.seen.finish(), state)
 }
@@ -237,10 +256,12 @@ fn build(sources: &Tree, flag: &str, checkpoints: &[Checkpoint]) -> (Checkpoint,
             }
             (Verdict::Seed, Some(then)) => {
                 made.depth = chain.depth + 1;
-                let (after, seen, state) = run(phase, flag, &state, apply(&then.before, &tree, &then.after));
+                let changed = changes(&then.before, &tree);
+                let merged = apply(&then.before, &tree, &then.after);
+                let (after, seen, state) = run(phase, flag, &state, merged, Some(&changed));
                 (after, seen.union(&then.seen), state)
             }
-            _ => run(phase, flag, &state, tree.clone()),
+            _ => run(phase, flag, &state, tree.clone(), None),
         };
         some_ran |= matches!(judged.verdict, Verdict::Seed | Verdict::Run);
         verdicts.push(judged.verdict);
