@@ -26,6 +26,11 @@ impl Error {
         matches!(*self.0, Kind::Unsteady { .. })
     }
 
+    /// Whether a file that this crate wrote is not as it was written: damaged, or of another version.
+    pub fn is_damaged(&self) -> bool {
+        matches!(*self.0, Kind::Damaged { .. })
+    }
+
     /// Whether permissions are missing.
     pub(crate) fn is_denied(&self) -> bool {
         self.errno() == Some(Errno::ACCESS)
@@ -41,6 +46,7 @@ impl Error {
             | Kind::NotInView { path }
             | Kind::GitIndex { path, .. }
             | Kind::Layer { path, .. }
+            | Kind::Damaged { path, .. }
             | Kind::MountPoint { path }
             | Kind::Renamed { path, .. } => Some(path),
             Kind::NoLayer { .. } | Kind::Substitution { .. } => None,
@@ -83,6 +89,8 @@ pub(crate) enum Kind {
     GitIndex { path: PathBuf, reason: &'static str },
     #[error("the layer holds {}, {reason}", path.display())]
     Layer { path: PathBuf, reason: &'static str },
+    #[error("{} {reason}; what was made from it has to be made anew", path.display())]
+    Damaged { path: PathBuf, reason: &'static str },
     #[error("there is no layer {id}")]
     NoLayer { id: String },
     #[error("{} is a mount point; unmount it, then remove it", path.display())]

@@ -13,29 +13,41 @@
 //! File names are bytes throughout; they are never taken to be text.
 #![forbid(unsafe_code)]
 
+mod capture;
+mod difference;
 mod digest;
 mod dirfd;
 mod error;
 mod layer_store;
 mod manifest;
 mod materialise;
+mod merge;
 mod random;
 mod remove;
 mod rewrite;
 mod scan;
 mod snapshot;
+mod squash;
 mod stat_index;
+mod survey;
 mod timestamp;
+mod tree_writer;
 mod view;
 
+pub use capture::{Captured, capture_source};
+pub use difference::{TreeChange, TreeChangeKind, difference};
 pub use digest::{Digest, ParseDigestError};
 pub use error::Error;
 pub use layer_store::{Draft, LayerId, LayerStore, ParseLayerIdError};
 pub use manifest::{Change, ChangeKind, Entries, Entry, EntryKind, Manifest};
 pub use materialise::{Hit, HitPlace, MaterialiseOptions, Materialised, Substitution, materialise};
+pub use merge::{Merged, merge};
 pub use remove::remove_tree;
 pub use scan::{Scan, ScanOptions, scan};
 pub use snapshot::{Difference, Node, NodeKind, Snapshot};
+pub use squash::squash;
 pub use stat_index::StatIndex;
+pub use survey::{DiskUsage, disk_usage, newest_mtime};
 pub use timestamp::Timestamp;
+pub use tree_writer::Written;
 pub use view::{FileType, MergedDir, Metadata, View, ViewEntry, Walked};

@@ -18,6 +18,8 @@
 //! The manifest's digest is that of its root directory. Comparing two manifests skips directories with equal
 //! digests, so it costs what differs.
 
+mod disk;
+
 use std::cmp::Ordering;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
