@@ -68,7 +68,7 @@ fn set(reader: &mut Reader<'_>) -> Result<PathSet, Error> {
             return Err(reader.damaged("a path shares more than there is"));
         }
         // Where the two part, the new one is greater. So nothing more is shared, either.
-        if index > 0 && (rest.is_empty() || last.get(shared) >= rest.first()) {
+        if index > 0 && last.get(shared) >= rest.first() {
             return Err(reader.damaged("the paths do not ascend"));
         }
         if !set.push_shared(shared, rest) {
@@ -117,6 +117,15 @@ mod tests {
         check(b"\x06\0\0\0", "it says more than everything");
         check(b"\0\x01\x01\0\0\0", "a path shares more than there is");
         check(b"\0\x01\0\x02a/\0\0", "a path is not one within a tree");
+        check(b"\0\x02\0\x01b\x01\x01/\0\0", "a path is not one within a tree");
+        // Each path is a little longer than the one before it; in the end, too long.
+        let mut long = vec![0, 64, 0, 1, b'x'];
+        for shared in 0..63 {
+            put_varint(&mut long, 1 + 100 * shared);
+            long.extend([100, b'/']);
+            long.extend([b'x'; 99]);
+        }
+        check(&[&long[..], &[0, 0]].concat(), "a path is not one within a tree");
         check(b"\0\x02\0\x01b\0\x01a\0\0", "the paths do not ascend");
         check(b"\0\x02\0\x01b\x01\0\0\0", "the paths do not ascend");
         check(b"\0\x02\0\x02ab\0\x02ac\0\0", "the paths do not ascend");

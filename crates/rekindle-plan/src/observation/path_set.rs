@@ -42,7 +42,8 @@ impl PathSet {
     }
 
     /// Appends a path that is greater than all in the set, given as the beginning of the last one and a rest.
-    /// Returns `false`, and leaves the set unusable, if it is not one that can be compared.
+    /// Only a first path has no rest. Returns `false`, and leaves the set unusable, if it is not one that can be
+    /// compared.
     pub(super) fn push_shared(&mut self, shared: usize, rest: &[u8]) -> bool {
         let end = self.bytes.len();
         let last = end - self.last().map_or(0, <[u8]>::len);
@@ -52,7 +53,7 @@ impl PathSet {
         let path = &self.bytes[end..];
         // The names that it shares in full were looked at before.
         let name = path[..shared].iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1);
-        path.len() <= LONGEST && (path.is_empty() || (name < path.len() && is_tree_path(&path[name..])))
+        path.len() <= LONGEST && is_tree_path(&path[name..])
     }
 
     pub(super) fn len(&self) -> usize {
