@@ -132,7 +132,8 @@ impl Crates {
         }
         let log = dir.path().join("log");
         let child = Command::new(cargo)
-            .args(["fetch", "--locked", "--color", "never"])
+            // Not `--locked`: cargo may write the same lock in another way. The versions are pinned all the same.
+            .args(["fetch", "--color", "never"])
             .current_dir(dir.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())

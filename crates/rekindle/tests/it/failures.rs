@@ -35,8 +35,8 @@ fn a_failure_says_where_and_what_and_how_to_go_on() {
     for part in [
         "error: x-1 failed in buildPhase: the builder ended with exit code 3",
         "last 25 lines",
-        "| line 40",
-        "| red\n",
+        " line 40\n",
+        " red\n",
         "line 17\n",
     ] {
         assert!(stderr.contains(part), "no {part:?} in: {stderr}");

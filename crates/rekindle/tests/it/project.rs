@@ -65,6 +65,8 @@ impl Place {
             .args(["--reuid", ORDINARY, "--regid", ORDINARY, "--clear-groups", "--inh-caps=-all"])
             .arg(program);
         self.prepare(&mut command, args);
+        // What is root's is out of reach. This user's own is in the home.
+        command.env_remove("CARGO_HOME").env_remove("RUSTUP_HOME");
         Invocation { command }
     }
 

@@ -94,7 +94,7 @@ fn cargo_fetches_once_for_all_crates_of_a_lock_in_a_directory_of_ours() {
     assert_eq!(host.fetch(&crates, "a"), Ok(CONTENT.to_vec()));
     assert_eq!(host.fetch(&crates, "b"), Ok(CONTENT.to_vec()));
     let calls = fs::read_to_string(host.dir.path().join("calls")).expect("a file");
-    assert_eq!(calls, "Cargo.lock Cargo.toml lib.rs log fetch --locked --color never\n");
+    assert_eq!(calls, "Cargo.lock Cargo.toml lib.rs log fetch --color never\n");
     assert_eq!(fs::read_dir(host.dir.path().join("scratch")).expect("a directory").count(), 0);
 }
 
