@@ -173,5 +173,16 @@ fetch_crate() {
   unpack "$crate" "$archive" "$crate_version"
 }
 
+# The crates that it is built with, into cargo's own cache: then the tests need no network for them.
+fetch_dependencies() {
+  local scratch
+  # Not where it lies: that may be below another workspace.
+  scratch=$(mktemp -d)
+  cp -r "$dir/$crate/." "$scratch"
+  (cd "$scratch" && cargo fetch --quiet --locked)
+  rm -rf "$scratch"
+}
+
 fetch_packages
 fetch_crate
+fetch_dependencies

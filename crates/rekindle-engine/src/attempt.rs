@@ -3,14 +3,15 @@
 //! An attempt may end in a result, or in the finding that it has to be made another way: as one step instead of
 //! phase by phase, or with the outputs at their final paths from the start. Who called it decides.
 //!
-//! The layers of an attempt live as long as the attempt does; with it they are removed.
+//! The layers of an attempt are drafts for as long as nothing keeps them: they live and go with the attempt, and the
+//! death of the process leaves them to the next sweep.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use rekindle_layers::{Draft, LayerId, LayerStore, MaterialiseOptions, View, materialise};
+use rekindle_layers::{Draft, LayerStore, MaterialiseOptions, View, materialise};
 use rekindle_plan::{Placement, Step, StepList};
 use rekindle_sandbox::{Cancel, Sandbox, Status};
 
@@ -65,8 +66,8 @@ pub(crate) struct Attempt<'a> {
     /// Directories for the shell state, one for each step.
     states: Draft,
     steps_run: usize,
-    /// Oldest first.
-    stack: Vec<LayerId>,
+    /// What each step changed, oldest first. Nothing writes to it once its step is over.
+    stack: Vec<Draft>,
     /// What the failed step left, where one failed.
     failed: Option<Draft>,
     shell: Option<ShellState>,
@@ -131,9 +132,8 @@ impl<'a> Attempt<'a> {
 
     /// The directories whose stack is the tree now, topmost first.
     pub(crate) fn tree(&self) -> Vec<PathBuf> {
-        let failed = self.failed.iter().map(|draft| draft.upper().to_owned());
-        let layers = self.stack.iter().rev().map(|layer| self.layers.path(*layer));
-        failed.chain(layers).chain([self.base.upper().to_owned()]).collect()
+        let drafts = self.failed.iter().chain(self.stack.iter().rev()).chain([&self.base]);
+        drafts.map(|draft| draft.upper().to_owned()).collect()
     }
 
     /// The environment of the builder, for someone who looks closer at a build that failed.
@@ -289,7 +289,7 @@ impl<'a> Attempt<'a> {
         watch.step_finished(phase, StepUsage { wall: usage.wall, cpu, peak_rss: usage.peak_rss_bytes });
         let kind = match exit.status {
             Status::Code(0) => {
-                self.stack.push(draft.commit()?);
+                self.stack.push(draft);
                 return Ok(Ended::Well { state });
             }
             Status::Code(code) => FailureKind::Exit(code),
@@ -300,15 +300,6 @@ impl<'a> Attempt<'a> {
         };
         self.failed = Some(draft);
         Ok(Ended::Badly(kind))
-    }
-}
-
-impl Drop for Attempt<'_> {
-    fn drop(&mut self) {
-        for layer in self.stack.drain(..) {
-            // What cannot be removed now is found by the next sweep; there is nobody left to tell.
-            let _ = self.layers.remove(layer);
-        }
     }
 }
 

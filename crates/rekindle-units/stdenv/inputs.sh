@@ -7,6 +7,10 @@
 # takes LD_RUN_PATH for that, but only where no -rpath is given; build systems that give some take LDFLAGS.
 # So both are set; LDFLAGS only if there are libraries among the inputs, because many makefiles have a default for
 # it that a variable would displace.
+#
+# A store that lies elsewhere than at /nix/store is used where it lies. So each directory stands in RUNPATH twice: as
+# it is seen from a program in `bin` or a library in `lib`, wherever the store is, and by its own name. Only
+# LD_RUN_PATH can have both: make and the shell would each take `$ORIGIN` in a flag for a variable.
 
 # Sets allInputs: the store paths of all inputs, each once, each before those that it propagates.
 _findInputs() {
@@ -41,9 +45,16 @@ _queuePropagated() {
     queue=(${propagated[@]+"${propagated[@]}"} ${queue[@]+"${queue[@]}"})
 }
 
+# Prints how the libraries of a store path are found from another one, and by name.
+_runPath() {
+    # shellcheck disable=SC2016
+    printf '$ORIGIN/../../%s/lib:%s/lib' "${1##*/}" "$1"
+}
+
 # Makes all inputs known to shell, compilers and build systems, and sources their setup hooks.
 _activateInputs() {
-    local input directory path='' runPath="${!outputLib}/lib" linkFlags="-Wl,-rpath,${!outputLib}/lib" found=
+    local input directory path='' runPath linkFlags="-Wl,-rpath,${!outputLib}/lib" found=
+    runPath=$(_runPath "${!outputLib}")
     for input in ${allInputs[@]+"${allInputs[@]}"}; do
         # A file is only for those who ask for it by its variable.
         [[ -d $input ]] || continue
@@ -58,7 +69,7 @@ _activateInputs() {
         addToSearchPath ACLOCAL_PATH "$input/share/aclocal"
         addToSearchPath CMAKE_PREFIX_PATH "$input"
         for directory in "$input"/lib/*.so "$input"/lib/*.so.*; do
-            runPath+=:$input/lib
+            runPath+=:$(_runPath "$input")
             linkFlags+=" -Wl,-rpath,$input/lib"
             found=1
             break

@@ -23,7 +23,7 @@ cmakeConfigurePhase() {
         "-DCMAKE_BUILD_TYPE=${cmakeBuildType:-Release}"
         "-DCMAKE_INSTALL_PREFIX=$prefix"
         # What is installed finds its own libraries, and those that it was linked with.
-        "-DCMAKE_INSTALL_RPATH=${!outputLib}/lib"
+        "-DCMAKE_INSTALL_RPATH=$(_runPath "${!outputLib}" | tr : ';')"
         -DCMAKE_INSTALL_RPATH_USE_LINK_PATH=ON
         # The registries are in the user's home, which a build does not have.
         -DCMAKE_EXPORT_NO_PACKAGE_REGISTRY=ON
@@ -70,8 +70,10 @@ mesonConfigurePhase() {
     fi
     appendFlags flags mesonFlags mesonFlagsArray
     # Meson takes the run paths that it made out of what it installs, and leaves those of LDFLAGS.
-    if [[ ${LDFLAGS-} != *"-Wl,-rpath,${!outputLib}/lib"* ]]; then
-        export LDFLAGS="-Wl,-rpath,${!outputLib}/lib${LDFLAGS:+ $LDFLAGS}"
+    local runPath
+    runPath=$(_runPath "${!outputLib}")
+    if [[ ${LDFLAGS-} != *"-Wl,-rpath,$runPath"* ]]; then
+        export LDFLAGS="-Wl,-rpath,$runPath${LDFLAGS:+ $LDFLAGS}"
     fi
     showWords 'meson flags' "${flags[@]}"
     meson setup "${mesonBuildDir:=build}" . "${flags[@]}"

@@ -1,5 +1,6 @@
 //! Real projects, unmodified, as their authors released them: each builds, as root and as an ordinary user, and runs.
 
+use std::fs;
 use std::path::Path;
 use std::process::Command;
 
@@ -12,7 +13,11 @@ fn build_and_run(name: &str, args: &[&str], program: &str, program_args: &[&str]
         let base = ["build", "--print-out-paths"];
         let source = place.path().join(name);
         copy(&corpus(name), &source);
-        let build = if as_user { place.rekindle_as_user(&base) } else { place.rekindle(&base) };
+        let build = if as_user {
+            place.rekindle_as_user(&base).env("CARGO_HOME", cargo_home_with_crates_of(&place, &source))
+        } else {
+            place.rekindle(&base)
+        };
         let finished = build.args(args).arg(&source).run();
         assert!(finished.success(), "{name}, as_user {as_user}: {}{}", finished.stdout(), finished.stderr());
         let ran = Command::new(place.path().join("result").join(program))
@@ -22,6 +27,30 @@ fn build_and_run(name: &str, args: &[&str], program: &str, program_args: &[&str]
         assert!(ran.status.success(), "{name}: {program}: {}", String::from_utf8_lossy(&ran.stderr));
         assert!(!ran.stdout.is_empty(), "{name}: {program} prints nothing");
     }
+}
+
+/// A home of cargo's that an ordinary user may read, with the crates of a project's lock file in its cache.
+fn cargo_home_with_crates_of(place: &Place, source: &Path) -> std::path::PathBuf {
+    let home = place.path().join("cargo-home");
+    let cache = home.join("registry/cache/copied");
+    fs::create_dir_all(&cache).expect("our own directory");
+    let Ok(lock) = fs::read_to_string(source.join("Cargo.lock")) else { return home };
+    let theirs = place.cargo_home().join("registry/cache");
+    let registries: Vec<_> = fs::read_dir(theirs).expect("cargo's cache").map(|entry| entry.expect("one").path()).collect();
+    let values = |key: &str| -> Vec<String> {
+        let key = format!("{key} = \"");
+        lock.lines().filter_map(|line| line.strip_prefix(&key)?.strip_suffix('"')).map(str::to_owned).collect()
+    };
+    // In a lock file each package has a name and a version, in this order; a format's version is a number.
+    for (name, version) in values("name").into_iter().zip(values("version")) {
+        let file = format!("{name}-{version}.crate");
+        if let Some(found) = registries.iter().map(|dir| dir.join(&file)).find(|path| path.exists()) {
+            fs::copy(found, cache.join(&file)).expect("a copy");
+        }
+    }
+    let status = Command::new("chmod").args(["-R", "a+rwX"]).arg(&home).status().expect("chmod");
+    assert!(status.success());
+    home
 }
 
 /// A copy that an ordinary user may read, whoever fetched the corpus.

@@ -71,8 +71,6 @@ impl Place {
     }
 
     fn prepare<S: AsRef<OsStr>>(&self, command: &mut Command, args: &[S]) {
-        let cargo_home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
-        let home = std::env::var_os("HOME").map(PathBuf::from);
         command
             .arg("--store")
             .arg(&self.store)
@@ -83,14 +81,12 @@ impl Place {
             .current_dir(self.dir.path())
             .stdin(Stdio::null());
         // The user's own cargo: its configuration says where crates come from.
-        if let Some(cargo_home) = cargo_home.or_else(|| Some(home.as_ref()?.join(".cargo"))) {
-            command.env("CARGO_HOME", cargo_home);
-        }
-        if let Some(rustup) =
-            std::env::var_os("RUSTUP_HOME").or_else(|| Some(home?.join(".rustup").into_os_string()))
-        {
-            command.env("RUSTUP_HOME", rustup);
-        }
+        command.env("CARGO_HOME", self.cargo_home()).env("RUSTUP_HOME", own_directory("RUSTUP_HOME", ".rustup"));
+    }
+
+    /// The home of the cargo of whoever runs the tests.
+    pub(crate) fn cargo_home(&self) -> PathBuf {
+        own_directory("CARGO_HOME", ".cargo")
     }
 
     /// Builds to a good end, without a result link. Returns the output paths.
@@ -144,6 +140,12 @@ impl Place {
         }
         found
     }
+}
+
+/// The directory that a variable names, or else one in the home.
+fn own_directory(variable: &str, in_home: &str) -> PathBuf {
+    let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(in_home);
+    std::env::var_os(variable).map_or_else(home, PathBuf::from)
 }
 
 /// A call of the program that is being put together.
