@@ -7,7 +7,7 @@
 use std::ffi::{CStr, OsStr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{CWD, FileType, Mode, OFlags, RawDir, ResolveFlags};
 use rustix::io::{Errno, Result};
@@ -58,6 +58,11 @@ fn open_piece(from: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> Result<OwnedF
 /// Whether a path is relative and made of plain names only.
 pub(crate) fn is_plain_relative(path: &Path) -> bool {
     path.components().all(|part| matches!(part, Component::Normal(_)))
+}
+
+/// Joins two relative paths, either of which may be empty. (`Path::join` ends the path in a slash then.)
+pub(crate) fn join(base: &Path, path: &Path) -> PathBuf {
+    base.components().chain(path.components()).collect()
 }
 
 /// The names in one directory, sorted by their bytes, in one allocation.

@@ -14,7 +14,6 @@
 #![forbid(unsafe_code)]
 
 mod capture;
-mod difference;
 mod digest;
 mod dirfd;
 mod error;
@@ -26,6 +25,7 @@ mod random;
 mod remove;
 mod rewrite;
 mod scan;
+mod sealed_file;
 mod snapshot;
 mod squash;
 mod stat_index;
@@ -35,7 +35,6 @@ mod tree_writer;
 mod view;
 
 pub use capture::{Captured, capture_source};
-pub use difference::{TreeChange, TreeChangeKind, difference};
 pub use digest::{Digest, ParseDigestError};
 pub use error::Error;
 pub use layer_store::{Draft, LayerId, LayerStore, ParseLayerIdError};
@@ -50,4 +49,6 @@ pub use stat_index::StatIndex;
 pub use survey::{DiskUsage, disk_usage, newest_mtime};
 pub use timestamp::Timestamp;
 pub use tree_writer::Written;
-pub use view::{FileType, MergedDir, Metadata, View, ViewEntry, Walked};
+pub use view::{
+    FileType, MergedDir, Metadata, TreeChange, TreeChangeKind, View, ViewEntry, Walked, difference,
+};

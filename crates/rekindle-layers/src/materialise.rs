@@ -1,24 +1,19 @@
 //! Writing a view out as a plain directory, exactly: modes, nanosecond mtimes (of directories and symlinks, too),
 //! hard links; on request with byte strings replaced.
 //!
-//! A file's bytes are shared with the layer where the file system can (reflink), else copied within the kernel. A
-//! file is read only if there is something to replace, and written anew only if it holds it. Directories get their
-//! mode and mtime at the very end, innermost first, because filling them changes the one and may need the other.
-//! Owners, ctimes, atimes and attributes are not kept.
+//! How files are made is for the `tree_writer`; here is what they are made of. A file is read only if there is
+//! something to replace, and written anew only if it holds it. Owners, ctimes, atimes and attributes are not kept.
 
-use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
-use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::error::Kind;
 use crate::rewrite::Rewriter;
-use crate::{Error, FileType, Metadata, Timestamp, View, Walked, dirfd};
+use crate::tree_writer::TreeWriter;
+use crate::{Error, FileType, View, Walked};
 
 /// How to write a view out.
 #[derive(Clone, Debug, Default)]
@@ -85,70 +80,54 @@ pub fn materialise(view: &View, dest: &Path, options: &MaterialiseOptions) -> Re
     let rewriter = Rewriter::new(&options.substitute)?;
     let name = dest.file_name().ok_or_else(|| Error::os("write", dest, Errno::INVAL))?;
     let parent = dest.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let parent_fd = dirfd::open_root(parent).map_err(|errno| Error::os("open", parent, errno))?;
-    let mut writer = Writer {
+    let mut writer = Materialiser {
         rewriter,
-        dest,
-        root: None,
-        at: Target { view_path: PathBuf::new(), path: PathBuf::new(), fd: parent_fd },
-        directories: Vec::new(),
-        written: HashMap::new(),
-        done: Materialised::default(),
+        tree: TreeWriter::new(parent)?,
+        name,
+        at: (PathBuf::new(), PathBuf::from(name)),
+        hits: Vec::new(),
     };
     view.walk(|walked| {
-        if walked.path().as_os_str().is_empty() {
-            writer.write(walked, name)
-        } else {
-            writer.step_into_parent(walked.path())?;
-            let name = writer.substituted_name(walked)?;
-            writer.write(walked, &name)
-        }
+        let path = writer.substituted_path(walked)?;
+        writer.write(walked, &path)
     })?;
-    writer.finish_directories()?;
-    Ok(writer.done)
+    let hits = writer.hits;
+    let written = writer.tree.finish()?;
+    Ok(Materialised {
+        files: written.files,
+        hard_links: written.hard_links,
+        directories: written.directories,
+        symlinks: written.symlinks,
+        bytes: written.bytes,
+        shared_bytes: written.shared_bytes,
+        hits,
+    })
 }
 
-struct Writer<'a> {
+struct Materialiser<'a> {
     rewriter: Rewriter<'a>,
-    dest: &'a Path,
-    /// The directory at `dest`.
-    root: Option<OwnedFd>,
-    /// The directory that is being filled; at first the one that holds `dest`.
-    at: Target,
-    /// All directories made: path below `dest`, mode and mtime to come.
-    directories: Vec<(PathBuf, u32, Timestamp)>,
-    /// Where the first name of each hard linked file was written.
-    written: HashMap<(u64, u64), (PathBuf, OsString)>,
-    done: Materialised,
+    /// Writes into the directory that holds `dest`.
+    tree: TreeWriter,
+    /// The name of `dest`.
+    name: &'a OsStr,
+    /// The directory that the walk is in, and where it is written. The walk stays in one for all its names.
+    at: (PathBuf, PathBuf),
+    hits: Vec<Hit>,
 }
 
-struct Target {
-    view_path: PathBuf,
-    /// Relative to `dest`, substituted.
-    path: PathBuf,
-    fd: OwnedFd,
-}
-
-impl Writer<'_> {
-    /// Makes the directory of a path the one that is filled. The walk stays in one directory for all its names.
-    fn step_into_parent(&mut self, path: &Path) -> Result<(), Error> {
-        let parent = path.parent().unwrap_or(Path::new(""));
-        if parent == self.at.view_path {
-            return Ok(());
+impl Materialiser<'_> {
+    /// Where to write what the walk is at.
+    fn substituted_path(&mut self, walked: &Walked<'_>) -> Result<PathBuf, Error> {
+        let Some(parent) = walked.path().parent() else { return Ok(PathBuf::from(self.name)) };
+        if parent != self.at.0 {
+            let mut substituted = PathBuf::from(self.name);
+            for name in parent {
+                substituted.push(self.rewritten(name).1);
+            }
+            self.at = (parent.to_owned(), substituted);
         }
-        let mut substituted = PathBuf::new();
-        for name in parent {
-            substituted.push(self.rewritten(name).1);
-        }
-        let fd = self.open_directory(&substituted)?;
-        self.at = Target { view_path: parent.to_owned(), path: substituted, fd };
-        Ok(())
-    }
-
-    fn open_directory(&self, path: &Path) -> Result<OwnedFd, Error> {
-        let root = self.root.as_ref().expect("the walk begins with the root");
-        dirfd::open_below(root, path, dirfd::DIRECTORY)
-            .map_err(|errno| Error::os("open", self.dest.join(path), errno))
+        let name = self.substituted_name(walked)?;
+        Ok(self.at.1.join(name))
     }
 
     fn rewritten(&self, name: &OsStr) -> (u64, OsString) {
@@ -171,149 +150,40 @@ impl Writer<'_> {
         Ok(name)
     }
 
-    fn write(&mut self, walked: &Walked<'_>, name: &OsStr) -> Result<(), Error> {
+    fn write(&mut self, walked: &Walked<'_>, path: &Path) -> Result<(), Error> {
         let metadata = walked.metadata();
-        if let Some(id) = metadata.hard_link_id() {
-            if let Some((dir, first)) = self.written.get(&id) {
-                let from = self.open_directory(dir)?;
-                rustix::fs::linkat(&from, first, &self.at.fd, name, AtFlags::empty())
-                    .map_err(|errno| self.fail("link", name, errno))?;
-                self.done.hard_links += 1;
-                return Ok(());
-            }
-            // A root that is no directory has no second name in the view.
-            if self.root.is_some() {
-                self.written.insert(id, (self.at.path.clone(), name.to_owned()));
-            }
-        }
         match metadata.file_type {
-            FileType::Directory => self.make_directory(metadata, name),
-            FileType::File => self.write_file(walked, name),
-            FileType::Symlink => self.write_symlink(walked, name),
-            FileType::Fifo => self.make_node(metadata, name, rustix::fs::FileType::Fifo),
-            FileType::Socket => self.make_node(metadata, name, rustix::fs::FileType::Socket),
-            FileType::Device => {
-                let reason = "a device, which cannot be written out";
-                Err(Kind::Layer { path: walked.path().to_owned(), reason }.into())
+            FileType::File => {
+                if self.tree.link_again(walked, path)? {
+                    return Ok(());
+                }
+                let source = walked.open_file()?;
+                let file = self.tree.create(path)?;
+                let count = self.rewriter.copy(&source, &file);
+                let count = count.map_err(|error| self.tree.fail("write", path, error))?;
+                if count > 0 {
+                    self.hit(walked, HitPlace::Content, count);
+                } else {
+                    self.tree.fill(path, &file, &source, metadata.size)?;
+                }
+                self.tree.finish_file(path, &file, metadata, metadata.mtime)
             }
-        }
-    }
-
-    fn make_directory(&mut self, metadata: &Metadata, name: &OsStr) -> Result<(), Error> {
-        rustix::fs::mkdirat(&self.at.fd, name, Mode::RWXU)
-            .map_err(|errno| self.fail("make the directory", name, errno))?;
-        let path = match self.root {
-            Some(_) => self.at.path.join(name),
-            None => {
-                let fd = dirfd::open_name(&self.at.fd, name, dirfd::DIRECTORY);
-                self.root = Some(fd.map_err(|errno| self.fail("open", name, errno))?);
-                self.at.fd = self.open_directory(Path::new(""))?;
-                PathBuf::new()
+            FileType::Symlink => {
+                if self.tree.link_again(walked, path)? {
+                    return Ok(());
+                }
+                let mut target = walked.read_link()?.into_os_string().into_vec();
+                let count = self.rewriter.rewrite_all(&mut target);
+                if count > 0 {
+                    self.hit(walked, HitPlace::Target, count);
+                }
+                self.tree.symlink(path, OsStr::from_bytes(&target), metadata.mtime)
             }
-        };
-        self.directories.push((path, metadata.mode, metadata.mtime));
-        self.done.directories += 1;
-        Ok(())
-    }
-
-    fn write_symlink(&mut self, walked: &Walked<'_>, name: &OsStr) -> Result<(), Error> {
-        let mut target = walked.read_link()?.into_os_string().into_vec();
-        let count = self.rewriter.rewrite_all(&mut target);
-        if count > 0 {
-            self.hit(walked, HitPlace::Target, count);
+            _ => self.tree.copy(walked, path, metadata.mtime),
         }
-        rustix::fs::symlinkat(OsStr::from_bytes(&target), &self.at.fd, name)
-            .map_err(|errno| self.fail("make the symlink", name, errno))?;
-        self.done.symlinks += 1;
-        self.set_mtime(walked.metadata(), name)
-    }
-
-    fn make_node(
-        &mut self,
-        metadata: &Metadata,
-        name: &OsStr,
-        kind: rustix::fs::FileType,
-    ) -> Result<(), Error> {
-        rustix::fs::mknodat(&self.at.fd, name, kind, Mode::RUSR | Mode::WUSR, 0)
-            .and_then(|()| {
-                let mode = Mode::from_raw_mode(metadata.mode);
-                rustix::fs::chmodat(&self.at.fd, name, mode, AtFlags::empty())
-            })
-            .map_err(|errno| self.fail("make", name, errno))?;
-        self.set_mtime(metadata, name)
-    }
-
-    fn set_mtime(&self, metadata: &Metadata, name: &OsStr) -> Result<(), Error> {
-        rustix::fs::utimensat(&self.at.fd, name, &metadata.mtime.as_mtime(), AtFlags::SYMLINK_NOFOLLOW)
-            .map_err(|errno| self.fail("set the time of", name, errno))
-    }
-
-    fn write_file(&mut self, walked: &Walked<'_>, name: &OsStr) -> Result<(), Error> {
-        let metadata = walked.metadata();
-        let source = walked.open_file()?;
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = rustix::fs::openat(&self.at.fd, name, flags, Mode::RUSR | Mode::WUSR)
-            .map_err(|errno| self.fail("create", name, errno))?;
-        let file = File::from(file);
-        let count = self.rewriter.copy(&source, &file);
-        let count = count.map_err(|error| self.fail("write", name, error))?;
-        if count > 0 {
-            self.hit(walked, HitPlace::Content, count);
-        } else if rustix::fs::ioctl_ficlone(&file, &source).is_ok() {
-            self.done.shared_bytes += metadata.size;
-        } else {
-            copy(&source, &file).map_err(|error| self.fail("write", name, error))?;
-        }
-        // Writing takes setuid away and moves the mtime, so these come last.
-        rustix::fs::fchmod(&file, Mode::from_raw_mode(metadata.mode))
-            .and_then(|()| rustix::fs::futimens(&file, &metadata.mtime.as_mtime()))
-            .map_err(|errno| self.fail("set the mode and time of", name, errno))?;
-        self.done.files += 1;
-        self.done.bytes += metadata.size;
-        Ok(())
-    }
-
-    fn finish_directories(&mut self) -> Result<(), Error> {
-        for (path, mode, mtime) in self.directories.iter().rev() {
-            let fd = self.open_directory(path)?;
-            rustix::fs::futimens(&fd, &mtime.as_mtime())
-                .and_then(|()| rustix::fs::fchmod(&fd, Mode::from_raw_mode(*mode)))
-                .map_err(|errno| Error::os("set the mode and time of", self.dest.join(path), errno))?;
-        }
-        Ok(())
     }
 
     fn hit(&mut self, walked: &Walked<'_>, place: HitPlace, count: u64) {
-        self.done.hits.push(Hit { path: walked.path().to_owned(), place, count });
+        self.hits.push(Hit { path: walked.path().to_owned(), place, count });
     }
-
-    /// The error for a name in the directory that is being filled.
-    fn fail(&self, doing: &'static str, name: &OsStr, error: impl Into<std::io::Error>) -> Error {
-        let path = match self.root {
-            Some(_) => self.dest.join(&self.at.path).join(name),
-            None => self.dest.to_owned(),
-        };
-        Error::os(doing, path, error)
-    }
-}
-
-/// Copies all of `source`, within the kernel where it can.
-fn copy(source: &File, dest: &File) -> std::io::Result<()> {
-    const MOST: usize = 1 << 30;
-    let mut copied = 0_u64;
-    loop {
-        match rustix::fs::copy_file_range(source, None, dest, None, MOST) {
-            Ok(0) => return Ok(()),
-            Ok(count) => copied += count as u64,
-            Err(Errno::INTR) => {}
-            Err(Errno::XDEV | Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP | Errno::PERM)
-                if copied == 0 =>
-            {
-                break;
-            }
-            Err(errno) => return Err(errno.into()),
-        }
-    }
-    let (mut source, mut dest) = (source, dest);
-    std::io::copy(&mut source, &mut dest).map(|_| ())
 }

@@ -8,30 +8,29 @@
 //! seconds may lie on a file system that keeps no more than that (or two-second steps), and must be two seconds
 //! older. What no index can see is a write through a memory mapping that was dirtied before the file was read.
 //!
-//! The file is written whole beside its place and renamed. Its layout, integers little-endian:
+//! The file is sealed (see `sealed_file`). Its body, integers little-endian:
 //!
 //! ```text
-//! file      = magic:24 bytes, began:time, directories:u32, directory*, BLAKE3 of all before:32 bytes
+//! body      = began:time, directories:u32, directory*
 //! directory = path length:u32, segment length:u32, path, segment
 //! segment   = record*, sorted by name
 //! record    = name length:u16, name, size:u64, mtime:time, ctime:time, inode:u64, device:u64, digest:32 bytes
 //! time      = seconds:i64, nanoseconds:u32
 //! ```
-//! The magic holds the version. Segments stay encoded in memory: a scan reads each once, in step with the sorted
-//! names of its directory, so loading costs one read and one hash.
+//! Segments stay encoded in memory: a scan reads each once, in step with the sorted names of its directory, so loading
+//! costs one read and one hash.
 
-use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use rustix::fs::Stat;
 
+use crate::sealed_file::{self, Magic, take};
 use crate::{Digest, Error, Timestamp};
 
-const MAGIC: &[u8; 24] = b"rekindle stat index v1\0\n";
-const CHECKSUM: usize = 32;
+const MAGIC: &Magic = b"rekindle stat index v1\0\n";
 
 /// What a scan saw of every file of a source tree; lets the next scan read only the files that differ.
 ///
@@ -59,17 +58,18 @@ impl StatIndex {
 
     /// Writes the index, replacing the file at once or not at all.
     pub fn save(&self, path: &Path) -> Result<(), Error> {
-        let fail = |error| Error::os("write the stat index", path, error);
-        let unique = crate::random::bytes().map_err(|errno| fail(errno.into()))?;
-        let mut name = path.file_name().ok_or_else(|| fail(io::ErrorKind::InvalidInput.into()))?.to_owned();
-        name.push(".new-");
-        name.push(format!("{:016x}", u64::from_ne_bytes(unique)));
-        let scratch = path.with_file_name(name);
-        let written = self.write(&scratch).and_then(|()| std::fs::rename(&scratch, path));
-        written.map_err(|error| {
-            // The first error is the one to tell.
-            let _ = std::fs::remove_file(&scratch);
-            fail(error)
+        let too_large = |_| io::Error::from(io::ErrorKind::FileTooLarge);
+        sealed_file::write(path, "write the stat index", MAGIC, |file| {
+            let mut head = Vec::new();
+            put_time(&mut head, self.began);
+            head.extend(u32::try_from(self.directories.len()).map_err(too_large)?.to_le_bytes());
+            file.put(&head)?;
+            for Directory { path, segment } in &self.directories {
+                file.put(&u32::try_from(path.len()).map_err(too_large)?.to_le_bytes())?;
+                file.put(&u32::try_from(segment.len()).map_err(too_large)?.to_le_bytes())?;
+                file.put(&self.bytes[path.start..segment.end])?;
+            }
+            Ok(())
         })
     }
 
@@ -115,11 +115,8 @@ impl StatIndex {
     }
 
     fn parse(bytes: Vec<u8>) -> Option<StatIndex> {
-        let body = bytes.len().checked_sub(CHECKSUM)?;
-        if bytes.get(..MAGIC.len())? != MAGIC || blake3::hash(&bytes[..body]).as_bytes() != &bytes[body..] {
-            return None;
-        }
-        let mut rest = &bytes[MAGIC.len()..body];
+        let mut rest = sealed_file::body(&bytes, MAGIC).ok()?;
+        let body = MAGIC.len() + rest.len();
         let began = take_time(&mut rest)?;
         let count = u32::from_le_bytes(take(&mut rest)?);
         let mut directories = Vec::new();
@@ -132,38 +129,6 @@ impl StatIndex {
             directories.push(Directory { path: start..middle, segment: middle..middle + segment_bytes });
         }
         rest.is_empty().then_some(StatIndex { began, directories, bytes })
-    }
-
-    fn write(&self, path: &Path) -> io::Result<()> {
-        let mut head = MAGIC.to_vec();
-        put_time(&mut head, self.began);
-        let too_large = |_| io::Error::from(io::ErrorKind::FileTooLarge);
-        head.extend(u32::try_from(self.directories.len()).map_err(too_large)?.to_le_bytes());
-        let mut file = Hashed {
-            file: io::BufWriter::with_capacity(1 << 16, File::create_new(path)?),
-            hasher: blake3::Hasher::new(),
-        };
-        file.put(&head)?;
-        for Directory { path, segment } in &self.directories {
-            file.put(&u32::try_from(path.len()).map_err(too_large)?.to_le_bytes())?;
-            file.put(&u32::try_from(segment.len()).map_err(too_large)?.to_le_bytes())?;
-            file.put(&self.bytes[path.start..segment.end])?;
-        }
-        let checksum = file.hasher.finalize();
-        file.file.write_all(checksum.as_bytes())?;
-        file.file.flush()
-    }
-}
-
-struct Hashed {
-    file: io::BufWriter<File>,
-    hasher: blake3::Hasher,
-}
-
-impl Hashed {
-    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.hasher.update(bytes);
-        self.file.write_all(bytes)
     }
 }
 
@@ -239,12 +204,6 @@ fn put_time(bytes: &mut Vec<u8>, time: Timestamp) {
 
 fn take_time(rest: &mut &[u8]) -> Option<Timestamp> {
     Some(Timestamp { secs: i64::from_le_bytes(take(rest)?), nanos: u32::from_le_bytes(take(rest)?) })
-}
-
-fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
-    let (taken, left) = rest.split_first_chunk()?;
-    *rest = left;
-    Some(*taken)
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@
 //! Layers must not change while they are viewed. Nothing here can write to them. A file that its owner may not read
 //! is an error when it is opened.
 
+mod compare;
 mod marks;
 mod merged;
 
@@ -22,7 +23,9 @@ use std::sync::Arc;
 use rustix::fs::Stat;
 use rustix::io::Errno;
 
+pub use compare::{TreeChange, TreeChangeKind, difference};
 pub use merged::MergedDir;
+use merged::Named;
 
 use crate::error::Kind;
 use crate::{Error, Timestamp, dirfd};
@@ -58,6 +61,8 @@ pub struct Metadata {
     /// Device and inode; the same for two names in a view exactly if they are hard links to one file.
     inode: (u64, u64),
     linked: bool,
+    /// Bytes that the file system says it takes.
+    pub(crate) allocated: u64,
 }
 
 impl Metadata {
@@ -77,6 +82,7 @@ impl Metadata {
             mtime: Timestamp::modified(stat),
             inode: (stat.st_dev, stat.st_ino),
             linked: stat.st_nlink > 1,
+            allocated: stat.st_blocks as u64 * 512,
         }
     }
 
@@ -125,6 +131,15 @@ enum Root {
 struct Location {
     path: PathBuf,
     layers: Vec<usize>,
+    /// Whether something in the stack hides what any further layers below it might have there.
+    closed: bool,
+}
+
+impl Location {
+    /// The root of a stack.
+    fn whole(stack: &Stack) -> Location {
+        Location { path: PathBuf::new(), layers: (0..stack.layers.len()).collect(), closed: false }
+    }
 }
 
 impl View {
@@ -194,32 +209,68 @@ impl View {
     ///
     /// Needs memory and descriptors for one directory at a time, however deep the tree is.
     pub fn walk<E: From<Error>>(&self, mut visit: impl FnMut(&Walked<'_>) -> Result<(), E>) -> Result<(), E> {
+        self.walk_with_marks(|marked| match marked {
+            Marked::Entry(walked) => visit(walked),
+            Marked::Whiteout(_) | Marked::Opaque(_) => Ok(()),
+        })
+    }
+
+    /// Walks in the same way and order, and visits what concerns layers below this stack, too.
+    pub(crate) fn walk_with_marks<E: From<Error>>(
+        &self,
+        mut visit: impl FnMut(Marked<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
         let location = match &self.root {
             Root::Other(dir, entry) => {
-                return visit(&Walked {
-                    path: Path::new(""),
-                    metadata: &entry.metadata,
-                    leaf: Some((dir, entry)),
-                });
+                let walked = Walked::at(Path::new(""), dir, entry);
+                return visit(Marked::Entry(&walked));
             }
             Root::Directory(location, _) => location,
         };
-        visit(&Walked { path: Path::new(""), metadata: self.root_metadata(), leaf: None })?;
+        visit(Marked::Entry(&Walked { path: Path::new(""), metadata: self.root_metadata(), leaf: None }))?;
         // The walked path differs from the stack's path by the view's own place in the stack.
-        let mut waiting = vec![(PathBuf::new(), location.clone())];
-        while let Some((path, location)) = waiting.pop() {
+        let mut waiting = vec![(PathBuf::new(), location.clone(), false)];
+        while let Some((path, location, within_closed)) = waiting.pop() {
             let dir = MergedDir::open(&self.stack, &location)?;
+            if dir.closed() && !within_closed {
+                visit(Marked::Opaque(&path))?;
+            }
             let first = waiting.len();
-            for entry in dir.entries()? {
-                let path = path.join(&entry.name);
-                visit(&Walked { path: &path, metadata: &entry.metadata, leaf: Some((&dir, &entry)) })?;
-                if entry.metadata.file_type == FileType::Directory {
-                    waiting.push((path, dir.child_location(&entry)?));
+            for named in dir.named()? {
+                match named {
+                    Named::Entry(entry) => {
+                        let path = path.join(&entry.name);
+                        visit(Marked::Entry(&Walked::at(&path, &dir, &entry)))?;
+                        if entry.metadata.file_type == FileType::Directory {
+                            waiting.push((path, dir.child_location(&entry)?, dir.closed()));
+                        }
+                    }
+                    // Within an opaque directory there is nothing below to hide.
+                    Named::Whiteout(name) if !dir.closed() => {
+                        visit(Marked::Whiteout(&path.join(name)))?;
+                    }
+                    Named::Whiteout(_) => {}
                 }
             }
             waiting[first..].reverse();
         }
         Ok(())
+    }
+
+    /// Opens the directory at a relative path, or `None` where there is none.
+    pub(crate) fn find_dir(&self, path: &Path) -> Result<Option<MergedDir>, Error> {
+        if path.as_os_str().is_empty() {
+            return match &self.root {
+                Root::Directory(location, _) => MergedDir::open(&self.stack, location).map(Some),
+                Root::Other(..) => Ok(None),
+            };
+        }
+        match self.find(path)? {
+            Some((dir, entry)) if entry.metadata.file_type == FileType::Directory => {
+                dir.child_dir(&entry).map(Some)
+            }
+            _ => Ok(None),
+        }
     }
 
     fn open<'a>(layers: impl Iterator<Item = &'a Path>, sub: &Path, marks: bool) -> Result<View, Error> {
@@ -233,7 +284,7 @@ impl View {
     fn of_stack(stack: Stack, sub: &Path) -> Result<View, Error> {
         let top = stack.layers.first().ok_or_else(|| Kind::NotInView { path: sub.to_owned() })?;
         let stat = rustix::fs::fstat(&top.0).map_err(|errno| Error::os("examine", &top.1, errno))?;
-        let location = Location { path: PathBuf::new(), layers: (0..stack.layers.len()).collect() };
+        let location = Location::whole(&stack);
         let whole = View { root: Root::Directory(location, Metadata::of(&stat)), stack: Arc::new(stack) };
         if sub.as_os_str().is_empty() {
             return Ok(whole);
@@ -283,6 +334,16 @@ impl View {
     }
 }
 
+/// One step of a walk that sees overlayfs's marks.
+pub(crate) enum Marked<'a> {
+    /// Something in the tree.
+    Entry(&'a Walked<'a>),
+    /// A name that is not in the tree, and hides what layers further below have under it.
+    Whiteout(&'a Path),
+    /// A directory, already visited, in which nothing shows that layers further below have there.
+    Opaque(&'a Path),
+}
+
 /// One step of a walk.
 #[derive(Debug)]
 pub struct Walked<'a> {
@@ -290,6 +351,13 @@ pub struct Walked<'a> {
     metadata: &'a Metadata,
     /// `None` for a root that is a directory.
     leaf: Option<(&'a MergedDir, &'a ViewEntry)>,
+}
+
+impl<'a> Walked<'a> {
+    /// Makes what a walk would show of an entry of a directory.
+    pub(crate) fn at(path: &'a Path, dir: &'a MergedDir, entry: &'a ViewEntry) -> Walked<'a> {
+        Walked { path, metadata: &entry.metadata, leaf: Some((dir, entry)) }
+    }
 }
 
 impl Walked<'_> {

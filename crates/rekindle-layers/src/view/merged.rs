@@ -1,6 +1,6 @@
 //! One directory of a view: the directories of several layers, read as one.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -11,7 +11,7 @@ use rustix::fs::{AtFlags, FileType as RawType, Stat, statat};
 use rustix::io::Errno;
 
 use super::marks::{self, DirectoryMarks};
-use super::{FileType, Location, Metadata, Stack, ViewEntry};
+use super::{FileType, Location, Metadata, Root, Stack, View, ViewEntry};
 use crate::Error;
 use crate::dirfd::{self, Names};
 
@@ -23,6 +23,8 @@ pub struct MergedDir {
     path: PathBuf,
     /// Topmost first.
     parts: Vec<Part>,
+    /// See [`Location`].
+    closed: bool,
 }
 
 /// A layer's part in a directory.
@@ -31,6 +33,12 @@ struct Part {
     layer: usize,
     fd: OwnedFd,
     marks: DirectoryMarks,
+}
+
+/// A name that some layer has in a directory, and what the topmost one of those has.
+pub(super) enum Named {
+    Whiteout(OsString),
+    Entry(ViewEntry),
 }
 
 /// What a layer has under a name.
@@ -43,10 +51,20 @@ enum Found {
 impl MergedDir {
     /// Returns its entries, names in order of their bytes.
     pub fn entries(&self) -> Result<Vec<ViewEntry>, Error> {
+        let named = self.named()?.into_iter();
+        Ok(named
+            .filter_map(|named| match named {
+                Named::Entry(entry) => Some(entry),
+                Named::Whiteout(_) => None,
+            })
+            .collect())
+    }
+
+    /// Returns the names that any layer has in it, in order of their bytes.
+    pub(super) fn named(&self) -> Result<Vec<Named>, Error> {
         let mut lists = Vec::with_capacity(self.parts.len());
-        for part in &self.parts {
-            let names = Names::read(&part.fd);
-            lists.push(names.map_err(|errno| Error::os("list", self.full_path(part), errno))?);
+        for part in 0..self.parts.len() {
+            lists.push(self.names(part)?);
         }
         let mut names: Vec<(&OsStr, usize)> = Vec::with_capacity(lists.iter().map(Names::len).sum());
         for (part, list) in lists.iter().enumerate() {
@@ -57,11 +75,27 @@ impl MergedDir {
         names.dedup_by_key(|&mut (name, _)| name);
         let mut entries = Vec::with_capacity(names.len());
         for (name, part) in names {
-            if let Found::Entry(stat) = self.look(&self.parts[part], name)? {
-                entries.push(ViewEntry { name: name.to_owned(), metadata: Metadata::of(&stat), part });
+            match self.look(&self.parts[part], name)? {
+                Found::Entry(stat) => {
+                    let metadata = Metadata::of(&stat);
+                    entries.push(Named::Entry(ViewEntry { name: name.to_owned(), metadata, part }));
+                }
+                Found::Whiteout => entries.push(Named::Whiteout(name.to_owned())),
+                Found::Nothing => {}
             }
         }
         Ok(entries)
+    }
+
+    /// Returns the names that one of its parts has.
+    pub(super) fn names(&self, part: usize) -> Result<Names, Error> {
+        let part = &self.parts[part];
+        Names::read(&part.fd).map_err(|errno| Error::os("list", self.full_path(part), errno))
+    }
+
+    /// Whether nothing shows in it that any further layers below might have there.
+    pub(super) fn closed(&self) -> bool {
+        self.closed
     }
 
     /// Returns the entry of a name, or `None`.
@@ -87,9 +121,9 @@ impl MergedDir {
 
     /// Opens a directory in it.
     pub fn child_dir(&self, entry: &ViewEntry) -> Result<MergedDir, Error> {
-        let mut child =
-            MergedDir { stack: self.stack.clone(), path: self.path.join(&entry.name), parts: Vec::new() };
-        for layer in self.child_location(entry)?.layers {
+        let Location { path, layers, closed } = self.child_location(entry)?;
+        let mut child = MergedDir { stack: self.stack.clone(), path, parts: Vec::new(), closed };
+        for layer in layers {
             let part = self.parts.iter().find(|part| part.layer == layer).expect("it is one of these layers");
             let opened = dirfd::open_name(&part.fd, &entry.name, dirfd::DIRECTORY);
             if child.add(layer, opened)? {
@@ -97,6 +131,12 @@ impl MergedDir {
             }
         }
         Ok(child)
+    }
+
+    /// Views a directory in it as a tree of its own.
+    pub(super) fn subtree(&self, entry: &ViewEntry) -> Result<View, Error> {
+        let root = Root::Directory(self.child_location(entry)?, entry.metadata);
+        Ok(View { stack: self.stack.clone(), root })
     }
 
     /// Opens a regular file in it for reading.
@@ -115,11 +155,21 @@ impl MergedDir {
         let target = dirfd::read_link(&part.fd, &entry.name);
         let target = target
             .map_err(|errno| Error::os("read the symlink", self.full_path(part).join(&entry.name), errno))?;
-        Ok(std::ffi::OsString::from_vec(target).into())
+        Ok(OsString::from_vec(target).into())
+    }
+
+    /// Where an entry of it is, for errors.
+    pub(super) fn path_of(&self, entry: &ViewEntry) -> PathBuf {
+        self.full_path(&self.parts[entry.part]).join(&entry.name)
     }
 
     pub(super) fn open(stack: &Arc<Stack>, location: &Location) -> Result<MergedDir, Error> {
-        let mut dir = MergedDir { stack: stack.clone(), path: location.path.clone(), parts: Vec::new() };
+        let mut dir = MergedDir {
+            stack: stack.clone(),
+            path: location.path.clone(),
+            parts: Vec::new(),
+            closed: location.closed,
+        };
         for &layer in &location.layers {
             let opened = dirfd::open_below(&stack.layers[layer].0, &location.path, dirfd::DIRECTORY);
             if dir.add(layer, opened)? {
@@ -130,22 +180,27 @@ impl MergedDir {
     }
 
     pub(super) fn location(&self) -> Location {
-        Location { path: self.path.clone(), layers: self.parts.iter().map(|part| part.layer).collect() }
+        let layers = self.parts.iter().map(|part| part.layer).collect();
+        Location { path: self.path.clone(), layers, closed: self.closed }
     }
 
     /// Where a directory in it is. May name layers below one where it is opaque: that shows when it is opened.
     pub(super) fn child_location(&self, entry: &ViewEntry) -> Result<Location, Error> {
         let mut layers = vec![self.parts[entry.part].layer];
+        let mut closed = self.closed;
         for part in &self.parts[entry.part + 1..] {
             match self.look(part, &entry.name)? {
                 Found::Nothing => {}
                 Found::Entry(stat) if RawType::from_raw_mode(stat.st_mode) == RawType::Directory => {
                     layers.push(part.layer);
                 }
-                Found::Whiteout | Found::Entry(_) => break,
+                Found::Whiteout | Found::Entry(_) => {
+                    closed = true;
+                    break;
+                }
             }
         }
-        Ok(Location { path: self.path.join(&entry.name), layers })
+        Ok(Location { path: self.path.join(&entry.name), layers, closed })
     }
 
     /// Adds a layer's part; true if nothing below it takes part.
@@ -157,6 +212,7 @@ impl MergedDir {
         // The kernel merges the roots of all layers, whatever their marks.
         let last = marks.opaque && !self.path.as_os_str().is_empty();
         self.parts.push(Part { layer, fd, marks });
+        self.closed |= last;
         Ok(last)
     }
 
