@@ -1,23 +1,25 @@
 //! The engine: one store, and everything that is done with it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use rekindle_layers::LayerStore;
+use rekindle_layers::{LayerStore, Manifest};
 use rekindle_nix::{Derivation, OutputName, StorePath};
 use rekindle_plan::{Finish, Queue, UnitId};
 use rekindle_sandbox::{Cancel, Sandbox};
 use rekindle_store::{Mode, Store};
 
+use crate::checkpoint::Checkpoints;
 use crate::closure::Closure;
 use crate::error::Error;
 use crate::event::{BuildResult, Event};
 use crate::fetch::{FetchRequest, Fetcher};
 use crate::job::Job;
+use crate::recipes::Sight;
 use crate::source::{EmbeddedFile, Source, SourceMemory, SourceRules};
 use crate::toolchain::Toolchain;
 
@@ -52,6 +54,10 @@ pub struct BuildOptions {
     pub exact_path: bool,
     /// Whether derivations that have phases are built phase by phase.
     pub phased: bool,
+    /// Whether nothing of an earlier build is taken.
+    pub clean: bool,
+    /// How much of an attribute each phase sees; without it, everything.
+    pub sight: Option<Sight>,
     /// The host's toolchain, for derivations that ask for it.
     pub toolchain: Option<Toolchain>,
     /// The longest time that one step may take.
@@ -87,6 +93,9 @@ pub struct Engine {
     layers: LayerStore,
     sandbox: Sandbox,
     memory: SourceMemory,
+    checkpoints: Checkpoints,
+    /// What is in the sources that were taken into the store.
+    observed: Mutex<HashMap<StorePath, Arc<Manifest>>>,
     own_dir: PathBuf,
 }
 
@@ -102,7 +111,9 @@ impl Engine {
         let layers = LayerStore::open(&own_dir.join("layers"))?;
         layers.sweep()?;
         let memory = SourceMemory::open(own_dir.join("sources"))?;
-        Ok(Engine { store, layers, sandbox: Sandbox::with_helper(config.helper), memory, own_dir })
+        let checkpoints = Checkpoints::open(own_dir.join("checkpoints"))?;
+        let sandbox = Sandbox::with_helper(config.helper);
+        Ok(Engine { store, layers, sandbox, memory, checkpoints, observed: Mutex::default(), own_dir })
     }
 
     /// The store.
@@ -141,7 +152,12 @@ impl Engine {
     pub fn ingest(&self, sources: &[Source]) -> Result<(), Error> {
         sources.iter().try_for_each(|source| {
             self.store.add_temp_root(&source.path)?;
-            source.ingest(&self.store)
+            source.ingest(&self.store)?;
+            if let Some(manifest) = source.manifest() {
+                let mut observed = self.observed.lock().unwrap_or_else(PoisonError::into_inner);
+                observed.insert(source.path.clone(), manifest);
+            }
+            Ok(())
         })
     }
 
@@ -287,6 +303,19 @@ impl Engine {
             ))),
             None => Err(Error::usage("it needs a host toolchain, and none was given")),
         }
+    }
+
+    /// What is in a source, if it was observed as a directory.
+    pub(crate) fn observed(&self, source: &StorePath) -> Option<Arc<Manifest>> {
+        self.observed.lock().unwrap_or_else(PoisonError::into_inner).get(source).cloned()
+    }
+
+    pub(crate) fn checkpoints(&self) -> &Checkpoints {
+        &self.checkpoints
+    }
+
+    pub(crate) fn provenance_dir(&self) -> PathBuf {
+        self.own_dir.join("provenance")
     }
 
     pub(crate) fn layers(&self) -> &LayerStore {

@@ -38,6 +38,26 @@ pub enum Event {
         /// The names of its phases, in order.
         phases: Vec<String>,
     },
+    /// What becomes of a step, and why.
+    StepJudged {
+        /// Which derivation.
+        drv: StorePath,
+        /// The phase; `setup` for what comes before all phases.
+        phase: String,
+        /// `reuse`, `skip`, `seed` or `run`.
+        verdict: &'static str,
+        /// A name for the reason.
+        reason: &'static str,
+        /// The reason in words, one clause.
+        why: String,
+    },
+    /// What a build took from an earlier one.
+    Taken {
+        /// Which derivation.
+        drv: StorePath,
+        /// How much.
+        taken: Taken,
+    },
     /// A step starts. A derivation without phases has one step, without a name.
     StepStarted {
         /// Which derivation.
@@ -84,6 +104,27 @@ pub enum Event {
     },
 }
 
+/// What a build took from an earlier one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Taken {
+    /// The checkpoint.
+    pub base: String,
+    /// How many source files, directories and links are in it that were not there before.
+    pub added: usize,
+    /// How many are other ones.
+    pub changed: usize,
+    /// How many are gone.
+    pub removed: usize,
+    /// Steps that were taken as they are.
+    pub reused: usize,
+    /// Steps that nothing changed for.
+    pub skipped: usize,
+    /// Steps that went on from what was there.
+    pub seeded: usize,
+    /// Steps that ran from the beginning.
+    pub ran: usize,
+}
+
 /// What one step used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StepUsage {
@@ -114,6 +155,18 @@ pub enum RestartReason {
     },
     /// The scratch path is still in an output after the last phase.
     ScratchPathLeft {
+        /// The file, relative to the output.
+        file: PathBuf,
+        /// The output.
+        output: OutputName,
+    },
+    /// A step went on from an earlier build and failed, or one after it did. It is not known which is to blame.
+    SeedFailed {
+        /// The phase.
+        phase: String,
+    },
+    /// A step went on from an earlier build, and an output holds the file time by which changed sources are marked.
+    TimeInOutput {
         /// The file, relative to the output.
         file: PathBuf,
         /// The output.

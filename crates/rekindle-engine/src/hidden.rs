@@ -264,6 +264,8 @@ struct Matcher<'a> {
     longest: usize,
     /// How far the window may move on when its last byte is this one.
     skip: [usize; 256],
+    /// The needles that begin with each byte.
+    beginning: Vec<Vec<usize>>,
 }
 
 impl<'a> Matcher<'a> {
@@ -277,7 +279,13 @@ impl<'a> Matcher<'a> {
                 *skip = (*skip).min(shortest - 1 - at);
             }
         }
-        Matcher { needles, shortest, longest, skip }
+        let mut beginning = vec![Vec::new(); 256];
+        for (index, needle) in needles.iter().enumerate() {
+            if let Some(first) = needle.first() {
+                beginning[usize::from(*first)].push(index);
+            }
+        }
+        Matcher { needles, shortest, longest, skip, beginning }
     }
 
     /// The index of a needle that occurs in `bytes`: of those that begin first, the one that comes first.
@@ -287,8 +295,10 @@ impl<'a> Matcher<'a> {
         }
         let mut at = 0;
         while let Some(last) = bytes.get(at + self.shortest - 1) {
-            if let Some(found) = self.needles.iter().position(|needle| bytes[at..].starts_with(needle)) {
-                return Some(found);
+            let possible = &self.beginning[usize::from(bytes[at])];
+            let found = possible.iter().find(|index| bytes[at..].starts_with(&self.needles[**index]));
+            if let Some(found) = found {
+                return Some(*found);
             }
             at += self.skip[usize::from(*last)];
         }

@@ -14,6 +14,9 @@
 #![forbid(unsafe_code)]
 
 mod attempt;
+mod base;
+mod canary;
+mod checkpoint;
 mod closure;
 mod engine;
 mod error;
@@ -22,19 +25,23 @@ mod fetch;
 mod fragments;
 mod hidden;
 mod job;
+mod mounted;
 mod outputs;
+mod recipes;
 mod rewriting;
 mod scratch;
 mod shell_state;
 mod source;
 mod toolchain;
 mod transcript;
+mod tree;
 mod world;
 
 pub use engine::{BuildOptions, Config, Engine, Planned, Report};
 pub use error::{Error, ErrorKind};
-pub use event::{BuildResult, Event, Failure, FailureKind, RestartReason, StepUsage};
+pub use event::{BuildResult, Event, Failure, FailureKind, RestartReason, StepUsage, Taken};
 pub use fetch::{FetchRequest, Fetcher};
+pub use recipes::{Sight, Visibility};
 pub use rekindle_sandbox::Cancel;
 pub use source::{EmbeddedFile, Source, SourceRules};
 pub use toolchain::Toolchain;

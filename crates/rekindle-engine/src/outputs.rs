@@ -8,11 +8,12 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rekindle_layers::{MaterialiseOptions, View, materialise};
+use rekindle_layers::{MaterialiseOptions, Timestamp, View, materialise};
 use rekindle_nix::{ContentAddress, ContentMethod, Derivation, Hash, Hasher, Output, OutputName, StorePath};
 use rekindle_plan::Placement;
 use rekindle_store::{OutputLocks, Registration, Staging, Store, Tree};
 
+use crate::canary;
 use crate::error::Error;
 use crate::event::{FailureKind, RestartReason};
 use crate::rewriting::{left_of_scratch, substitutions, unreachable_by_rewriting};
@@ -37,6 +38,8 @@ pub(crate) struct Collector<'a> {
     pub(crate) drv_path: &'a StorePath,
     pub(crate) drv: &'a Derivation,
     pub(crate) outputs: &'a [OutputPaths],
+    /// All that lies at another path in the beginning: the outputs, and a mounted source.
+    pub(crate) moved: &'a [OutputPaths],
     /// The closure of the inputs: what an output may refer to, besides the outputs.
     pub(crate) inputs: &'a [StorePath],
 }
@@ -48,11 +51,12 @@ impl Collector<'_> {
         tree: &[PathBuf],
         placement: Placement,
         exact: bool,
+        canaries: &[Timestamp],
     ) -> Result<Collected, Error> {
         let mut staged = Vec::new();
         let moves = placement == Placement::Scratch;
         let options =
-            MaterialiseOptions { substitute: if moves { substitutions(self.outputs) } else { Vec::new() } };
+            MaterialiseOptions { substitute: if moves { substitutions(self.moved) } else { Vec::new() } };
         for output in self.outputs {
             let place = Path::new(TREE_STORE).join(output.at(placement).base_name());
             let view = View::of_layers(tree, &place)?;
@@ -67,12 +71,17 @@ impl Collector<'_> {
             let reason = match (exact, placement) {
                 (true, _) => None,
                 (false, Placement::Scratch) => {
-                    unreachable_by_rewriting(&dest, self.store.store_dir().as_str(), output, self.outputs)?
+                    unreachable_by_rewriting(&dest, self.store.store_dir().as_str(), output, self.moved)?
                 }
-                (false, Placement::Final) => left_of_scratch(&dest, output, self.outputs)?,
+                (false, Placement::Final) => left_of_scratch(&dest, output, self.moved)?,
             };
             if let Some(reason) = reason {
                 return Ok(Collected::Restart(reason));
+            }
+            let marked = canary::find(&dest, canaries).map_err(|error| Error::io("search", &dest, error))?;
+            if let Some(file) = marked {
+                let output = output.name.clone();
+                return Ok(Collected::Restart(RestartReason::TimeInOutput { file, output }));
             }
             staged.push((output, staging));
         }

@@ -11,6 +11,9 @@ use rekindle_plan::Placement;
 use crate::error::Error;
 use crate::world::Command;
 
+/// What a mounted source is called among outputs. A derivation with an output of this name has no mounted source.
+pub(crate) const SOURCE: &str = "rekindle-mounted-source";
+
 /// One output of a derivation that is being built, with both of its paths.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct OutputPaths {
@@ -24,7 +27,18 @@ pub(crate) struct OutputPaths {
 impl OutputPaths {
     /// Both paths of the output `name`, which will be registered at `final_path`.
     pub(crate) fn new(name: OutputName, final_path: StorePath) -> Result<Self, Error> {
-        let seed = Hash::sha256(format!("rekindle scratch output:{}", final_path.name()).as_bytes());
+        OutputPaths::derived("rekindle scratch output:", name, final_path)
+    }
+
+    /// A mounted source, which has a path that does not change with its content, too. As it moves like an output, it is
+    /// listed like one, under a name that no output has.
+    pub(crate) fn of_source(path: StorePath) -> Result<Self, Error> {
+        let name = OutputName::new(SOURCE).map_err(|error| Error::usage("a source").caused_by(error))?;
+        OutputPaths::derived("rekindle scratch source:", name, path)
+    }
+
+    fn derived(domain: &str, name: OutputName, final_path: StorePath) -> Result<Self, Error> {
+        let seed = Hash::sha256(format!("{domain}{}", final_path.name()).as_bytes());
         let mut digest = [0; 20];
         digest.copy_from_slice(&seed.digest()[..20]);
         let path_name = StorePathName::new(final_path.name())

@@ -88,6 +88,15 @@ impl ShellState {
         fs::write(dir.join("load"), &self.script)
     }
 
+    /// Adds an exported variable, whatever the state has of that name.
+    pub(crate) fn reveal(&mut self, name: &[u8], value: &[u8]) {
+        self.script.extend(b"declare -x ");
+        self.script.extend(name);
+        self.script.push(b'=');
+        self.script.extend(single_quoted(value));
+        self.script.push(b'\n');
+    }
+
     /// The state with every occurrence of `from` replaced by `to`, which is as long.
     pub(crate) fn substitute(&mut self, from: &[u8], to: &[u8]) {
         crate::scratch::replace_all(&mut self.script, from, to);

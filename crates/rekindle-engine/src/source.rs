@@ -12,6 +12,7 @@ use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rekindle_layers::{Manifest, ScanOptions, StatIndex, remove_tree, scan};
 use rekindle_nix::{Hash, StoreDir, StorePath, StorePathName};
@@ -55,6 +56,8 @@ pub struct Source {
     name: StorePathName,
     nar: NarDigest,
     content: Content,
+    /// What is in it, if it is a directory of which all counts.
+    manifest: Option<Arc<Manifest>>,
 }
 
 #[derive(Debug)]
@@ -102,14 +105,22 @@ impl SourceMemory {
             let kind = if prune { "-pruned" } else { "" };
             let memo = self.dir.join("archive-hashes").join(format!("{}{kind}", scanned.manifest.root()));
             if let Some(nar) = read_memo(&memo) {
-                return Source::new(store_dir, name, nar, Content::OnDisk(tree), scanned.escaping_links);
+                let mut source =
+                    Source::new(store_dir, name, nar, Content::OnDisk(tree), scanned.escaping_links)?;
+                // What was pruned is in the manifest still.
+                source.manifest = (!prune).then(|| Arc::new(scanned.manifest));
+                return Ok(source);
             }
             let nar = tree.nar_digest()?;
             // The tree may have changed since the scan. Only a second look that finds nothing new ties the two together.
             let again = scan(&root, &options, &scanned.index).map_err(|error| unreadable(&root, error))?;
             if again.manifest.root() == scanned.manifest.root() {
                 write_memo(&memo, &nar)?;
-                return Source::new(store_dir, name, nar, Content::OnDisk(tree), scanned.escaping_links);
+                let mut source =
+                    Source::new(store_dir, name, nar, Content::OnDisk(tree), scanned.escaping_links)?;
+                // What was pruned is in the manifest still.
+                source.manifest = (!prune).then(|| Arc::new(scanned.manifest));
+                return Ok(source);
             }
             index = again.index;
         }
@@ -156,7 +167,11 @@ impl Source {
         let path = store_dir
             .source_path(&name, &nar.hash, [], false)
             .map_err(|error| Error::usage(format!("\"{name}\" cannot name a source")).caused_by(error))?;
-        Ok(Source { path, escaping_links, name, nar, content })
+        Ok(Source { path, escaping_links, name, nar, content, manifest: None })
+    }
+
+    pub(crate) fn manifest(&self) -> Option<Arc<Manifest>> {
+        self.manifest.clone()
     }
 
     /// Observes one file or directory as it is: a tarball, a patch.

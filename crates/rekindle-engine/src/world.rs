@@ -13,9 +13,10 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use rekindle_nix::{Derivation, Hash, StorePath};
-use rekindle_sandbox::{Limits, Mount, Network, Overlay, Spec, Tree, TreeBind, TreeRoot};
+use rekindle_sandbox::{Limits, Mount, Network, Overlay, Spec, Tree, TreeBind, TreeRoot, Watch};
 use rekindle_store::Store;
 
+use crate::mounted::Mounted;
 use crate::shell_state::STATE_DIR;
 use crate::toolchain::Toolchain;
 
@@ -23,6 +24,9 @@ use crate::toolchain::Toolchain;
 pub(crate) const BUILD_DIR: &str = "/build";
 /// Where the driver of phases is, inside.
 pub(crate) const DRIVER: &str = "/.rekindle/driver.sh";
+
+/// Where a set-up script of ours finds the name of the source that lies in its place already.
+const MOUNTED: &str = "/.rekindle/mounted";
 
 const DRIVER_SCRIPT: &[u8] = include_bytes!("driver.sh");
 const PASSWD: &str = "root:x:0:0:Nix build user:/build:/noshell\n\
@@ -53,6 +57,8 @@ pub(crate) struct World<'a> {
     pub(crate) cores: usize,
     pub(crate) limits: Limits,
     pub(crate) network: bool,
+    /// The source that lies in the build directory from the start, for attempts that mount it.
+    pub(crate) source: Option<&'a Mounted>,
 }
 
 /// Where the files of one step come from and go to, on the host.
@@ -64,10 +70,16 @@ pub(crate) struct StepDirs {
     pub(crate) work: PathBuf,
     /// The directory that is [`STATE_DIR`] inside.
     pub(crate) state: PathBuf,
+    /// Whether the source is mounted, and is in the store at its scratch path.
+    pub(crate) mounts_source: bool,
+    /// Whether it is at its own path as well.
+    pub(crate) source_at_final: bool,
+    /// Whether to watch what the step looks at.
+    pub(crate) watch: bool,
 }
 
 /// What a step executes.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Command {
     pub(crate) args: Vec<Vec<u8>>,
     pub(crate) env: BTreeMap<Vec<u8>, Vec<u8>>,
@@ -76,12 +88,19 @@ pub(crate) struct Command {
 impl World<'_> {
     /// Makes the tree that lies below the first step's: the directories that every build finds, and a mount point for
     /// each input, so that mounting the inputs changes no layer. An input that is a symbolic link is put there itself.
-    pub(crate) fn make_base(&self, base: &Path) -> io::Result<()> {
+    pub(crate) fn make_base(&self, base: &Path, mounts_source: bool) -> io::Result<()> {
         for (name, mode) in [(TREE_BUILD, 0o700), (TREE_STORE, 0o1775), (TREE_TMP, 0o1777)] {
             fs::create_dir(base.join(name))?;
             fs::set_permissions(base.join(name), fs::Permissions::from_mode(mode))?;
         }
-        for input in self.inputs {
+        let source = self.source.filter(|_| mounts_source).map(|source| &source.paths);
+        if let Some(source) = source {
+            fs::create_dir(base.join(TREE_STORE).join(source.scratch.base_name()))?;
+        }
+        // The source's own path comes with the outputs' own.
+        for input in
+            self.inputs.iter().filter(|input| source.is_none_or(|source| source.final_path != **input))
+        {
             let point = base.join(TREE_STORE).join(input.base_name());
             let real = self.store.real_path(input);
             let kind = fs::symlink_metadata(&real)?;
@@ -112,7 +131,16 @@ impl World<'_> {
             (PathBuf::from("/etc/group"), GROUP.into()),
             (PathBuf::from(DRIVER), DRIVER_SCRIPT.to_vec()),
         ];
-        spec.mounts = self.input_mounts()?;
+        spec.mounts = self.input_mounts(&dirs)?;
+        if let Some(at) = self.source_path(&dirs) {
+            let name = at.as_os_str().as_encoded_bytes().to_vec();
+            spec.files.push((PathBuf::from(MOUNTED), name));
+        }
+        if dirs.watch {
+            let roots = [PathBuf::from(BUILD_DIR), PathBuf::from("/tmp")];
+            let source = self.source_path(&dirs);
+            spec.watch = Some(Watch { roots: roots.into_iter().chain(source).collect() });
+        }
         spec.mounts.push(Mount {
             source: dirs.state,
             target: PathBuf::from(STATE_DIR),
@@ -151,9 +179,23 @@ impl World<'_> {
         Ok(spec)
     }
 
-    fn input_mounts(&self) -> io::Result<Vec<Mount>> {
+    /// Where the mounted source is in the store of the sandbox.
+    pub(crate) fn source_path(&self, dirs: &StepDirs) -> Option<PathBuf> {
+        let source = self.source.filter(|_| dirs.mounts_source)?;
+        Some(PathBuf::from(self.store.store_dir().display(&source.paths.scratch)))
+    }
+
+    fn input_mounts(&self, dirs: &StepDirs) -> io::Result<Vec<Mount>> {
         let mut mounts = Vec::with_capacity(self.inputs.len() + 16);
+        let mounted = self.source.filter(|_| dirs.mounts_source);
+        if let (Some(mounted), Some(target)) = (mounted, self.source_path(dirs)) {
+            let source = self.store.real_path(&mounted.paths.final_path);
+            mounts.push(Mount { source, target, read_only: true, optional: false });
+        }
         for input in self.inputs {
+            if !dirs.source_at_final && mounted.is_some_and(|mounted| mounted.paths.final_path == *input) {
+                continue;
+            }
             let source = self.store.real_path(input);
             if !fs::symlink_metadata(&source)?.is_symlink() {
                 let target = PathBuf::from(self.store.store_dir().display(input));
@@ -217,6 +259,11 @@ impl World<'_> {
         features
             .is_some_and(|features| features.split(u8::is_ascii_whitespace).any(|feature| feature == b"kvm"))
     }
+}
+
+/// Which driver of phases this program has.
+pub(crate) fn driver_digest() -> String {
+    Hash::sha256(DRIVER_SCRIPT).to_nix32()
 }
 
 #[expect(clippy::disallowed_methods, reason = "impureEnvVars asks for the caller's environment by name")]

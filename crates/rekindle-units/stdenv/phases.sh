@@ -18,6 +18,10 @@ unpackPhase() {
     for directory in */; do
         before[$directory]=1
     done
+    # Rekindle may have put the source in its place already.
+    if [[ -n ${src-} && -z ${srcs[*]-} ]] && _isMounted "$src"; then
+        unset "before[$(stripHash "$src")/]"
+    fi
     for source in "${sources[@]}"; do
         unpackFile "$source"
     done
@@ -32,10 +36,19 @@ unpackPhase() {
     fi
     [[ -n ${sourceRoot-} ]] || die 'the sources have no directory; set sourceRoot=. to build among them'
     printf 'source root is %s\n' "$sourceRoot"
-    if [[ -z ${dontMakeSourcesWritable-} ]]; then
+    if [[ -z ${dontMakeSourcesWritable-} && -z ${_mountedSource-} ]]; then
         chmod -R u+w -- "$sourceRoot"
     fi
+    unset _mountedSource
     runHook postUnpack
+}
+
+# Tells whether a source lies in the current directory already, as a copy of it would: Rekindle's own mark says so.
+_isMounted() {
+    local mounted=''
+    [[ -f /.rekindle/mounted ]] || return 1
+    IFS= read -r -d '' mounted </.rekindle/mounted || true
+    [[ $mounted == "$1" && $PWD == "${NIX_BUILD_TOP-}" && -d $(stripHash "$1") ]]
 }
 
 # Unpacks or copies one source into the current directory. `unpackCmd`, or an element of unpackCmdHooks that
@@ -43,6 +56,14 @@ unpackPhase() {
 unpackFile() {
     local curSrc=$1 hook
     printf 'unpacking %s\n' "$curSrc"
+    if _isMounted "$curSrc"; then
+        if [[ -z ${unpackCmd-}${unpackCmdHooks[*]-} ]] && ! declare -F unpackCmd >/dev/null; then
+            _mountedSource=1
+            return
+        fi
+        # Somebody has a way of their own.
+        rm -rf -- "$(stripHash "$curSrc")"
+    fi
     if [[ -n ${unpackCmd-} ]] || declare -F unpackCmd >/dev/null; then
         _evalHook "$(declare -F unpackCmd || printf '%s' "$unpackCmd")" "$curSrc"
         return

@@ -126,6 +126,10 @@ pub(crate) struct BuildArgs {
     #[arg(long)]
     pub(crate) dry_run: bool,
 
+    /// Take nothing from earlier builds
+    #[arg(long)]
+    pub(crate) clean: bool,
+
     /// Build at the final paths from the start, for results bit for bit as Nix makes them
     #[arg(long)]
     pub(crate) exact_path: bool,

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::thread;
 
-use rekindle_engine::{BuildOptions, BuildResult, Engine, FailureKind, Report, Toolchain};
+use rekindle_engine::{BuildOptions, BuildResult, Engine, FailureKind, Report, Toolchain, Visibility};
 use rekindle_nix::StorePath;
 use rekindle_units::cargo::Lock;
+use rekindle_units::late;
 
 use super::{links, print, print_json};
 use crate::args::BuildArgs;
@@ -121,9 +122,20 @@ fn options(args: &BuildArgs, toolchain: Toolchain) -> BuildOptions {
         keep_going: args.keep_going,
         exact_path: args.exact_path,
         phased: !args.no_phases,
+        clean: args.clean,
+        sight: Some(sight),
         toolchain: Some(toolchain),
         time_limit: args.timeout,
         idle_limit: args.max_silent_time,
+    }
+}
+
+/// Which phase sees how much of an attribute.
+fn sight(attribute: &str, phase: &str) -> Visibility {
+    match late::sight(attribute, phase) {
+        late::Sight::Text => Visibility::Text,
+        late::Sight::Presence => Visibility::Presence,
+        late::Sight::Nothing => Visibility::Nothing,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use rekindle_engine::{BuildResult, Event, RestartReason, StepUsage};
+use rekindle_engine::{BuildResult, Event, RestartReason, StepUsage, Taken};
 use rekindle_nix::StorePath;
 
 /// All that events said, in the order in which derivations began.
@@ -21,10 +21,27 @@ pub(crate) struct Build {
     pub(crate) drv: StorePath,
     /// Its finished steps, those before a restart included.
     pub(crate) steps: Vec<Step>,
+    /// What became of its steps, those before a restart included.
+    pub(crate) verdicts: Vec<Judged>,
+    /// What was taken from an earlier build, in the end.
+    pub(crate) taken: Option<Taken>,
     /// Why it began again, each time.
     pub(crate) restarts: Vec<RestartReason>,
     /// How it ended, and after how long.
     pub(crate) end: Option<(BuildResult, Duration)>,
+}
+
+/// What became of a step, and why.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Judged {
+    /// The phase.
+    pub(crate) phase: String,
+    /// The name of the verdict.
+    pub(crate) verdict: &'static str,
+    /// The name of the reason.
+    pub(crate) reason: &'static str,
+    /// The reason in words.
+    pub(crate) why: String,
 }
 
 /// A finished step.
@@ -46,6 +63,11 @@ impl History {
             Event::StepFinished { drv, phase, usage } => {
                 self.build(drv).steps.push(Step { phase: phase.clone(), usage: *usage });
             }
+            Event::StepJudged { drv, phase, verdict, reason, why } => {
+                let (phase, why) = (phase.clone(), why.clone());
+                self.build(drv).verdicts.push(Judged { phase, verdict, reason, why });
+            }
+            Event::Taken { drv, taken } => self.build(drv).taken = Some(taken.clone()),
             Event::Restarted { drv, reason } => self.build(drv).restarts.push(reason.clone()),
             Event::Finished { drv, result, wall } => self.build(drv).end = Some((result.clone(), *wall)),
             Event::Warning { message } => self.warnings.push(message.clone()),
@@ -73,7 +95,14 @@ impl History {
 
     fn build(&mut self, drv: &StorePath) -> &mut Build {
         let place = *self.places.entry(drv.clone()).or_insert_with(|| {
-            self.builds.push(Build { drv: drv.clone(), steps: Vec::new(), restarts: Vec::new(), end: None });
+            self.builds.push(Build {
+                drv: drv.clone(),
+                steps: Vec::new(),
+                verdicts: Vec::new(),
+                taken: None,
+                restarts: Vec::new(),
+                end: None,
+            });
             self.builds.len() - 1
         });
         &mut self.builds[place]

@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use rekindle_engine::{BuildResult, Failure, FailureKind, RestartReason};
+use rekindle_engine::{BuildResult, Failure, FailureKind, RestartReason, Taken};
 use rekindle_nix::{OutputName, StorePath};
 use serde_json::{Map, Value, json};
 
 use super::failure::what;
-use super::history::{Build, History, Step};
+use super::history::{Build, History, Judged, Step};
 use super::line::one_line;
 
 /// The version of the report's shape.
@@ -93,9 +93,28 @@ fn build(build: &Build) -> Value {
         "name": super::board::label(&build.drv),
         "result": word,
         "wallSeconds": wall,
+        "verdicts": build.verdicts.iter().map(verdict).collect::<Vec<_>>(),
+        "taken": build.taken.as_ref().map(taken),
         "restarts": build.restarts.iter().map(restart).collect::<Vec<_>>(),
         "steps": build.steps.iter().map(step).collect::<Vec<_>>(),
         "failure": failed,
+    })
+}
+
+fn verdict(judged: &Judged) -> Value {
+    json!({ "phase": judged.phase, "verdict": judged.verdict, "reason": judged.reason, "why": judged.why })
+}
+
+fn taken(taken: &Taken) -> Value {
+    json!({
+        "base": taken.base,
+        "sources": { "added": taken.added, "changed": taken.changed, "removed": taken.removed },
+        "steps": {
+            "reused": taken.reused,
+            "skipped": taken.skipped,
+            "seeded": taken.seeded,
+            "ran": taken.ran,
+        },
     })
 }
 
@@ -115,6 +134,8 @@ fn restart(reason: &RestartReason) -> Value {
         RestartReason::ScratchPathLeft { .. } => "scratch-path-left",
         RestartReason::SurvivingProcess { .. } => "surviving-process",
         RestartReason::LostState { .. } => "lost-state",
+        RestartReason::SeedFailed { .. } => "seed-failed",
+        RestartReason::TimeInOutput { .. } => "time-in-output",
     };
     json!({ "kind": kind, "message": super::transcript::restart(reason) })
 }

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::path::Path;
 
-use rekindle_engine::{BuildResult, Event, RestartReason};
+use rekindle_engine::{BuildResult, Event, RestartReason, Taken};
 use rekindle_nix::StorePath;
 
 use super::board::label;
@@ -41,6 +41,10 @@ impl Transcript {
             Event::Restarted { drv, reason } if normal => {
                 vec![self.said(drv, &format!("begins again: {}", restart(reason)))]
             }
+            Event::StepJudged { drv, phase, verdict, why, .. } if self.verbosity == Verbosity::Verbose => {
+                vec![self.said(drv, &format!("{phase}: {verdict}, {}", one_line(why.as_bytes())))]
+            }
+            Event::Taken { drv, taken } if normal => vec![self.said(drv, &self::taken(taken))],
             Event::Waiting { drv } if normal => {
                 vec![self.said(drv, "waits for another process that builds it")]
             }
@@ -97,6 +101,18 @@ impl Transcript {
     }
 }
 
+/// What was taken from an earlier build.
+fn taken(taken: &Taken) -> String {
+    let Taken { base, added, changed, removed, reused, skipped, seeded, ran } = taken;
+    let kept = reused + skipped;
+    let sources = match added + changed + removed {
+        0 => "the same sources".to_owned(),
+        _ => format!("{changed} changed, {added} added, {removed} removed"),
+    };
+    let base = base.get(..8).unwrap_or(base);
+    format!("from checkpoint {base}: {sources}; of its steps {kept} reused, {seeded} continued, {ran} run")
+}
+
 /// Why a derivation began again, as the end of a sentence.
 pub(crate) fn restart(reason: &RestartReason) -> String {
     match reason {
@@ -110,6 +126,17 @@ pub(crate) fn restart(reason: &RestartReason) -> String {
         ),
         RestartReason::ScratchPathLeft { file, output } => format!(
             "{} of the output {output} still has the scratch path in it, so it is built at the final path",
+            one_line(file.to_string_lossy().as_bytes())
+        ),
+        RestartReason::SeedFailed { phase } if phase.is_empty() => {
+            "its outputs are not right after it went on from an earlier build, so it is built clean"
+                .to_owned()
+        }
+        RestartReason::SeedFailed { phase } => {
+            format!("{phase} failed going on from an earlier build, so it is built clean")
+        }
+        RestartReason::TimeInOutput { file, output } => format!(
+            "{} of the output {output} has the time of a changed source in it, so it is built clean",
             one_line(file.to_string_lossy().as_bytes())
         ),
         RestartReason::SurvivingProcess { phase } => {

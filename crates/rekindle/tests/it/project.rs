@@ -81,7 +81,9 @@ impl Place {
             .current_dir(self.dir.path())
             .stdin(Stdio::null());
         // The user's own cargo: its configuration says where crates come from.
-        command.env("CARGO_HOME", self.cargo_home()).env("RUSTUP_HOME", own_directory("RUSTUP_HOME", ".rustup"));
+        command
+            .env("CARGO_HOME", self.cargo_home())
+            .env("RUSTUP_HOME", own_directory("RUSTUP_HOME", ".rustup"));
     }
 
     /// The home of the cargo of whoever runs the tests.
@@ -102,15 +104,13 @@ impl Place {
         self.store.join(path.trim_start_matches('/'))
     }
 
-    /// What a build should not have left: layers and drafts, staging areas, locks.
+    /// What a build should not have left: drafts, staging areas, locks.
     pub(crate) fn leftovers(&self) -> Vec<String> {
         let mut found = Vec::new();
         let names = |dir: PathBuf| {
             fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path()).collect::<Vec<_>>()
         };
-        for layer_dir in names(self.store.join("rekindle-1/layers")) {
-            found.extend(names(layer_dir));
-        }
+        found.extend(names(self.store.join("rekindle-1/layers/tmp")));
         for path in names(self.store.join("nix/store")) {
             let name = path.file_name().expect("a name").to_string_lossy().into_owned();
             if name.ends_with(".lock") || name.starts_with("tmp-") || name.starts_with(".tmp") {

@@ -1,0 +1,128 @@
+//! What a build starts from: a checkpoint that was chosen and opened.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rekindle_layers::{LayerStore, Manifest, Timestamp};
+use rekindle_plan::{Candidate, Distance, Observations, Recipe, RecipeKey, Unusable, choose};
+
+use crate::canary;
+use crate::checkpoint::{Found, Record};
+use crate::tree::{Opened, Stack};
+use crate::world::TREE_BUILD;
+
+/// After so long the time of what was just made has passed.
+const MOMENT: Duration = Duration::from_millis(50);
+
+/// A checkpoint that a build starts from.
+#[derive(Debug)]
+pub(crate) struct Base {
+    pub(crate) id: String,
+    pub(crate) depth: u32,
+    pub(crate) phases: Vec<String>,
+    pub(crate) canaries: Vec<Timestamp>,
+    pub(crate) source: Stack,
+    pub(crate) steps: Vec<BaseStepData>,
+    /// The newest mtime in it.
+    pub(crate) newest: Timestamp,
+    /// The time for changed sources, if there is one that is newer than all in it and not in the future.
+    pub(crate) mark: Option<Timestamp>,
+    /// Where its mounted source lay in the tree.
+    pub(crate) source_dir: Option<PathBuf>,
+    /// What its mounted source was.
+    pub(crate) manifest: Option<Manifest>,
+}
+
+/// What one step of it left.
+#[derive(Debug)]
+pub(crate) struct BaseStepData {
+    pub(crate) recipe: Recipe,
+    pub(crate) state: Vec<u8>,
+    pub(crate) tree: Stack,
+    pub(crate) own: Option<Stack>,
+    pub(crate) observations: Observations,
+    pub(crate) newest: Timestamp,
+}
+
+impl Base {
+    /// Chooses among the checkpoints of a package, newest first. `wanted` gives the keys of all steps, if the set-up
+    /// finds these phases; `decisive` how many of them decide.
+    pub(crate) fn choose(
+        found: Vec<Found>,
+        layers: &LayerStore,
+        sources: Option<&Manifest>,
+        wanted: impl Fn(&[String]) -> (Vec<RecipeKey>, usize),
+    ) -> Result<Base, Unusable> {
+        let keys: Vec<Vec<RecipeKey>> =
+            found.iter().map(|found| found.record.steps.iter().map(|step| step.key).collect()).collect();
+        // Checkpoints with the same first key have the same phases, because they come from the same set-up.
+        let same_setup = found.iter().zip(&keys).find_map(|(found, keys)| {
+            let (wanted, decisive) = wanted(&found.record.phases);
+            (keys.first().is_some_and(|key| wanted.first() == Some(key))).then_some((wanted, decisive))
+        });
+        let Some((wanted, decisive)) = same_setup else {
+            // Only to explain how the newest differs.
+            return match found.into_iter().find(|found| !found.quarantined) {
+                Some(found) => Base::open(found, layers),
+                None => Err(Unusable::Absent),
+            };
+        };
+        let candidates: Vec<_> = found
+            .iter()
+            .zip(&keys)
+            .enumerate()
+            .map(|(age, (found, keys))| Candidate {
+                id: age,
+                keys,
+                succeeded: found.record.failed.is_none(),
+                depth: found.record.depth,
+                age: age as u64,
+                unusable: found.quarantined.then_some(Unusable::Quarantined),
+            })
+            .collect();
+        let chosen = choose(&wanted, decisive, &candidates, |at| distance(&found[*at], sources))?;
+        let found = found.into_iter().nth(chosen.index).expect("it was chosen among them");
+        Base::open(found, layers)
+    }
+
+    fn open(found: Found, layers: &LayerStore) -> Result<Base, Unusable> {
+        let manifest = match found.record.source.is_empty() {
+            true => None,
+            false => Some(found.manifest().map_err(|_| Unusable::Damaged)?),
+        };
+        let Record { id, depth, phases, canaries, source_dir, source, steps, .. } = found.record;
+        let source_dir = source_dir.map(|name| Path::new(TREE_BUILD).join(name));
+        let mut opened = Opened::default();
+        let source = opened.stack(&source, layers);
+        let steps: Vec<_> = steps
+            .into_iter()
+            .map(|step| BaseStepData {
+                tree: opened.stack(&step.tree, layers),
+                own: step.own.map(|own| opened.stack(&own, layers)),
+                recipe: step.recipe,
+                state: step.state,
+                observations: step.observations,
+                newest: step.newest,
+            })
+            .collect();
+        let newest = steps.iter().map(|step| step.newest).max().unwrap_or_default();
+        let mark = canary::choose(newest, canary::now()).or_else(|| {
+            // It was made a moment ago, or the clock ran backwards since. The one is over soon.
+            std::thread::sleep(MOMENT);
+            canary::choose(newest, canary::now())
+        });
+        Ok(Base { id, depth, phases, canaries, source, steps, newest, mark, source_dir, manifest })
+    }
+}
+
+fn distance(found: &Found, sources: Option<&Manifest>) -> Result<Distance, Unusable> {
+    let Some(sources) = sources else { return Ok(Distance { differences: 0, bytes: 0 }) };
+    let manifest = found.manifest().map_err(|_| Unusable::Damaged)?;
+    let changes = manifest.changes(sources);
+    let size = |path| match sources.get(path).map(|entry| entry.kind) {
+        Some(rekindle_layers::EntryKind::File { size, .. }) => size,
+        _ => 0,
+    };
+    let bytes = changes.iter().map(|change| size(&change.path)).sum();
+    Ok(Distance { differences: changes.len() as u64, bytes })
+}

@@ -1,0 +1,183 @@
+//! The layers that a build has in its hands: its own, which are drafts until a checkpoint keeps them, and those of the
+//! checkpoint that it began from.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use rekindle_layers::{
+    Draft, FileType, LayerId, LayerStore, Timestamp, TreeChange, TreeChangeKind, View, difference,
+};
+use rekindle_plan::{ChangeKind, Effect, How, Observations, ObservationsBuilder, Seen, SourceChange};
+use rekindle_sandbox::Observed;
+
+use crate::error::Error;
+use crate::mounted::Mounted;
+use crate::world::{TREE_BUILD, TREE_TMP};
+
+/// A stack of layers, topmost first.
+pub(crate) type Stack = Vec<Rc<Layer>>;
+
+/// One layer. Nothing writes to it any more.
+pub(crate) struct Layer(RefCell<Slot>);
+
+enum Slot {
+    Draft(Draft),
+    Kept(LayerId, PathBuf),
+    /// Its commit failed.
+    Lost(PathBuf),
+}
+
+impl Layer {
+    pub(crate) fn draft(draft: Draft) -> Rc<Layer> {
+        Rc::new(Layer(RefCell::new(Slot::Draft(draft))))
+    }
+
+    /// Where it lies now.
+    pub(crate) fn path(&self) -> PathBuf {
+        match &*self.0.borrow() {
+            Slot::Draft(draft) => draft.upper().to_owned(),
+            Slot::Kept(_, path) | Slot::Lost(path) => path.clone(),
+        }
+    }
+
+    /// Keeps it beyond the end of the build.
+    pub(crate) fn keep(&self, layers: &LayerStore) -> Result<LayerId, Error> {
+        let mut slot = self.0.borrow_mut();
+        let lost = match &*slot {
+            Slot::Kept(id, _) => return Ok(*id),
+            Slot::Draft(draft) => Slot::Lost(draft.upper().to_owned()),
+            Slot::Lost(path) => {
+                return Err(Error::environment(format!("the layer {} is gone", path.display())));
+            }
+        };
+        let Slot::Draft(draft) = std::mem::replace(&mut *slot, lost) else {
+            unreachable!("it was a draft a moment ago")
+        };
+        let id = draft.commit()?;
+        *slot = Slot::Kept(id, layers.path(id));
+        Ok(id)
+    }
+}
+
+impl fmt::Debug for Layer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Layer({})", self.path().display())
+    }
+}
+
+/// Opens the layers of a checkpoint, each once however many stacks it is in.
+#[derive(Debug, Default)]
+pub(crate) struct Opened(BTreeMap<LayerId, Rc<Layer>>);
+
+impl Opened {
+    pub(crate) fn stack(&mut self, ids: &[LayerId], layers: &LayerStore) -> Stack {
+        let open = |id: &LayerId| {
+            let new = || Rc::new(Layer(RefCell::new(Slot::Kept(*id, layers.path(*id)))));
+            Rc::clone(self.0.entry(*id).or_insert_with(new))
+        };
+        ids.iter().map(open).collect()
+    }
+}
+
+/// The directories of a stack, with `base` below all.
+pub(crate) fn paths(stack: &[Rc<Layer>], base: &Path) -> Vec<PathBuf> {
+    stack.iter().map(|layer| layer.path()).chain([base.to_owned()]).collect()
+}
+
+/// What differs between two stacks of directories.
+pub(crate) struct Changes {
+    pub(crate) tree: Vec<TreeChange>,
+    /// The same, as a step may have seen it.
+    seen: Vec<SourceChange>,
+}
+
+impl Changes {
+    pub(crate) fn between(then: &[PathBuf], now: &[PathBuf]) -> Result<Changes, Error> {
+        if then == now {
+            return Ok(Changes { tree: Vec::new(), seen: Vec::new() });
+        }
+        let tree = difference(then, now, Path::new(""))?;
+        let views = [View::of_layers(then, Path::new(""))?, View::of_layers(now, Path::new(""))?];
+        let mut seen = Vec::with_capacity(tree.len());
+        for change in &tree {
+            let kind = match change.kind {
+                TreeChangeKind::Added => ChangeKind::Added,
+                TreeChangeKind::Removed => ChangeKind::Removed,
+                // Whether a file is empty is asked without opening it (`test -s`), as its mode is.
+                TreeChangeKind::Content if is_empty_in_one(&views, &change.path)? => ChangeKind::Mode,
+                TreeChangeKind::Content => ChangeKind::Content,
+                TreeChangeKind::Mode => ChangeKind::Mode,
+                TreeChangeKind::Kind => ChangeKind::Kind,
+                TreeChangeKind::Target => ChangeKind::Link,
+            };
+            seen.push(SourceChange { path: change.path.as_os_str().as_encoded_bytes().to_vec(), kind });
+        }
+        Ok(Changes { tree, seen })
+    }
+
+    /// What they mean for a step that observed this.
+    pub(crate) fn effect(&self, observations: &Observations) -> Effect {
+        let is_watched = |change: &&SourceChange| {
+            [TREE_BUILD, TREE_TMP].iter().any(|dir| {
+                let rest = change.path.strip_prefix(dir.as_bytes());
+                rest.is_some_and(|rest| rest.first().is_none_or(|byte| *byte == b'/'))
+            })
+        };
+        if let Some(change) = self.seen.iter().find(|change| !is_watched(change)) {
+            return Effect::Seen(Seen { change: change.clone(), how: How::Unknown });
+        }
+        Effect::of(&self.seen, observations)
+    }
+}
+
+fn is_empty_in_one(views: &[View; 2], path: &Path) -> Result<bool, Error> {
+    for view in views {
+        if view.metadata(path)?.is_none_or(|metadata| metadata.size == 0) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// What a step observed, from what the sandbox saw and from the layer that it left.
+pub(crate) fn observations(
+    observed: Option<&Observed>,
+    upper: &Path,
+    source: Option<(&Mounted, &Path)>,
+) -> Result<Observations, Error> {
+    let Some(observed) = observed.filter(|observed| observed.complete) else {
+        return Ok(Observations::everything());
+    };
+    let mut builder = ObservationsBuilder::new();
+    // Whether a file is there, where a link leads, which mode it has: nobody watches who asks.
+    builder.presence_not_watched();
+    let in_tree = |path: &Path| -> PathBuf {
+        // The source lies in two places, and both count as the one in the build directory.
+        let mounted = source.and_then(|(mounted, at)| Some(mounted.dir.join(path.strip_prefix(at).ok()?)));
+        let inside = mounted.unwrap_or_else(|| path.strip_prefix("/").unwrap_or(path).to_owned());
+        // An empty rest leaves a slash at the end.
+        inside.components().collect()
+    };
+    for path in observed.opened.iter().chain(&observed.written) {
+        builder.opened(in_tree(path).as_os_str().as_encoded_bytes());
+    }
+    for path in &observed.listed {
+        builder.listed(in_tree(path).as_os_str().as_encoded_bytes());
+    }
+    // A file that got another name was copied into the layer, and nobody saw it.
+    View::of_layers(&[upper], Path::new(""))?.walk(|walked| {
+        if walked.metadata().file_type != FileType::Directory {
+            builder.opened(walked.path().as_os_str().as_encoded_bytes());
+        }
+        Ok::<(), Error>(())
+    })?;
+    Ok(builder.finish())
+}
+
+/// The newest time in a layer, and in what is below it.
+pub(crate) fn newest(upper: &Path, below: Timestamp) -> Result<Timestamp, Error> {
+    Ok(rekindle_layers::newest_mtime(upper)?.max(below))
+}
