@@ -564,9 +564,6 @@ impl<'a> Attempt<'a> {
                 Err(error) if error.is_not_found() => continue,
                 Err(error) => return Err(error.into()),
             };
-            if view.metadata(Path::new(""))?.is_none() {
-                continue;
-            }
             let moved = store.join(output.final_path.base_name());
             let store_dir = given.world.store.store_dir().as_str();
             materialise(&view, &moved, &options)?;

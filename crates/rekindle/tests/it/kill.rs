@@ -51,6 +51,8 @@ fn a_build_killed_at_any_moment_leaves_a_good_store() {
         let moment = Duration::from_micros(moments.next(whole.as_micros() as u64 * 11 / 10));
         let mut child = place
             .rekindle(&["build", "--no-link"])
+            // Every other build may go on from what a killed one left, and then there is less to interrupt.
+            .args(if round % 2 == 0 { &["--clean"][..] } else { &[] })
             .arg(&source)
             .command()
             .stdout(Stdio::null())
@@ -74,7 +76,7 @@ fn a_build_killed_at_any_moment_leaves_a_good_store() {
             assert_eq!(place.leftovers(), Vec::<String>::new(), "{what}");
         }
     }
-    assert!(interrupted > rounds / 4, "only {interrupted} of {rounds} builds were interrupted");
+    assert!(interrupted > rounds / 8, "only {interrupted} of {rounds} builds were interrupted");
 }
 
 fn kill(child: &Child, victim: Victim) {

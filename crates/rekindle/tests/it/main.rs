@@ -6,6 +6,7 @@ mod failures;
 mod inspection;
 mod interrupts;
 mod kill;
+mod matrix;
 mod mistakes;
 mod nix;
 mod oracle;
