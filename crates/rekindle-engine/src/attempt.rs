@@ -234,10 +234,11 @@ impl<'a> Attempt<'a> {
         let options = MaterialiseOptions { substitute: substitutions(self.outputs) };
         for output in self.outputs {
             let scratch = output.scratch.base_name();
-            let view = View::of_layers(&self.tree(), &Path::new(TREE_STORE).join(scratch))?;
-            if view.metadata(Path::new(""))?.is_none() {
-                continue;
-            }
+            let view = match View::of_layers(&self.tree(), &Path::new(TREE_STORE).join(scratch)) {
+                Ok(view) => view,
+                Err(error) if error.is_not_found() => continue,
+                Err(error) => return Err(error.into()),
+            };
             let moved = store.join(output.final_path.base_name());
             let store_dir = self.world.store.store_dir().as_str();
             materialise(&view, &moved, &options)?;

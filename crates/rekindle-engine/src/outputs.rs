@@ -55,10 +55,13 @@ impl Collector<'_> {
             MaterialiseOptions { substitute: if moves { substitutions(self.outputs) } else { Vec::new() } };
         for output in self.outputs {
             let place = Path::new(TREE_STORE).join(output.at(placement).base_name());
-            let view = View::of_layers(tree, &place)?;
-            if view.metadata(Path::new(""))?.is_none() {
-                return Ok(Collected::Failed(FailureKind::MissingOutput(output.name.clone())));
-            }
+            let view = match View::of_layers(tree, &place) {
+                Ok(view) => view,
+                Err(error) if error.is_not_found() => {
+                    return Ok(Collected::Failed(FailureKind::MissingOutput(output.name.clone())));
+                }
+                Err(error) => return Err(error.into()),
+            };
             let staging = self.store.staging()?;
             let dest = staging.path().join("output");
             if let Err(error) = materialise(&view, &dest, &options) {
