@@ -20,6 +20,7 @@ use crate::event::{FailureKind, RestartReason, StepUsage};
 use crate::rewriting::{substitutions, unreachable_by_rewriting};
 use crate::scratch::{OutputPaths, placed};
 use crate::shell_state::{Dump, ShellState, read_phases};
+use crate::unlock::unlock;
 use crate::world::{Command, DRIVER, StepDirs, TREE_STORE, World};
 
 /// The step before the first phase: `$stdenv/setup` itself.
@@ -136,6 +137,15 @@ impl<'a> Attempt<'a> {
         drafts.map(|draft| draft.upper().to_owned()).collect()
     }
 
+    /// Makes what the steps left below `sub` of the tree readable, whatever they locked.
+    pub(crate) fn unlock(&self, sub: &str) -> Result<(), Error> {
+        for draft in self.failed.iter().chain(&self.stack) {
+            let root = draft.upper().join(sub);
+            unlock(&root).map_err(|error| Error::io("make readable", &root, error))?;
+        }
+        Ok(())
+    }
+
     /// The environment of the builder, for someone who looks closer at a build that failed.
     pub(crate) fn environment(&self) -> BTreeMap<Vec<u8>, Vec<u8>> {
         self.placed().env
@@ -228,6 +238,7 @@ impl<'a> Attempt<'a> {
     /// occurrence of a scratch hash replaced, and a link leads there from each scratch path, which may still be
     /// written in the build tree.
     fn move_outputs(&self) -> Result<Result<Draft, RestartReason>, Error> {
+        self.unlock(TREE_STORE)?;
         let draft = self.layers.begin()?;
         let store = draft.upper().join(TREE_STORE);
         fs::create_dir(&store).map_err(|error| Error::io("make the directory", &store, error))?;

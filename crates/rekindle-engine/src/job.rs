@@ -20,7 +20,7 @@ use crate::fetch::{FetchRequest, Fetcher};
 use crate::outputs::{Collected, Collector};
 use crate::scratch::OutputPaths;
 use crate::transcript::Transcript;
-use crate::world::{TREE_BUILD, World};
+use crate::world::{TREE_BUILD, TREE_STORE, World};
 
 /// How often to look whether another process is done with the same outputs.
 const LOCK_POLL: Duration = Duration::from_millis(50);
@@ -154,6 +154,7 @@ impl Job<'_> {
                 }
                 Outcome::Failed { phase, kind } => return failure(phase, kind, &attempt),
                 Outcome::Built => {
+                    attempt.unlock(TREE_STORE)?;
                     match collector.take_from_tree(&attempt.tree(), attempt.placement(), mode.exact)? {
                         Collected::Installed(registrations) => return Ok(Done::Installed(registrations)),
                         Collected::Failed(kind) => return failure(None, kind, &attempt),
@@ -172,6 +173,7 @@ impl Job<'_> {
         let kept = self.engine.failed_dir().join(self.drv_path().base_name());
         remove_tree(&kept)?;
         fs::create_dir_all(&kept).map_err(|error| Error::io("make the directory", &kept, error))?;
+        attempt.unlock(TREE_BUILD)?;
         let view = View::of_layers(&attempt.tree(), Path::new(TREE_BUILD))?;
         materialise(&view, &kept.join("build"), &MaterialiseOptions { substitute: Vec::new() })?;
         let variables = kept.join("env-vars");

@@ -29,6 +29,7 @@ mod shell_state;
 mod source;
 mod toolchain;
 mod transcript;
+mod unlock;
 mod world;
 
 pub use engine::{BuildOptions, Config, Engine, Planned, Report};
