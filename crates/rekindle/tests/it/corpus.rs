@@ -36,10 +36,14 @@ fn cargo_home_with_crates_of(place: &Place, source: &Path) -> std::path::PathBuf
     fs::create_dir_all(&cache).expect("our own directory");
     let Ok(lock) = fs::read_to_string(source.join("Cargo.lock")) else { return home };
     let theirs = place.cargo_home().join("registry/cache");
-    let registries: Vec<_> = fs::read_dir(theirs).expect("cargo's cache").map(|entry| entry.expect("one").path()).collect();
+    let registries: Vec<_> =
+        fs::read_dir(theirs).expect("cargo's cache").map(|entry| entry.expect("one").path()).collect();
     let values = |key: &str| -> Vec<String> {
         let key = format!("{key} = \"");
-        lock.lines().filter_map(|line| line.strip_prefix(&key)?.strip_suffix('"')).map(str::to_owned).collect()
+        lock.lines()
+            .filter_map(|line| line.strip_prefix(&key)?.strip_suffix('"'))
+            .map(str::to_owned)
+            .collect()
     };
     // In a lock file each package has a name and a version, in this order; a format's version is a number.
     for (name, version) in values("name").into_iter().zip(values("version")) {

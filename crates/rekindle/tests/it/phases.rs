@@ -158,7 +158,8 @@ fn what_a_build_locks_is_the_same_for_root_and_for_others() {
         &place,
         r#"
 build = 'mkdir sealed; touch sealed/x; chmod 0 sealed/x sealed'
-install = 'mkdir -p $out/d; echo s > $out/d/secret; chmod 0 $out/d/secret $out/d'
+install = 'mkdir -p $out/d; echo s > $out/d/secret'
+post-fixup = 'chmod 0 $out/d/secret $out/d'
 "#,
     );
     check_equal(&source);

@@ -81,7 +81,9 @@ impl Place {
             .current_dir(self.dir.path())
             .stdin(Stdio::null());
         // The user's own cargo: its configuration says where crates come from.
-        command.env("CARGO_HOME", self.cargo_home()).env("RUSTUP_HOME", own_directory("RUSTUP_HOME", ".rustup"));
+        command
+            .env("CARGO_HOME", self.cargo_home())
+            .env("RUSTUP_HOME", own_directory("RUSTUP_HOME", ".rustup"));
     }
 
     /// The home of the cargo of whoever runs the tests.
