@@ -51,7 +51,7 @@ fn inner_random_sources() {
         fs::create_dir(&root).unwrap();
         let mut stack: Vec<PathBuf> = Vec::new();
         let mut previous: Option<Manifest> = None;
-        for edits in [40, 0, 15, 15] {
+        for edits in [40, 15, 0] {
             for _ in 0..edits {
                 edit(&mut rng, &root);
             }
