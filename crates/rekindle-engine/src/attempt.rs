@@ -31,6 +31,7 @@ use crate::rewriting::{substitutions, unreachable_by_rewriting};
 use crate::scratch::{OutputPaths, placed};
 use crate::shell_state::{Dump, ShellState, read_phases};
 use crate::tree::{Changes, Layer, Stack, newest, observations, paths};
+use crate::unlock::unlock;
 use crate::world::{Command, DRIVER, StepDirs, TREE_STORE, World};
 
 /// How many builds may go on from one another.
@@ -222,6 +223,17 @@ impl<'a> Attempt<'a> {
     pub(crate) fn tree(&self) -> Vec<PathBuf> {
         let failed = self.failed.iter().map(|draft| draft.upper().to_owned());
         failed.chain(paths(&self.tree, self.bottom.upper())).collect()
+    }
+
+    /// Makes what the steps left below `sub` of the tree readable, whatever they locked.
+    pub(crate) fn unlock(&self, sub: &str) -> Result<(), Error> {
+        // A layer of a checkpoint was made readable before it was kept, and is not to be changed.
+        let failed = self.failed.iter().map(|draft| draft.upper().to_owned());
+        for upper in failed.chain(self.tree.iter().filter_map(|layer| layer.draft_path())) {
+            let root = upper.join(sub);
+            unlock(&root).map_err(|error| Error::io("make readable", &root, error))?;
+        }
+        Ok(())
     }
 
     /// The environment of the builder, for someone who looks closer at a build that failed.
@@ -547,6 +559,7 @@ impl<'a> Attempt<'a> {
     /// occurrence of a scratch hash replaced, and a link leads there from each scratch path, which may still be
     /// written in the build tree.
     fn move_outputs(&self) -> Result<Result<Draft, RestartReason>, Error> {
+        self.unlock(TREE_STORE)?;
         let given = &self.given;
         let draft = given.layers.begin()?;
         let store = draft.upper().join(TREE_STORE);
@@ -558,8 +571,7 @@ impl<'a> Attempt<'a> {
         let options = MaterialiseOptions { substitute: substitutions(given.moved) };
         for output in given.outputs {
             let scratch = output.scratch.base_name();
-            let view = View::of_layers(&self.tree(), &Path::new(TREE_STORE).join(scratch));
-            let view = match view {
+            let view = match View::of_layers(&self.tree(), &Path::new(TREE_STORE).join(scratch)) {
                 Ok(view) => view,
                 Err(error) if error.is_not_found() => continue,
                 Err(error) => return Err(error.into()),
@@ -585,6 +597,8 @@ impl<'a> Attempt<'a> {
         watch: &mut dyn Watch,
         cancel: &Cancel,
     ) -> Result<Ended, Error> {
+        // What a seeded step looks at says nothing of the builds before it.
+        let watch_it = self.given.keeps && self.placement == Placement::Scratch && prepared.is_none();
         let draft = match prepared {
             Some(draft) => draft,
             None => self.given.layers.begin()?,
@@ -603,7 +617,7 @@ impl<'a> Attempt<'a> {
             state: state.clone(),
             mounts_source: self.given.mode.is_kept(),
             source_at_final: self.placement == Placement::Final,
-            watch: self.given.keeps && self.placement == Placement::Scratch,
+            watch: watch_it,
         };
         let source_path = world.source_path(&dirs);
         let spec = world

@@ -58,8 +58,8 @@ pub struct BuildOptions {
     pub clean: bool,
     /// How much of an attribute each phase sees; without it, everything.
     pub sight: Option<Sight>,
-    /// The host's toolchain, for derivations that ask for it.
-    pub toolchain: Option<Toolchain>,
+    /// The host's toolchains, for derivations that ask for one of them by its identity.
+    pub toolchains: Vec<Toolchain>,
     /// The longest time that one step may take.
     pub time_limit: Option<Duration>,
     /// The longest time that a step may print nothing.
@@ -294,15 +294,13 @@ impl Engine {
         options: &'o BuildOptions,
     ) -> Result<Option<&'o Toolchain>, Error> {
         let Some(wanted) = drv.env.get(TOOLCHAIN_VARIABLE) else { return Ok(None) };
-        match &options.toolchain {
-            Some(toolchain) if toolchain.identity.as_bytes() == wanted.as_slice() => Ok(Some(toolchain)),
-            Some(toolchain) => Err(Error::usage(format!(
-                "it was made for the host toolchain {}, and the one here is {}; build it from its sources again",
-                String::from_utf8_lossy(wanted),
-                toolchain.identity
-            ))),
-            None => Err(Error::usage("it needs a host toolchain, and none was given")),
-        }
+        let is_wanted = |toolchain: &&Toolchain| toolchain.identity.as_bytes() == wanted.as_slice();
+        options.toolchains.iter().find(is_wanted).map(Some).ok_or_else(|| {
+            Error::usage(format!(
+                "it was made for the host toolchain {}, which is not the one here; build it from its sources again",
+                String::from_utf8_lossy(wanted)
+            ))
+        })
     }
 
     /// What is in a source, if it was observed as a directory.

@@ -27,7 +27,7 @@ use crate::recipes::Recipes;
 use crate::scratch::{OutputPaths, placed};
 use crate::transcript::Transcript;
 use crate::tree::{Layer, Stack};
-use crate::world::{TREE_BUILD, World};
+use crate::world::{TREE_BUILD, TREE_STORE, World};
 
 /// How often to look whether another process is done with the same outputs.
 const LOCK_POLL: Duration = Duration::from_millis(50);
@@ -209,10 +209,14 @@ impl Job<'_> {
                         clean = true;
                         continue;
                     }
-                    self.checkpoint(&attempt, mounted, phase.clone().or(Some(String::new())));
+                    // To be looked at, its layers are made readable, and so are not what the steps left.
+                    if keeps && !self.options.keep_failed {
+                        self.checkpoint(&attempt, mounted, phase.clone().or(Some(String::new())));
+                    }
                     return failure(phase, kind, &attempt);
                 }
                 Outcome::Built => {
+                    attempt.unlock(TREE_STORE)?;
                     let canaries = attempt.canaries();
                     let (tree, placement) = (attempt.tree(), attempt.placement());
                     match collector.take_from_tree(&tree, placement, mode.exact, &canaries)? {
@@ -380,6 +384,7 @@ impl Job<'_> {
         let kept = self.engine.failed_dir().join(self.drv_path().base_name());
         remove_tree(&kept)?;
         fs::create_dir_all(&kept).map_err(|error| Error::io("make the directory", &kept, error))?;
+        attempt.unlock(TREE_BUILD)?;
         let view = View::of_layers(&attempt.tree(), Path::new(TREE_BUILD))?;
         materialise(&view, &kept.join("build"), &MaterialiseOptions { substitute: Vec::new() })?;
         let variables = kept.join("env-vars");

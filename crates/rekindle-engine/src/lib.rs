@@ -35,6 +35,7 @@ mod source;
 mod toolchain;
 mod transcript;
 mod tree;
+mod unlock;
 mod world;
 
 pub use engine::{BuildOptions, Config, Engine, Planned, Report};

@@ -43,6 +43,14 @@ impl Layer {
         }
     }
 
+    /// Where it lies, as long as nothing keeps it.
+    pub(crate) fn draft_path(&self) -> Option<PathBuf> {
+        match &*self.0.borrow() {
+            Slot::Draft(draft) => Some(draft.upper().to_owned()),
+            Slot::Kept(..) | Slot::Lost(_) => None,
+        }
+    }
+
     /// Keeps it beyond the end of the build.
     pub(crate) fn keep(&self, layers: &LayerStore) -> Result<LayerId, Error> {
         let mut slot = self.0.borrow_mut();

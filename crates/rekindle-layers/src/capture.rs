@@ -54,6 +54,9 @@ pub fn capture_source(
     at: &Path,
     mtime: Timestamp,
 ) -> Result<Captured, Error> {
+    if !dirfd::is_plain_relative(at) {
+        return Err(Kind::NotInView { path: at.to_owned() }.into());
+    }
     let plan = match previous {
         None => Plan::whole(manifest),
         Some(previous) => Plan::changes(previous, manifest),

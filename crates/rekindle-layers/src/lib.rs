@@ -5,6 +5,9 @@
 //! - [`LayerStore`] keeps *layers*: what one build step changed, as the upper directory that overlayfs left.
 //!   A layer is immutable once committed.
 //! - [`View`] shows a stack of layers as the one tree that overlayfs would show, without mounting it.
+//! - [`difference`] compares two stacks, and [`merge`] applies what differs to a third; [`squash`] makes one layer of
+//!   several; [`capture_source`] makes a layer of a source directory.
+//! - [`newest_mtime`] and [`disk_usage`] say what a layer amounts to.
 //! - [`Snapshot`] is a tree's full metadata, for comparing; [`materialise`] writes a view out as a plain
 //!   directory; [`remove_tree`] deletes whatever a build may have left behind.
 //!

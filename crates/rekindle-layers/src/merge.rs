@@ -56,7 +56,11 @@ pub fn merge<P: AsRef<Path>>(
     let mut sorted: Vec<&TreeChange> = changes.iter().collect();
     sorted.sort_by(|a, b| a.path.cmp(&b.path));
     for change in sorted {
-        merge.apply(&dirfd::join(sub, &change.path), change.kind)?;
+        let path = dirfd::join(sub, &change.path);
+        if !dirfd::is_plain_relative(&path) {
+            return Err(Kind::NotInView { path }.into());
+        }
+        merge.apply(&path, change.kind)?;
     }
     Ok(Merged { removed: merge.removed, written: merge.tree.finish()? })
 }

@@ -48,7 +48,9 @@ fn ask_sysroot(rustc: &Path, scratch: &Path) -> Result<PathBuf, CliError> {
         .map_err(|error| CliError::io("run", rustc, &error))?;
     let answer = asked.stdout.trim_ascii();
     if !asked.status.success() || answer.is_empty() {
-        let complaint = crate::report::one_line(asked.stderr.trim_ascii());
+        // What follows the first line is a backtrace, or advice for those who installed it by hand.
+        let first = asked.stderr.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        let complaint = crate::report::one_line(first.trim_ascii());
         return Err(CliError::environment(format!(
             "{} --print sysroot failed: {complaint}",
             rustc.display()

@@ -15,15 +15,15 @@ use crate::cli_error::CliError;
 use crate::project::{Member, Project};
 use crate::session::Session;
 use crate::source_rules;
-use crate::toolchain::host_toolchain;
+use crate::toolchain::host_toolchains;
 
 /// The derivations of a project, and what they are made from.
 #[derive(Debug)]
 pub(crate) struct Recipes {
     /// One for each member of the project, in its order.
     pub(crate) packages: Vec<Recipe>,
-    /// The toolchain that they are for.
-    pub(crate) toolchain: Toolchain,
+    /// The toolchains that they are for.
+    pub(crate) toolchains: Vec<Toolchain>,
     /// The locks of all Cargo projects.
     pub(crate) locks: Vec<Lock>,
     /// What the user should know.
@@ -69,30 +69,32 @@ impl Recipes {
         engine: &Engine,
         project: &Project,
     ) -> Result<Recipes, CliError> {
-        let (toolchain, facts) = host_toolchain(session, &project.members)?;
+        let toolchains = host_toolchains(session, &project.members)?;
         let files: Vec<_> = setup::FILES
             .iter()
             .map(|file| EmbeddedFile { path: file.name, contents: file.content, executable: false })
             .collect();
         let setup = engine.embed(setup::STORE_NAME, &files)?;
         let setup_path = setup.path.clone();
-        let stdenv = Stdenv {
+        let stdenv = |member: usize| Stdenv {
             store_dir: engine.store().store_dir(),
             system: system(),
             setup: &setup_path,
-            toolchain: &facts,
+            toolchain: &toolchains[member].facts,
         };
         let mut ingredients = Ingredients { sources: vec![setup], ..Ingredients::default() };
-        let needs = project.members.iter().map(|member| ingredients.gather(engine, &stdenv, member));
+        let members = project.members.iter().enumerate();
+        let needs = members.map(|(at, member)| ingredients.gather(engine, &stdenv(at), member));
         let needs: Vec<Needs> = needs.collect::<Result<_, _>>()?;
         let mut packages: Vec<Recipe> = Vec::with_capacity(needs.len());
-        for (member, needs) in project.members.iter().zip(&needs) {
-            let recipe = lower(&stdenv, &member.package, &ingredients.resolve(needs, &packages))?;
+        for (at, (member, needs)) in project.members.iter().zip(&needs).enumerate() {
+            let recipe = lower(&stdenv(at), &member.package, &ingredients.resolve(needs, &packages))?;
             packages.push(recipe);
         }
         let locks = project.members.iter().filter_map(|member| member.lock.clone()).collect();
         let warnings = warnings(project, &needs, &ingredients.sources);
-        Ok(Recipes { packages, toolchain, locks, warnings, ingredients })
+        let toolchains = toolchains.into_iter().map(|host| host.toolchain).collect();
+        Ok(Recipes { packages, toolchains, locks, warnings, ingredients })
     }
 
     /// Writes sources and derivations to the store.

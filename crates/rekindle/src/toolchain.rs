@@ -1,10 +1,10 @@
-//! The toolchain that the packages of a project are built with.
+//! The toolchains that the packages of a project are built with.
 //!
-//! All packages of one call get the same one: the host's, with the directories that any of them asks for and with the
-//! user's Rust if one of them is a Cargo project. What it is made of is written into each derivation, so that a
-//! derivation can later be built again from the store alone.
+//! Each package gets the host's, with the directories that it asks for and with the user's Rust if it is a Cargo project.
+//! So what it is built with does not depend on what else is built in the same call. What a toolchain is made of is
+//! written into the derivation, so that a derivation can later be built again from the store alone.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -23,39 +23,59 @@ use crate::session::Session;
 /// The variable of a derivation that has the extra directories of its toolchain, one per line.
 const HOST_PATHS: &[u8] = b"rekindleHostPaths";
 
-/// The toolchain for these packages, and what their derivations say of it.
-pub(crate) fn host_toolchain(
+/// A toolchain, and what derivations say of it.
+#[derive(Debug, Clone)]
+pub(crate) struct HostToolchain {
+    pub(crate) toolchain: Toolchain,
+    pub(crate) facts: ToolchainFacts,
+}
+
+/// The toolchain for each of these packages, in their order.
+pub(crate) fn host_toolchains(
     session: &Session<'_>,
     members: &[Member],
-) -> Result<(Toolchain, ToolchainFacts), CliError> {
-    let mut extra: Vec<PathBuf> = Vec::new();
-    let asked = members.iter().flat_map(|member| &member.package.toolchain.paths).cloned();
+) -> Result<Vec<HostToolchain>, CliError> {
     let rust = if members.iter().any(|member| member.package.build_system == Some(BuildSystem::Cargo)) {
         host_rust::toolchain(session.environment, &session.cache_dir()?)?
     } else {
         None
     };
-    for path in asked.chain(rust) {
-        if !extra.contains(&path) {
-            extra.push(path);
+    // Most packages ask for nothing, and to identify a toolchain takes a while.
+    let mut known: BTreeMap<Vec<PathBuf>, HostToolchain> = BTreeMap::new();
+    let mut toolchains = Vec::with_capacity(members.len());
+    for member in members {
+        let mut extra: Vec<PathBuf> = Vec::new();
+        let of_cargo = member.package.build_system == Some(BuildSystem::Cargo);
+        for path in member.package.toolchain.paths.iter().chain(rust.iter().filter(|_| of_cargo)) {
+            if !extra.contains(path) {
+                extra.push(path.clone());
+            }
         }
+        if !known.contains_key(&extra) {
+            known.insert(extra.clone(), host_toolchain(&extra)?);
+        }
+        toolchains.push(known[&extra].clone());
     }
-    let toolchain = with_paths(&extra)?;
+    Ok(toolchains)
+}
+
+fn host_toolchain(extra: &[PathBuf]) -> Result<HostToolchain, CliError> {
+    let toolchain = with_paths(extra)?;
     let texts = extra.iter().map(|path| text(path)).collect::<Result<Vec<_>, _>>()?;
     let mut search: Vec<String> = Vec::new();
-    for path in &extra {
+    for path in extra {
         let programs = path.join("bin");
         search.push(text(if programs.is_dir() { &programs } else { path })?);
     }
     search.push(toolchain.search_path.clone());
     let facts =
         ToolchainFacts { identity: toolchain.identity.clone(), path: search.join(":"), host_paths: texts };
-    Ok((toolchain, facts))
+    Ok(HostToolchain { toolchain, facts })
 }
 
-/// The toolchain that derivations in the store ask for.
-pub(crate) fn toolchain_of(store: &Store, drvs: &[StorePath]) -> Result<Toolchain, CliError> {
-    let mut extra = Vec::new();
+/// The toolchains that derivations in the store, and those that they depend on, ask for.
+pub(crate) fn toolchains_of(store: &Store, drvs: &[StorePath]) -> Result<Vec<Toolchain>, CliError> {
+    let mut asked: BTreeSet<Vec<PathBuf>> = BTreeSet::new();
     let mut seen = BTreeSet::new();
     let mut pending = drvs.to_vec();
     while let Some(path) = pending.pop() {
@@ -63,15 +83,12 @@ pub(crate) fn toolchain_of(store: &Store, drvs: &[StorePath]) -> Result<Toolchai
             continue;
         }
         let drv = store.read_derivation(&path)?;
-        for line in drv.env.get(HOST_PATHS).into_iter().flat_map(|paths| paths.split(|byte| *byte == b'\n')) {
-            let path = PathBuf::from(OsStr::from_bytes(line));
-            if !line.is_empty() && !extra.contains(&path) {
-                extra.push(path);
-            }
-        }
+        let lines = drv.env.get(HOST_PATHS).into_iter().flat_map(|paths| paths.split(|byte| *byte == b'\n'));
+        let lines = lines.filter(|line| !line.is_empty());
+        asked.insert(lines.map(|line| PathBuf::from(OsStr::from_bytes(line))).collect());
         pending.extend(drv.input_drvs.keys().cloned());
     }
-    with_paths(&extra)
+    asked.iter().map(|extra| with_paths(extra)).collect()
 }
 
 fn with_paths(extra: &[PathBuf]) -> Result<Toolchain, CliError> {

@@ -4,12 +4,11 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use rekindle_layers::{Error, LayerStore, MaterialiseOptions, Snapshot, View, materialise, remove_tree};
-use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+use rekindle_layers::{Error, MaterialiseOptions, Snapshot, View, materialise, remove_tree};
 
+use crate::kernel::{Overlay, Workshop, assert_same};
 use crate::namespace;
 use crate::seed::{Rng, seeds};
-use crate::tree::edit;
 
 #[test]
 fn views_show_what_the_kernel_shows() {
@@ -21,44 +20,6 @@ fn marks_are_understood() {
     namespace::with_mounts("overlay::inner_marks");
 }
 
-/// An overlay mount; lower layers topmost first.
-struct Overlay<'a>(&'a Path);
-
-impl<'a> Overlay<'a> {
-    fn new(at: &'a Path, lower: &[PathBuf], upper: Option<(&Path, &Path)>) -> Overlay<'a> {
-        let lower: Vec<_> = lower.iter().map(|path| path.to_str().unwrap()).collect();
-        let mut options = format!("userxattr,lowerdir={}", lower.join(":"));
-        if let Some((upper, work)) = upper {
-            options += &format!(",upperdir={},workdir={}", upper.display(), work.display());
-        }
-        let options = std::ffi::CString::new(options).unwrap();
-        mount("overlay", at, "overlay", MountFlags::empty(), options.as_c_str()).expect("mount an overlay");
-        Overlay(at)
-    }
-}
-
-impl Drop for Overlay<'_> {
-    fn drop(&mut self) {
-        unmount(self.0, UnmountFlags::empty()).expect("nothing uses it");
-    }
-}
-
-/// What the kernel shows. It wants two lower layers at least.
-fn kernel_view(at: &Path, layers: &[PathBuf], empty: &Path) -> Snapshot {
-    let mut layers = layers.to_vec();
-    if layers.len() == 1 {
-        // Beneath, it does not show.
-        layers.push(empty.to_owned());
-    }
-    let _overlay = Overlay::new(at, &layers, None);
-    Snapshot::of_path(at).unwrap()
-}
-
-fn assert_same(kernel: &Snapshot, ours: &Snapshot, what: &str) {
-    let differences: Vec<_> = kernel.differences(ours).iter().map(ToString::to_string).collect();
-    assert!(differences.is_empty(), "{what}:\n{}", differences.join("\n"));
-}
-
 #[test]
 #[ignore = "run in a namespace by another test"]
 fn inner_random_layers() {
@@ -67,33 +28,19 @@ fn inner_random_layers() {
     }
     for seed in seeds() {
         let mut rng = Rng::new(seed);
-        let temp = tempfile::tempdir().unwrap();
-        let [at, empty] = ["at", "empty"].map(|name| temp.path().join(name));
-        fs::create_dir(&at).unwrap();
-        fs::create_dir(&empty).unwrap();
-        let store = LayerStore::open(&temp.path().join("store")).unwrap();
-        let base = store.begin().unwrap();
-        for _ in 0..40 {
-            edit(&mut rng, base.upper());
-        }
-        let mut layers = vec![store.path(base.commit().unwrap())];
+        let workshop = Workshop::new();
+        let mut layers = vec![workshop.base(&mut rng, 40)];
         for depth in 0..1 + rng.below(4) {
-            let draft = store.begin().unwrap();
-            {
-                let _overlay = Overlay::new(&at, &layers, Some((draft.upper(), draft.work())));
-                for _ in 0..rng.below(25) {
-                    edit(&mut rng, &at);
-                }
-            }
-            layers.insert(0, store.path(draft.commit().unwrap()));
+            let edits = rng.below(25);
+            layers = workshop.edited(&mut rng, &layers, edits);
 
             let what = |part: &str| format!("REKINDLE_SEED={seed}, layer {depth}, {part}");
-            let kernel = kernel_view(&at, &layers, &empty);
+            let kernel = workshop.show(&layers);
             let view = View::of_layers(&layers, Path::new("")).unwrap();
             assert_same(&kernel, &Snapshot::of_view(&view).unwrap(), &what("view"));
             check_lookups(&view, &kernel);
 
-            let dest = temp.path().join("dest");
+            let dest = workshop.temp.path().join("dest");
             materialise(&view, &dest, &MaterialiseOptions::default()).unwrap();
             assert_same(&kernel, &Snapshot::of_path(&dest).unwrap(), &what("written out"));
             remove_tree(&dest).unwrap();
@@ -135,10 +82,10 @@ fn inner_marks() {
     if !namespace::is_part() {
         return;
     }
-    let temp = tempfile::tempdir().unwrap();
-    let [at, empty] = ["at", "empty"].map(|name| temp.path().join(name));
+    let workshop = Workshop::new();
+    let temp = &workshop.temp;
     let layers = ["top", "middle", "bottom"].map(|name| temp.path().join(name));
-    for dir in layers.iter().chain([&at, &empty]) {
+    for dir in &layers {
         fs::create_dir(dir).unwrap();
     }
     let [top, middle, bottom] = &layers;
@@ -169,12 +116,12 @@ fn inner_marks() {
     {
         let work = temp.path().join("work");
         fs::create_dir(&work).unwrap();
-        let _overlay = Overlay::new(&at, std::slice::from_ref(bottom), Some((middle, &work)));
-        fs::remove_file(at.join("gone")).unwrap();
+        let _overlay = Overlay::new(&workshop.at, std::slice::from_ref(bottom), Some((middle, &work)));
+        fs::remove_file(workshop.at.join("gone")).unwrap();
     }
     fs::write(top.join("again"), "").unwrap();
 
-    let kernel = kernel_view(&at, &layers, &empty);
+    let kernel = workshop.show(&layers);
     assert!(kernel.get(Path::new("x/hidden")).is_none() && kernel.get(Path::new("gone")).is_none());
     assert!(
         kernel.get(Path::new("opaque/below")).is_none() && kernel.get(Path::new("plain/below")).is_some()
@@ -186,8 +133,12 @@ fn inner_marks() {
     let plain = Snapshot::of_path(middle).unwrap();
     assert!(plain.get(Path::new("gone")).is_some() && plain.get(Path::new("x/hidden")).is_some());
     assert!(
-        materialise(&View::of_path(middle).unwrap(), &at.join("dest"), &MaterialiseOptions::default())
-            .is_err()
+        materialise(
+            &View::of_path(middle).unwrap(),
+            &temp.path().join("dest"),
+            &MaterialiseOptions::default()
+        )
+        .is_err()
     );
 
     attribute(top.join("plain"), "user.overlay.redirect", "/x");

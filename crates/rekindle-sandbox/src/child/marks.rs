@@ -140,15 +140,7 @@ struct Level {
 
 impl Walk {
     fn root(&mut self, root: &Path) -> Result<(), String> {
-        let opened = retry(|| {
-            rustix::fs::openat2(
-                CWD,
-                root,
-                OPEN,
-                Mode::empty(),
-                ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS,
-            )
-        });
+        let opened = retry(|| rustix::fs::openat2(CWD, root, OPEN, Mode::empty(), ResolveFlags::NO_SYMLINKS));
         // Without a slash at the end, so that names can be put behind it.
         let clean: PathBuf = root.components().collect();
         let name = clean.into_os_string().into_vec();

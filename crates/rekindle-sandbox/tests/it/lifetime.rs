@@ -24,11 +24,15 @@ fn caller_process() {
     }
 }
 
-fn caller(prefix: &[&str], text: &str) -> Command {
+/// The name of the test above.
+const CALLER: &str = "lifetime::caller_process";
+
+/// This program once more, with just one of its tests.
+pub(crate) fn caller(prefix: &[&str], text: &str, test: &str) -> Command {
     let this = std::env::current_exe().expect("this program has a path");
     let mut words = prefix.iter().map(|word| (*word).into()).chain([this.into_os_string()]);
     let mut command = Command::new(words.next().expect("at least this program"));
-    command.args(words).args(["--exact", "lifetime::caller_process", "--nocapture"]).env(SCRIPT, text);
+    command.args(words).args(["--exact", test, "--nocapture"]).env(SCRIPT, text);
     command
 }
 
@@ -51,7 +55,7 @@ fn kill(pid: i32) {
 }
 
 /// Supervisor and init of the sandbox that a tagged process lives in.
-fn sandbox_of(tagged: &[i32]) -> (i32, i32) {
+pub(crate) fn sandbox_of(tagged: &[i32]) -> (i32, i32) {
     let mut chain: Vec<i32> =
         std::iter::successors(Some(tagged[0]), |&pid| Some(parent(pid)).filter(|&pid| pid > 1)).collect();
     let is_ours =
@@ -64,7 +68,7 @@ fn sandbox_of(tagged: &[i32]) -> (i32, i32) {
 #[test]
 fn a_killed_caller_takes_all_with_it() {
     let tag = tag();
-    let mut caller = caller(&[], &busy(&tag)).stdout(Stdio::null()).spawn().expect("it starts");
+    let mut caller = caller(&[], &busy(&tag), CALLER).stdout(Stdio::null()).spawn().expect("it starts");
     let (supervisor, init) = sandbox_of(&running(&tag));
     caller.kill().expect("it lives");
     caller.wait().expect("it is our child");
@@ -78,8 +82,11 @@ fn a_killed_caller_takes_all_with_it() {
 fn death_at_any_moment_leaves_nothing() {
     for moment in 0..40 {
         let tag = tag();
-        let mut caller =
-            caller(&[], &busy(&tag)).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
+        let mut caller = caller(&[], &busy(&tag), CALLER)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("it starts");
         let pid = i32::try_from(caller.id()).expect("a process number");
         // From before the helper is started until the command runs: that takes a few milliseconds.
         let supervisor = (moment % 2 == 1).then(|| eventually("the helper starts", || helper_of(pid)));
@@ -167,7 +174,7 @@ fn nothing_stays_mounted() {
 #[test]
 fn forbidden_namespaces_are_one_clear_error() {
     let inner = "echo 0 > /proc/sys/user/max_user_namespaces && exec \"$@\"";
-    let output = caller(&["unshare", "-Ur", "sh", "-c", inner, "sh"], "echo ran")
+    let output = caller(&["unshare", "-Ur", "sh", "-c", inner, "sh"], "echo ran", CALLER)
         .output()
         .expect("unshare is installed");
     let text = String::from_utf8_lossy(&output.stdout);

@@ -10,4 +10,5 @@ mod limits;
 mod ordinary_user;
 mod support;
 mod tree;
+mod watch;
 mod world;

@@ -8,9 +8,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #ifndef SYS_fchmodat2
@@ -104,6 +106,105 @@ static void list(const char *path) {
     printf("\n");
 }
 
+/* Ways to deal with a file. */
+static void file_call(const char *how, const char *a, const char *b) {
+    char byte = 'x', path[64];
+    struct stat stat_buffer;
+    int fd;
+    if (!strcmp(how, "read")) {
+        fd = open(a, O_RDONLY);
+        show("read", read(fd, &byte, 1));
+    } else if (!strcmp(how, "write")) {
+        fd = open(a, O_WRONLY);
+        show("write", write(fd, &byte, 1));
+    } else if (!strcmp(how, "create")) {
+        fd = open(a, O_WRONLY | O_CREAT | O_EXCL, 0644);
+        show("create", write(fd, &byte, 1));
+        close(fd);
+        show("read", open(a, O_RDONLY));
+    } else if (!strcmp(how, "open-trunc")) {
+        show("open-trunc", open(a, O_WRONLY | O_TRUNC));
+    } else if (!strcmp(how, "truncate")) {
+        show("truncate", truncate(a, 1));
+    } else if (!strcmp(how, "utime")) {
+        struct timespec times[2] = {{0, UTIME_OMIT}, {1, 0}};
+        show("utime", utimensat(AT_FDCWD, a, times, 0));
+    } else if (!strcmp(how, "chmod")) {
+        show("chmod", chmod(a, 0700));
+    } else if (!strcmp(how, "look")) {
+        show("stat", stat(a, &stat_buffer));
+        show("access", access(a, R_OK));
+        show("missing", open(b, O_RDONLY));
+        fd = open(a, O_PATH);
+        show("fstat", fstat(fd, &stat_buffer));
+    } else if (!strcmp(how, "path-read")) {
+        snprintf(path, sizeof path, "/proc/self/fd/%d", open(a, O_PATH));
+        show("path-read", open(path, O_RDONLY));
+    } else if (!strcmp(how, "exec")) {
+        char *args[] = {(char *)a, "list", "/dev/shm", NULL};
+        show("exec", execv(a, args));
+    } else if (!strcmp(how, "path-exec")) {
+        char *args[] = {(char *)a, "list", "/dev/shm", NULL}, *env[] = {NULL};
+        show("path-exec", syscall(SYS_execveat, open(a, O_PATH), "", args, env, AT_EMPTY_PATH));
+    } else if (!strcmp(how, "map")) {
+        fd = open(a, O_RDONLY);
+        show("map", mmap(NULL, 1, PROT_READ, MAP_PRIVATE, fd, 0) == MAP_FAILED ? -1 : 0);
+    } else if (!strcmp(how, "map-write")) {
+        fd = open(a, O_RDWR);
+        char *memory = mmap(NULL, 1, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        close(fd);
+        *memory = byte;
+        show("map-write", munmap(memory, 1));
+    } else if (!strcmp(how, "child-read")) {
+        if (fork() == 0) {
+            chdir(a);
+            show("child-read", open(b, O_RDONLY));
+            fflush(stdout);
+            _exit(0);
+        }
+        wait(NULL);
+    } else if (!strcmp(how, "handle")) {
+        union {
+            struct file_handle handle;
+            char room[sizeof(struct file_handle) + MAX_HANDLE_SZ];
+        } handle = {{.handle_bytes = MAX_HANDLE_SZ}};
+        int mount;
+        name_to_handle_at(AT_FDCWD, a, &handle.handle, &mount, 0);
+        show("handle", open_by_handle_at(open("/", O_RDONLY), &handle.handle, O_RDONLY));
+    } else if (!strcmp(how, "list")) {
+        show("list", scandir(a, &(struct dirent **){NULL}, NULL, NULL));
+    } else if (!strcmp(how, "rename")) {
+        show("rename", rename(a, b));
+    } else if (!strcmp(how, "unlink")) {
+        show("unlink", unlink(a));
+    } else if (!strcmp(how, "rmdir")) {
+        show("rmdir", rmdir(a));
+    } else if (!strcmp(how, "mkdir")) {
+        show("mkdir", mkdir(a, 0755));
+    } else if (!strcmp(how, "link")) {
+        show("link", link(a, b));
+    } else if (!strcmp(how, "symlink")) {
+        show("symlink", symlink(a, b));
+    } else if (!strcmp(how, "remake")) {
+        unlink(a);
+        show("remake", open(a, O_WRONLY | O_CREAT | O_EXCL, 0644));
+    } else if (!strcmp(how, "replace")) {
+        fd = open(a, O_WRONLY | O_CREAT | O_EXCL, 0644);
+        show("replace", rename(a, b));
+    } else if (!strcmp(how, "down")) {
+        for (int i = atoi(b); i > 0; i--)
+            chdir("down");
+        show("down", open(a, O_RDONLY));
+        list(".");
+    } else if (!strcmp(how, "flood")) {
+        for (int i = 0; i < 20000; i++) {
+            close(open(a, O_RDONLY));
+            close(open(b, O_RDONLY));
+        }
+        show("flood", 0);
+    }
+}
+
 int main(int argc, char **argv) {
     const char *what = argc > 1 ? argv[1] : "";
     if (!strcmp(what, "calls"))
@@ -118,6 +219,8 @@ int main(int argc, char **argv) {
         elsewhere();
     else if (!strcmp(what, "list"))
         list(argv[2]);
+    else if (!strcmp(what, "file"))
+        file_call(argv[2], argv[3], argc > 4 ? argv[4] : "");
     else
         return 2;
     return 0;

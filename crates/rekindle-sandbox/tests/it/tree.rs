@@ -11,20 +11,20 @@ use tempfile::{TempDir, tempdir};
 use crate::fixture::{chain, output, refusal, shell};
 
 /// Directories for the layers of one overlay.
-struct Layers {
-    dir: TempDir,
-    lowers: Vec<PathBuf>,
+pub(crate) struct Layers {
+    pub(crate) dir: TempDir,
+    pub(crate) lowers: Vec<PathBuf>,
 }
 
 impl Layers {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let dir = tempdir().expect("a directory");
         ["upper", "work"].iter().for_each(|name| fs::create_dir(dir.path().join(name)).expect("room"));
         Layers { dir, lowers: Vec::new() }
     }
 
     /// Adds a layer on top of those that are there.
-    fn add(&mut self, name: impl AsRef<Path>, files: &[(&str, &str)]) {
+    pub(crate) fn add(&mut self, name: impl AsRef<Path>, files: &[(&str, &str)]) {
         let path = self.dir.path().join("lowers").join(name);
         fs::create_dir_all(&path).expect("room");
         for (name, content) in files {
@@ -35,11 +35,11 @@ impl Layers {
         self.lowers.insert(0, path);
     }
 
-    fn upper(&self) -> PathBuf {
+    pub(crate) fn upper(&self) -> PathBuf {
         self.dir.path().join("upper")
     }
 
-    fn tree(&self) -> Tree {
+    pub(crate) fn tree(&self) -> Tree {
         let overlay =
             Overlay { lowers: self.lowers.clone(), upper: self.upper(), work: self.dir.path().join("work") };
         Tree { root: TreeRoot::Overlay(overlay), binds: vec![bind("build", "/build")] }
@@ -54,11 +54,11 @@ impl Layers {
     }
 }
 
-fn bind(dir: &str, target: &str) -> TreeBind {
+pub(crate) fn bind(dir: &str, target: &str) -> TreeBind {
     TreeBind { dir: dir.into(), target: target.into() }
 }
 
-fn with_tree(script: &str, tree: Tree) -> Spec {
+pub(crate) fn with_tree(script: &str, tree: Tree) -> Spec {
     Spec { tree: Some(tree), cwd: "/build".into(), ..shell(script) }
 }
 

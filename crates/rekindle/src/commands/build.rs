@@ -19,7 +19,7 @@ use crate::recipes::Recipes;
 use crate::report::{self, Advice, Console, Goal, LinkedOutput, Transcript, Verbosity};
 use crate::session::Session;
 use crate::target::Target;
-use crate::toolchain::toolchain_of;
+use crate::toolchain::toolchains_of;
 
 /// At most so many packages are built at a time unless the user says otherwise: each may use all processors.
 const MOST_JOBS: usize = 8;
@@ -27,7 +27,7 @@ const MOST_JOBS: usize = 8;
 /// What is to be built, in the store.
 struct Wanted {
     goals: Vec<Goal>,
-    toolchain: Toolchain,
+    toolchains: Vec<Toolchain>,
     locks: Vec<Lock>,
     warnings: Vec<String>,
 }
@@ -53,7 +53,7 @@ pub(super) fn run(session: &Session<'_>, args: &BuildArgs) -> Result<ExitCode, C
         console.warn(warning);
     }
     let fetcher = HostFetcher::new(session.environment, session.cache_dir()?, wanted.locks);
-    let options = options(args, wanted.toolchain);
+    let options = options(args, wanted.toolchains);
     let events = |event| console.event(&event);
     let report = engine.build(&drvs, &options, &fetcher, &events, interrupt.cancel())?;
     let (history, transcript) = console.close(&report.results);
@@ -96,7 +96,7 @@ fn wanted(
     let goal = |drv, package: Option<String>, directory| Goal { drv, package, directory, outputs: None };
     let mut goals: Vec<Goal> = Vec::new();
     let (mut locks, mut warnings) = (Vec::new(), Vec::new());
-    let toolchain = if let Some(project) = project {
+    let toolchains = if let Some(project) = project {
         let recipes = Recipes::lower(session, engine, project)?;
         recipes.commit(engine)?;
         for &at in &project.goals {
@@ -105,15 +105,15 @@ fn wanted(
             goals.push(goal(recipes.packages[at].path.clone(), Some(name), Some(member.dir.clone())));
         }
         (locks, warnings) = (recipes.locks, recipes.warnings);
-        recipes.toolchain
+        recipes.toolchains
     } else {
-        toolchain_of(engine.store(), &in_store)?
+        toolchains_of(engine.store(), &in_store)?
     };
     goals.extend(in_store.into_iter().map(|drv| goal(drv, None, None)));
-    Ok(Wanted { goals, toolchain, locks, warnings })
+    Ok(Wanted { goals, toolchains, locks, warnings })
 }
 
-fn options(args: &BuildArgs, toolchain: Toolchain) -> BuildOptions {
+fn options(args: &BuildArgs, toolchains: Vec<Toolchain>) -> BuildOptions {
     let processors = thread::available_parallelism().map_or(1, usize::from);
     BuildOptions {
         jobs: args.jobs.map_or_else(|| (processors / 2).clamp(1, MOST_JOBS), usize::from),
@@ -124,7 +124,7 @@ fn options(args: &BuildArgs, toolchain: Toolchain) -> BuildOptions {
         phased: !args.no_phases,
         clean: args.clean,
         sight: Some(sight),
-        toolchain: Some(toolchain),
+        toolchains,
         time_limit: args.timeout,
         idle_limit: args.max_silent_time,
     }

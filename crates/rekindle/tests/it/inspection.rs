@@ -129,7 +129,9 @@ fn what_a_link_keeps_is_not_collected() {
     let gc = |args: &[&str]| json(&place.rekindle(&["store", "gc", "--json"]).args(args).run());
     let deleted = |report: &Value| -> BTreeSet<String> {
         let deleted = report["deleted"].as_array().expect("a list");
-        deleted.iter().map(|path| path.as_str().expect("a path").to_owned()).collect()
+        let deleted = deleted.iter().map(|path| path.as_str().expect("a path").to_owned());
+        // The builds of other tests have the same set-up scripts in use, now and then.
+        deleted.filter(|path| !path.ends_with("-rekindle-stdenv")).collect()
     };
     let roots = json(&place.rekindle(&["store", "roots", "--json"]).run());
     let out = roots[0]["path"].as_str().expect("a path");

@@ -205,3 +205,12 @@ fn crates_come_from_what_cargo_has_downloaded() {
     assert!(finished.success(), "{}", finished.stderr());
     assert_eq!(printed(&place.path().join("result/bin/app")), "43\n");
 }
+
+#[test]
+fn what_else_is_built_does_not_change_a_package() {
+    let place = Place::new();
+    let alone = place.build(&example("hello-make"), &[]);
+    let cargo = example("hello-cargo");
+    let together = place.build(&example("hello-make"), &[cargo.to_str().expect("a plain path")]);
+    assert!(together.contains(&alone[0]), "{together:?} has {alone:?}");
+}

@@ -152,6 +152,26 @@ fn a_phase_that_leaves_its_shell_makes_one_step() {
 }
 
 #[test]
+fn what_a_build_locks_is_the_same_for_root_and_for_others() {
+    let place = Place::new();
+    let source = custom(
+        &place,
+        r#"
+build = 'mkdir sealed; touch sealed/x; chmod 0 sealed/x sealed'
+install = 'mkdir -p $out/d; echo s > $out/d/secret'
+post-fixup = 'chmod 0 $out/d/secret $out/d'
+"#,
+    );
+    check_equal(&source);
+    let (root, user) = (Place::new(), Place::new());
+    let path = root.build(&source, &[])[0].clone();
+    let finished = user.rekindle_as_user(&["build", "--no-link"]).arg(&source).run();
+    assert!(finished.success(), "{}", finished.stderr());
+    assert_eq!(nar_hash(&root, &path), nar_hash(&user, &path));
+    assert_eq!(user.leftovers(), Vec::<String>::new());
+}
+
+#[test]
 fn several_outputs_refer_to_each_other_at_their_final_paths() {
     let place = Place::new();
     let manifest = r#"

@@ -1,0 +1,63 @@
+//! A squashed layer in place of those it was made from, with the kernel as the judge.
+
+use std::path::Path;
+
+use rekindle_layers::{Snapshot, View, disk_usage, newest_mtime, squash};
+
+use crate::kernel::{Workshop, assert_same};
+use crate::namespace;
+use crate::seed::{Rng, seeds};
+
+#[test]
+fn a_squashed_layer_means_the_same() {
+    namespace::with_mounts("squash::inner_random_stacks");
+}
+
+#[test]
+#[ignore = "run in a namespace by another test"]
+fn inner_random_stacks() {
+    if !namespace::is_part() {
+        return;
+    }
+    for seed in seeds() {
+        let mut rng = Rng::new(seed);
+        let workshop = Workshop::new();
+        let mut stack = vec![workshop.base(&mut rng, 40)];
+        for _ in 0..2 + rng.below(3) {
+            let edits = 1 + rng.below(20);
+            stack = workshop.edited(&mut rng, &stack, edits);
+        }
+        let expected = workshop.show(&stack);
+        let first = rng.below(stack.len());
+        let end = first + 1 + rng.below(stack.len() - first);
+        let what = format!("REKINDLE_SEED={seed}, layers {first}..{end} of {}", stack.len());
+
+        let draft = workshop.store.begin().unwrap();
+        squash(&stack[first..end], &draft).unwrap();
+        let squashed = workshop.store.path(draft.commit().unwrap());
+        let shorter = [&stack[..first], &[squashed], &stack[end..]].concat();
+        assert_same(&expected, &workshop.show(&shorter), &what);
+        let view = Snapshot::of_view(&View::of_layers(&shorter, Path::new("")).unwrap()).unwrap();
+        assert_same(&expected, &view, &format!("{what}, view"));
+
+        // Over whatever else is below, too.
+        let elsewhere = [workshop.base(&mut rng, 40)];
+        let before = workshop.show(&[&stack[first..end], &elsewhere].concat());
+        let after = workshop.show(&[&shorter[first..=first], &elsewhere].concat());
+        assert_same(&before, &after, &format!("{what}, elsewhere"));
+
+        check_survey(&shorter[first], &what);
+    }
+}
+
+/// What is said of a layer as a whole agrees with its parts.
+fn check_survey(layer: &Path, what: &str) {
+    let visible = Snapshot::of_view(&View::of_layers(&[layer], Path::new("")).unwrap()).unwrap();
+    let newest = visible.nodes().map(|(_, node)| node.mtime).max();
+    assert_eq!(Some(newest_mtime(layer).unwrap()), newest, "{what}");
+    let leaves = visible.nodes().filter(|(path, node)| {
+        let first = node.link_group.as_deref().is_none_or(|first| first == *path);
+        first && node.kind != rekindle_layers::NodeKind::Directory
+    });
+    assert_eq!(disk_usage(layer).unwrap().files, leaves.count() as u64, "{what}");
+}
