@@ -18,13 +18,16 @@ use tempfile::TempDir;
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
+/// Measures something and prints it.
+type Part = fn(&Sandbox) -> Result<()>;
+
 const ROUNDS: usize = 300;
 
 fn main() -> Result<()> {
     // Being its own helper, as the real program is.
     rekindle_sandbox::child_main();
     let sandbox = Sandbox::new()?;
-    let parts: [(&str, fn(&Sandbox) -> Result<()>); 4] = [
+    let parts: [(&str, Part); 4] = [
         ("start", start),
         ("set-up", watch_set_up),
         ("reading", watched_reading),
