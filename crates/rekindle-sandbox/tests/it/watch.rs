@@ -195,6 +195,31 @@ fn what_does_not_open_is_not_seen() {
     }
 }
 
+/// A watch must outlast what the kernel forgets when memory is short, also for a directory that was copied up before.
+#[test]
+#[ignore = "needs root, and slows the whole machine down for a moment"]
+fn dropped_caches_do_not_matter() {
+    for (kind, _layers, tree) in trees() {
+        let host = tempdir().expect("a directory");
+        let text = "echo x > src/sub/new; echo ready; while [ ! -e /host/go ]; do sleep 0.01; done
+            cat src/a src/sub/c; ls src/sub";
+        let mut spec = watched(with_tree(text, tree), "/build");
+        let target = "/host".into();
+        spec.mounts.push(Mount { source: host.path().into(), target, read_only: true, optional: false });
+        let mut output = |_: &[u8]| {
+            if !host.path().join("go").exists() {
+                fs::write("/proc/sys/vm/drop_caches", "2").expect("root may");
+                fs::write(host.path().join("go"), "").expect("room");
+            }
+        };
+        let cancel = rekindle_sandbox::Cancel::new().expect("descriptors are left");
+        let exit = sandbox().run(&spec, &mut output, &cancel).expect("it runs");
+        let observed = exit.observed.expect("it was asked for");
+        assert_eq!(strings(&observed.opened), ["/build/src/a", "/build/src/sub/c"], "{kind}");
+        assert_eq!(strings(&observed.listed), ["/build/src/sub"], "{kind}");
+    }
+}
+
 #[test]
 fn other_ways_to_the_same_directory() {
     let mut layers = Layers::new();
