@@ -52,7 +52,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let path = |name: &str| dir.path().join(name);
         let set = |name: &str, mode| {
-            fs::set_permissions(path(name), fs::Permissions::from_mode(mode)).expect("set")
+            fs::set_permissions(path(name), fs::Permissions::from_mode(mode)).expect("our own file");
         };
         fs::create_dir(path("locked")).expect("made");
         fs::write(path("locked/secret"), "x").expect("made");

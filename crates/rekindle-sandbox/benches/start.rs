@@ -1,6 +1,6 @@
 //! What a sandbox costs: `/bin/true` in one, against `/bin/true` without, in one run; and what observing adds to that.
 //!
-//! Run with `cargo bench -p rekindle-sandbox --bench start`, followed by `-- start`, `set-up`, `reading` or `bursts` for
+//! Run with `cargo bench -p rekindle-sandbox --bench start`, followed by `-- start`, `set-up`, `reading` or `storms` for
 //! just that part. Times are medians of wall time. The ratio says little for `true`, which
 //! does nothing; the difference is what every command pays. For commands that read many files it is the ratio that counts.
 
@@ -18,17 +18,20 @@ use tempfile::TempDir;
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
+/// Measures something and prints it.
+type Part = fn(&Sandbox) -> Result<()>;
+
 const ROUNDS: usize = 300;
 
 fn main() -> Result<()> {
     // Being its own helper, as the real program is.
     rekindle_sandbox::child_main();
     let sandbox = Sandbox::new()?;
-    let parts: [(&str, fn(&Sandbox) -> Result<()>); 4] = [
+    let parts: [(&str, Part); 4] = [
         ("start", start),
         ("set-up", watch_set_up),
         ("reading", watched_reading),
-        ("bursts", watched_bursts),
+        ("storms", watched_storms),
     ];
     let wanted: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
     let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|wanted| wanted == name);
@@ -148,22 +151,22 @@ fn watched_reading(sandbox: &Sandbox) -> Result<()> {
 }
 
 /// Whether the queue holds what programs do that do nothing but open, or write, as fast as they can.
-fn watched_bursts(sandbox: &Sandbox) -> Result<()> {
+fn watched_storms(sandbox: &Sandbox) -> Result<()> {
     let mut project = Project::new(1_000, 20)?;
-    let source = project.dir.path().join("burst.c");
-    fs::write(&source, BURST)?;
-    let program = project.dir.path().join("burst");
+    let source = project.dir.path().join("storm.c");
+    fs::write(&source, STORM)?;
+    let program = project.dir.path().join("storm");
     if !Command::new("cc").args(["-static", "-O", "-o"]).args([&program, &source]).status()?.success() {
-        return Err("the burst program does not compile".into());
+        return Err("the storm program does not compile".into());
     }
     project.program = Some(program);
     let most = 2 * std::thread::available_parallelism()?.get();
-    println!("\n{:<28} {:>8} {:>8} {:>8}  complete", "burst", "ms", "watched", "ratio");
+    println!("\n{:<28} {:>8} {:>8} {:>8}  complete", "storm", "ms", "watched", "ratio");
     for (how, count) in [("open", 200_000), ("write", 1_000_000)] {
         for processes in [1, 2, most] {
-            let text = format!("/burst {how} {processes} {count}");
+            let text = format!("/storm {how} {processes} {count}");
             let (mut plain, mut watched, mut complete) = (Vec::new(), Vec::new(), 0);
-            for _ in 0..BURSTS {
+            for _ in 0..STORMS {
                 plain.push(project.run(sandbox, &text, false)?.0);
                 let (time, observed) = project.run(sandbox, &text, true)?;
                 watched.push(time);
@@ -172,16 +175,16 @@ fn watched_bursts(sandbox: &Sandbox) -> Result<()> {
             let [plain, watched] =
                 [median(&mut plain), median(&mut watched)].map(|time| time.as_secs_f64() * 1e3);
             let name = format!("{processes} x {count} {how}s");
-            println!("{name:<28} {plain:>8.0} {watched:>8.0} {:>8.2}  {complete}/{BURSTS}", watched / plain);
+            println!("{name:<28} {plain:>8.0} {watched:>8.0} {:>8.2}  {complete}/{STORMS}", watched / plain);
         }
     }
     Ok(())
 }
 
-const BURSTS: usize = 10;
+const STORMS: usize = 10;
 
 /// Every process opens all files in turn, or writes single bytes to two.
-const BURST: &str = r#"
+const STORM: &str = r#"
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -262,7 +265,7 @@ impl Project {
         };
         spec.mounts.extend(self.program.iter().map(|program| Mount {
             source: program.clone(),
-            target: "/burst".into(),
+            target: "/storm".into(),
             ..view("/")
         }));
         let start = Instant::now();

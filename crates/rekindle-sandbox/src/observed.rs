@@ -29,6 +29,8 @@ use std::path::{Path, PathBuf};
 /// - `link`: that a new name was made for a file, and what is then done to the file under that name. An overlay copies
 ///   the file up for it, so the file is in the upper layer, under its old name too. Hard links that were there before
 ///   are seen, by the name that was used.
+/// - Changing the size of a file by its path (`truncate`), or only the time of its last modification (`utimensat`). An
+///   overlay copies the file up for these, too.
 /// - What is mounted below a watched directory.
 /// - Files that are opened through an overlay which the command itself mounts, in a user namespace of its own.
 ///
@@ -40,8 +42,8 @@ pub struct Observed {
     pub opened: Vec<PathBuf>,
     /// Directories that were opened, which comes before listing them.
     pub listed: Vec<PathBuf>,
-    /// What was opened for writing, truncated, given other attributes, removed, moved away or replaced. A directory
-    /// here has other attributes, or it was removed or moved with all that was in it.
+    /// What was opened for writing, given other attributes, removed, moved away or replaced. A directory here has other
+    /// attributes, or it was removed or moved with all that was in it.
     pub written: Vec<PathBuf>,
     /// Whether nothing was missed. If not, the caller has to assume that everything was observed; the lists are empty.
     pub complete: bool,

@@ -117,8 +117,9 @@ pub struct Mount {
 
 /// Directories in which to observe what a command opens and changes. [`Observed`](crate::Observed) says what is seen.
 ///
-/// Each directory costs a watch of the caller's user (sysctl `fs.inotify.max_user_watches`) and some 10 µs before the
-/// command starts; each run costs one of `fs.inotify.max_user_instances`.
+/// Each directory costs one of the watches that the caller's user may have (sysctl `fs.inotify.max_user_watches`) and,
+/// in a fresh overlay, 20 to 30 µs before the command starts. Each run costs one of `fs.inotify.max_user_instances` and
+/// some milliseconds at its end, which the kernel takes to be rid of watches.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Watch {
     /// Inside paths, free of symbolic links. Each is watched with the directories below it, but for what is mounted

@@ -39,7 +39,6 @@ fn changes_on_what_was_captured_are_as_good_as_all() {
 }
 
 #[test]
-#[ignore = "run in a namespace by another test"]
 fn inner_random_sources() {
     if !namespace::is_part() {
         return;

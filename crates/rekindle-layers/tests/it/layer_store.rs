@@ -111,7 +111,6 @@ fn sweeps_and_drafts_do_not_disturb_each_other() {
 }
 
 #[test]
-#[ignore = "run in a process of its own by another test"]
 #[expect(clippy::disallowed_methods, reason = "there is no other way to tell a test where the store is")]
 #[expect(clippy::print_stdout, reason = "the other side waits for it")]
 fn inner_hold_a_draft() {

@@ -130,7 +130,6 @@ fn an_ordinary_user_writes_out_read_only_trees() {
 }
 
 #[test]
-#[ignore = "run in a namespace by another test"]
 fn inner_ordinary_user() {
     if !namespace::is_part() {
         return;

@@ -21,7 +21,6 @@ fn differences_and_merges_are_those_of_the_model() {
 }
 
 #[test]
-#[ignore = "run in a namespace by another test"]
 fn inner_random_trees() {
     if !namespace::is_part() {
         return;
@@ -267,7 +266,6 @@ fn an_ordinary_user_merges_and_reads_only_what_may_differ() {
 }
 
 #[test]
-#[ignore = "run in a namespace by another test"]
 fn inner_ordinary_user() {
     if !namespace::is_part() {
         return;

@@ -7,22 +7,17 @@ use std::process::{Command, Stdio};
 /// Set for the processes that run a part.
 const PART: &str = "REKINDLE_TEST_PART";
 
-/// Whether this process runs a part. Not so if somebody runs all ignored tests: then a part must do nothing.
+/// Whether this process runs a part. Not so when all tests run: then a part must do nothing, for the test that calls it runs it.
 #[expect(clippy::disallowed_methods, reason = "there is no other way to tell a test where it runs")]
 pub(crate) fn is_part() -> bool {
     std::env::var_os(PART).is_some()
 }
 
-/// Makes the command that runs an ignored test of this binary, by `unshare` with these arguments.
+/// Makes the command that runs a part, a test of this binary, by `unshare` with these arguments.
 pub(crate) fn part(unshare: &[&str], name: &str) -> Command {
     let mut command = Command::new("unshare");
     let exe = std::env::current_exe().expect("a test has a program");
-    command.env(PART, "1").args(unshare).arg("--").arg(exe).args([
-        "--ignored",
-        "--exact",
-        "--nocapture",
-        name,
-    ]);
+    command.env(PART, "1").args(unshare).arg("--").arg(exe).args(["--exact", "--nocapture", name]);
     command
 }
 

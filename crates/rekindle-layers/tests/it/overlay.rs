@@ -21,7 +21,6 @@ fn marks_are_understood() {
 }
 
 #[test]
-#[ignore = "run in a namespace by another test"]
 fn inner_random_layers() {
     if !namespace::is_part() {
         return;
@@ -77,7 +76,6 @@ fn check_parts(layers: &[PathBuf], kernel: &Snapshot, what: &str) {
 }
 
 #[test]
-#[ignore = "run in a namespace by another test"]
 fn inner_marks() {
     if !namespace::is_part() {
         return;

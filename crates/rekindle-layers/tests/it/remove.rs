@@ -80,7 +80,6 @@ fn depth_is_no_limit() {
 }
 
 #[test]
-#[ignore = "run in a namespace by another test"]
 fn inner_forbidding_modes() {
     if !namespace::is_part() {
         return;
@@ -113,7 +112,6 @@ fn inner_forbidding_modes() {
 }
 
 #[test]
-#[ignore = "run in a namespace by another test"]
 fn inner_mounts() {
     if !namespace::is_part() {
         return;

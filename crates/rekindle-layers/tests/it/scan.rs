@@ -177,6 +177,8 @@ fn a_file_that_is_being_written_is_never_a_mixture() {
                 std::thread::sleep(Duration::from_micros(500));
             }
         });
+        // However this ends, or the scope waits for the writer for ever.
+        let _stopper = Stopper(&stop);
         let whole = contents.each_ref().map(|content| Digest::of(content));
         for _ in 0..100 {
             match scan(temp.path(), &all(), &StatIndex::default()) {
@@ -187,8 +189,16 @@ fn a_file_that_is_being_written_is_never_a_mixture() {
                 },
             }
         }
-        stop.store(true, std::sync::atomic::Ordering::Relaxed);
     });
+}
+
+/// Sets the flag when it is dropped.
+struct Stopper<'a>(&'a std::sync::atomic::AtomicBool);
+
+impl Drop for Stopper<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, std::sync::atomic::Ordering::Relaxed);
+    }
 }
 
 #[test]

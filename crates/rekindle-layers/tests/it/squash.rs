@@ -14,7 +14,6 @@ fn a_squashed_layer_means_the_same() {
 }
 
 #[test]
-#[ignore = "run in a namespace by another test"]
 fn inner_random_stacks() {
     if !namespace::is_part() {
         return;

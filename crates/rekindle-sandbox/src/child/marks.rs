@@ -23,11 +23,11 @@ use crate::observed::LONGEST_PATH;
 
 /// What to be told of.
 ///
-/// Of reads only the open, as one must come before them. Of writes the close, which does not depend on how many writes
-/// there were; the modification itself too, for what changes a file without opening it (`truncate`, `utimensat`). That
-/// nothing is told of unlinked files keeps the temporary ones of the command out.
+/// Of reads only the open, as one must come before them. Of writes the close: it comes once, however many writes there
+/// were. With an event for each write (`MODIFY`), programs that write single bytes take twice their time and fill the
+/// queue, and all that it would add is `truncate` and setting the time of the last modification alone. That nothing is
+/// told of unlinked files keeps the temporary ones of the command out.
 const MASK: WatchFlags = WatchFlags::OPEN
-    .union(WatchFlags::MODIFY)
     .union(WatchFlags::CLOSE_WRITE)
     .union(WatchFlags::ATTRIB)
     .union(WatchFlags::CREATE)
