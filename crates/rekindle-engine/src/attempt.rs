@@ -112,6 +112,8 @@ pub(crate) struct Attempt<'a> {
     placement: Placement,
     phases: Vec<String>,
     kept: Vec<Kept>,
+    /// Whether a step left something that cannot be read, so that it and what comes after it is not kept.
+    unreadable: bool,
     /// Whether a step ran, seeded or not.
     some_ran: bool,
     seeded: bool,
@@ -147,6 +149,7 @@ impl<'a> Attempt<'a> {
             placement: if given.mode.exact { Placement::Final } else { Placement::Scratch },
             phases: Vec::new(),
             kept: Vec::new(),
+            unreadable: false,
             some_ran: false,
             seeded: false,
             sources: None,
@@ -393,18 +396,23 @@ impl<'a> Attempt<'a> {
             let mode = Mode { late: false, ..self.given.mode };
             return Ok(Some(Outcome::Restart { reason: None, mode }));
         }
-        if self.given.keeps {
+        if self.given.keeps && !self.unreadable {
             let top = Rc::clone(self.tree.first().expect("the step just left a layer"));
             let below = match (&self.given.base, is_seeded) {
                 (Ok(base), true) => base.newest,
                 _ => self.kept.last().map_or(Timestamp { secs: 1, nanos: 0 }, |kept| kept.newest),
+            };
+            let Ok(newest) = newest(&top.path(), below) else {
+                // Something in it is locked even for its owner. The build goes on; nobody can go on from it.
+                self.unreadable = true;
+                return Ok(None);
             };
             self.kept.push(Kept {
                 recipe: planned.recipe.clone(),
                 key: planned.key,
                 state: script,
                 tree: self.tree.clone(),
-                newest: newest(&top.path(), below)?,
+                newest,
                 own: (!is_seeded).then(|| vec![top]),
                 // What it looked at in former builds counts, too, and was not all kept.
                 observations: if is_seeded { Observations::everything() } else { observed },
@@ -634,7 +642,8 @@ impl<'a> Attempt<'a> {
         let kind = match exit.status {
             Status::Code(0) => {
                 let source = world.source.zip(source_path.as_deref());
-                let observed = observations(exit.observed.as_ref(), draft.upper(), source)?;
+                let observed = observations(exit.observed.as_ref(), draft.upper(), source)
+                    .unwrap_or_else(|_| Observations::everything());
                 self.tree.insert(0, Layer::draft(draft));
                 return Ok(Ended::Well { state, observed });
             }

@@ -171,8 +171,10 @@ fn make_in_tree() {
     ];
     for (what, edit) in edits {
         let verdicts = check(MAKE, edit);
+        // Nothing before it looks at the content of a file.
+        assert_ne!(verdict(&verdicts, "configurePhase"), "seed", "{what}");
         if what != "nothing that counts" {
-            assert_eq!(verdict(&verdicts, "buildPhase"), "seed", "{what}");
+            assert!(matches!(verdict(&verdicts, "buildPhase"), "seed" | "skip"), "{what}");
         }
     }
 }
