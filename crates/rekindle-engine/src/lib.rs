@@ -15,9 +15,11 @@
 
 mod attempt;
 mod base;
+mod building;
 mod canary;
 mod checkpoint;
 mod closure;
+mod continuation;
 mod engine;
 mod error;
 mod event;

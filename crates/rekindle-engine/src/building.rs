@@ -1,0 +1,281 @@
+//! One derivation, built: attempts until one ends in outputs or in a failure that counts.
+//!
+//! Most take one attempt. Another follows where one finds that it has to go another way: without phases, at the final
+//! paths, or without anything of an earlier build. Each way is taken at most once, so this ends.
+
+use std::cell::RefCell;
+
+use rekindle_nix::{Derivation, DerivationKind, StorePath};
+use rekindle_plan::{Judged, Unusable, Verdict};
+use rekindle_sandbox::Limits;
+
+use crate::attempt::{Attempt, Given, Mode, Outcome, Watch};
+use crate::error::Error;
+use crate::event::{Event, Failure, FailureKind, RestartReason, StepUsage};
+use crate::job::{Done, Job};
+use crate::mounted::{Mounted, speaks_in_files};
+use crate::outputs::{Collected, Collector};
+use crate::transcript::Transcript;
+use crate::world::{TREE_STORE, World};
+
+/// A derivation that is being built, and how.
+pub(crate) struct Building<'a> {
+    job: &'a Job<'a>,
+    collector: &'a Collector<'a>,
+    world: World<'a>,
+    mode: Mode,
+    /// Whether nothing of an earlier build is taken.
+    clean: bool,
+    /// Whether all that a step sees is in its recipe.
+    has_recipes: bool,
+}
+
+/// What came of one attempt.
+enum Turn {
+    Over(Done),
+    Again,
+}
+
+impl<'a> Building<'a> {
+    pub(crate) fn new(
+        job: &'a Job<'a>,
+        collector: &'a Collector<'a>,
+        inputs: &'a [StorePath],
+        mounted: Option<&'a Mounted>,
+    ) -> Result<Building<'a>, Error> {
+        let drv = job.drv();
+        let toolchain = job.engine.toolchain_for(drv, job.options)?;
+        // Only what is checked against a hash may see the network, and it has only its final path.
+        let fixed = drv.kind().is_ok_and(|kind| kind == DerivationKind::Fixed);
+        let world = World {
+            store: job.engine.store(),
+            drv,
+            inputs,
+            toolchain,
+            cores: job.options.cores,
+            limits: Limits { time: job.options.time_limit, idle: job.options.idle_limit },
+            network: fixed,
+            source: mounted,
+        };
+        let has_recipes = !speaks_in_files(drv);
+        let mode = Mode {
+            phased: job.options.phased && follows_phases(drv),
+            exact: job.options.exact_path || fixed,
+            late: has_recipes,
+        };
+        Ok(Building { job, collector, world, mode, clean: job.options.clean, has_recipes })
+    }
+
+    pub(crate) fn run(mut self) -> Result<Done, Error> {
+        let _in_use = self.job.engine.checkpoints().use_them()?;
+        loop {
+            if let Turn::Over(done) = self.attempt()? {
+                return Ok(done);
+            }
+        }
+    }
+
+    fn attempt(&mut self) -> Result<Turn, Error> {
+        let job = self.job;
+        let log = job.engine.store().log_writer(job.drv_path())?;
+        let transcript = Transcript::new(log, |line| {
+            job.tell(Event::Output { drv: job.drv_path().clone(), line });
+        });
+        let mounted = self.world.source;
+        let recipes = job.recipes(&self.world, self.collector.moved, self.mode);
+        let keeps = self.mode.is_kept() && self.has_recipes;
+        let base = match (keeps, self.clean) {
+            (true, false) => job.choose_base(&recipes, mounted),
+            _ => Err(Unusable::Absent),
+        };
+        let source = match mounted {
+            Some(mounted) if self.mode.is_kept() => job.source_layers(mounted, base.as_ref().ok())?,
+            _ => Vec::new(),
+        };
+        let mut attempt = Attempt::new(Given {
+            world: &self.world,
+            layers: job.engine.layers(),
+            sandbox: job.engine.sandbox(),
+            outputs: self.collector.outputs,
+            moved: self.collector.moved,
+            recipes: &recipes,
+            mode: self.mode,
+            clean: self.clean,
+            keeps,
+            base,
+            source,
+        })?;
+        let mut watcher = Watcher { job, transcript: RefCell::new(transcript), verdicts: RefCell::default() };
+        let outcome = attempt.run(&mut watcher, job.cancel);
+        let (log, tail) = watcher.transcript.into_inner().finish()?;
+        let verdicts = watcher.verdicts.into_inner();
+        let failure = |phase, kind| -> Result<Turn, Error> {
+            let kept = if job.options.keep_failed { Some(job.keep_tree(&attempt)?) } else { None };
+            Ok(Turn::Over(Done::Failed(Failure { phase, kind, tail, log: Some(log), kept })))
+        };
+        let outcome = match outcome {
+            Err(error) if attempt.base_id().is_some() => {
+                let base = attempt.base_id().unwrap_or_default();
+                let message = format!(
+                    "the checkpoint {base} cannot be gone on from: {}; building clean",
+                    error.one_line()
+                );
+                job.tell(Event::Warning { message });
+                self.clean = true;
+                return Ok(Turn::Again);
+            }
+            outcome => outcome?,
+        };
+        match outcome {
+            Outcome::Restart { reason, mode } => {
+                self.mode = mode;
+                if let Some(reason) = reason {
+                    job.restarted(reason);
+                }
+                Ok(Turn::Again)
+            }
+            Outcome::Failed { phase, kind } => {
+                if attempt.is_seeded() && kind != FailureKind::Cancelled {
+                    return Ok(self.without_seed(phase.unwrap_or_default()));
+                }
+                // To be looked at, its layers are made readable, and so are not what the steps left.
+                if keeps && !job.options.keep_failed {
+                    job.checkpoint(&attempt, mounted, Some(phase.clone().unwrap_or_default()));
+                }
+                failure(phase, kind)
+            }
+            Outcome::Built => {
+                attempt.unlock(TREE_STORE)?;
+                let (tree, placement) = (attempt.tree(), attempt.placement());
+                let canaries = attempt.canaries();
+                match self.collector.take_from_tree(&tree, placement, self.mode.exact, &canaries)? {
+                    Collected::Installed(registrations) => {
+                        if keeps {
+                            job.tell_taken(&attempt, &verdicts);
+                            job.checkpoint(&attempt, mounted, None);
+                        }
+                        job.note_provenance(self.collector.outputs, &attempt, &verdicts)?;
+                        Ok(Turn::Over(Done::Installed(registrations)))
+                    }
+                    Collected::Failed(kind) if attempt.is_seeded() && kind != FailureKind::Cancelled => {
+                        Ok(self.without_seed(String::new()))
+                    }
+                    Collected::Failed(kind) => failure(None, kind),
+                    Collected::Restart(reason) => {
+                        match reason {
+                            RestartReason::TimeInOutput { .. } => self.clean = true,
+                            _ => self.mode.exact = true,
+                        }
+                        job.restarted(reason);
+                        Ok(Turn::Again)
+                    }
+                }
+            }
+        }
+    }
+
+    /// What failed may not fail without what an earlier build left.
+    fn without_seed(&mut self, phase: String) -> Turn {
+        self.job.restarted(RestartReason::SeedFailed { phase });
+        self.clean = true;
+        Turn::Again
+    }
+}
+
+struct Watcher<'a> {
+    job: &'a Job<'a>,
+    transcript: RefCell<Transcript<'a>>,
+    /// What became of each step.
+    verdicts: RefCell<Vec<Verdict>>,
+}
+
+impl Watch for Watcher<'_> {
+    fn steps(&mut self, phases: &[String]) {
+        self.job.tell(Event::Steps { drv: self.job.drv_path().clone(), phases: phases.to_vec() });
+    }
+
+    fn step_judged(&mut self, phase: &str, judged: &Judged) {
+        self.verdicts.borrow_mut().push(judged.verdict);
+        let verdict = match judged.verdict {
+            Verdict::Reuse => "reuse",
+            Verdict::Skip => "skip",
+            Verdict::Seed => "seed",
+            Verdict::Run => "run",
+        };
+        self.job.tell(Event::StepJudged {
+            drv: self.job.drv_path().clone(),
+            phase: phase.to_owned(),
+            verdict,
+            reason: judged.reason.name(),
+            why: judged.reason.to_string(),
+        });
+    }
+
+    fn step_started(&mut self, phase: Option<&str>) {
+        let phase = phase.map(str::to_owned);
+        self.job.tell(Event::StepStarted { drv: self.job.drv_path().clone(), phase });
+    }
+
+    fn output(&mut self, bytes: &[u8]) {
+        self.transcript.borrow_mut().write(bytes);
+    }
+
+    fn step_finished(&mut self, phase: Option<&str>, usage: StepUsage) {
+        let phase = phase.map(str::to_owned);
+        self.job.tell(Event::StepFinished { drv: self.job.drv_path().clone(), phase, usage });
+    }
+}
+/// Whether a derivation follows stdenv's protocol without changes of its own: its builder is bash, which sources
+/// `$stdenv/setup` and calls `genericBuild`. A custom builder script may do anything in between, and a
+/// `buildCommand` has no phases.
+fn follows_phases(drv: &Derivation) -> bool {
+    let has = |name: &str| drv.env.get(name.as_bytes()).is_some_and(|value| !value.is_empty());
+    let is_bash = drv.builder.ends_with(b"/bash");
+    // Ours lies in the same directory as `setup`, that of nixpkgs is a store path of its own.
+    let is_default = drv.args.last().is_some_and(|script| {
+        script.ends_with(b"/default-builder.sh") || script.ends_with(b"-default-builder.sh")
+    });
+    is_bash && is_default && has("stdenv") && !has("buildCommand") && !has("buildCommandPath")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn only_stdenv_without_changes_has_phases() {
+        let check = |builder: &str, args: &[&str], env: &[(&str, &str)], expected| {
+            let env: BTreeMap<Vec<u8>, Vec<u8>> = env
+                .iter()
+                .map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec()))
+                .collect();
+            let drv = Derivation {
+                name: rekindle_nix::StorePathName::new("x").expect("a name"),
+                outputs: BTreeMap::new(),
+                input_drvs: BTreeMap::new(),
+                input_srcs: std::collections::BTreeSet::new(),
+                system: b"x86_64-linux".to_vec(),
+                builder: builder.into(),
+                args: args.iter().map(|arg| arg.as_bytes().to_vec()).collect(),
+                env,
+            };
+            assert_eq!(follows_phases(&drv), expected, "{builder} {args:?}");
+        };
+        let default = &["-e", "/nix/store/8csd16i46h5njyb3wj4k4i0s4z6hd6np-default-builder.sh"];
+        let stdenv = ("stdenv", "/nix/store/8csd16i46h5njyb3wj4k4i0s4z6hd6np-stdenv");
+        check("/bin/bash", default, &[stdenv], true);
+        let ours = &["-e", "/nix/store/8csd16i46h5njyb3wj4k4i0s4z6hd6np-stdenv/default-builder.sh"];
+        check("/bin/bash", ours, &[stdenv], true);
+        check(
+            "/bin/bash",
+            &["-e", "/nix/store/8csd16i46h5njyb3wj4k4i0s4z6hd6np-builder.sh"],
+            &[stdenv],
+            false,
+        );
+        check("/bin/bash", default, &[], false);
+        check("/bin/bash", default, &[stdenv, ("buildCommand", "mkdir $out")], false);
+        check("/bin/python", default, &[stdenv], false);
+    }
+}

@@ -1,0 +1,171 @@
+//! What one build of a derivation takes from earlier ones, and what it leaves for later ones.
+//!
+//! Whatever is wrong with a checkpoint is told in a line and costs time, never the build.
+
+use std::fs;
+
+use rekindle_layers::ChangeKind;
+use rekindle_plan::{Placement, Seedable, StepList, Unusable, Verdict};
+
+use crate::attempt::{Attempt, Mode, phases_with_args};
+use crate::base::Base;
+use crate::canary;
+use crate::checkpoint::{Record, boot_id, new_id};
+use crate::error::Error;
+use crate::event::{Event, Taken};
+use crate::job::Job;
+use crate::mounted::Mounted;
+use crate::recipes::Recipes;
+use crate::scratch::{OutputPaths, placed};
+use crate::tree::{Layer, Stack};
+use crate::world::World;
+
+/// After so many layers of a source all of it is written again.
+const MOST_SOURCE_LAYERS: usize = 40;
+
+impl Job<'_> {
+    pub(crate) fn recipes<'w>(
+        &'w self,
+        world: &'w World<'w>,
+        moved: &[OutputPaths],
+        mode: Mode,
+    ) -> Recipes<'w> {
+        let kernel = fs::read("/proc/sys/kernel/osrelease").unwrap_or_default();
+        Recipes {
+            placed: placed(self.drv(), moved, world.store.store_dir(), Placement::Scratch),
+            sight: self.options.sight.filter(|_| mode.late && mode.is_kept()),
+            system: &self.drv().system,
+            builder: &self.drv().builder,
+            toolchain: world.toolchain,
+            inputs: world.inputs,
+            source: world.source.map(|source| &source.paths),
+            cores: world.cores,
+            kernel,
+        }
+    }
+
+    /// What the build starts from. Whatever is wrong with checkpoints, there is still the clean build.
+    pub(crate) fn choose_base(
+        &self,
+        recipes: &Recipes<'_>,
+        mounted: Option<&Mounted>,
+    ) -> Result<Base, Unusable> {
+        let (package, system) = self.package();
+        self.engine.checkpoints().settle(canary::now().secs);
+        let (found, wrong) = self.engine.checkpoints().of_package(&package, &system, self.engine.layers());
+        for message in wrong {
+            self.tell(Event::Warning { message });
+        }
+        let base =
+            Base::choose(found, self.engine.layers(), mounted.map(|mounted| &*mounted.manifest), |phases| {
+                let planned = recipes.plan(phases_with_args(phases));
+                let list = StepList::phased(phases, false);
+                let scratch = list.steps().iter().filter(|step| step.placement == Placement::Scratch).count();
+                let keys = planned.iter().take(scratch + 1).map(|planned| planned.key).collect();
+                (keys, (list.decisive(&Seedable::default()) + 1).min(scratch + 1))
+            });
+        if let Ok(base) = &base
+            && base.mark.is_none()
+        {
+            let message = format!(
+                "the clock is behind the files of the checkpoint {}; nothing goes on from it",
+                base.id
+            );
+            self.tell(Event::Warning { message });
+        }
+        base
+    }
+
+    /// The layers of the mounted source: those of the base, with what differs on top.
+    pub(crate) fn source_layers(&self, mounted: &Mounted, base: Option<&Base>) -> Result<Stack, Error> {
+        let (store, layers) = (self.engine.store(), self.engine.layers());
+        if let Some(base) = base
+            && let Some(manifest) = &base.manifest
+            && base.source.len() < MOST_SOURCE_LAYERS
+            && base.source_dir.as_deref() == Some(mounted.dir.as_path())
+        {
+            if manifest.root() == mounted.manifest.root() {
+                return Ok(base.source.clone());
+            }
+            let draft = mounted.capture(store, layers, Some(manifest))?;
+            return Ok([Layer::draft(draft)].into_iter().chain(base.source.iter().cloned()).collect());
+        }
+        Ok(vec![Layer::draft(mounted.capture(store, layers, None)?)])
+    }
+
+    /// Keeps what the steps left. That it could not be kept is no reason for a build to fail.
+    pub(crate) fn checkpoint(
+        &self,
+        attempt: &Attempt<'_>,
+        mounted: Option<&Mounted>,
+        failed: Option<String>,
+    ) {
+        let write = || -> Result<(), Error> {
+            let Some(record) = attempt.keep()? else { return Ok(()) };
+            let (package, system) = self.package();
+            let record = Record {
+                id: new_id()?,
+                package,
+                system,
+                drv: self.drv_path().base_name().to_owned(),
+                failed,
+                created: canary::now().secs,
+                boot: boot_id(),
+                source_dir: mounted.map(|mounted| mounted.paths.final_path.name().to_owned()),
+                ..record
+            };
+            self.engine.checkpoints().write(&record, mounted.map(|mounted| &*mounted.manifest))
+        };
+        if let Err(error) = write() {
+            let message = format!("no checkpoint was made: {}", error.one_line());
+            self.tell(Event::Warning { message });
+        }
+    }
+
+    pub(crate) fn tell_taken(&self, attempt: &Attempt<'_>, verdicts: &[Verdict]) {
+        let Some((base, changes)) = attempt.taken() else { return };
+        let count = |verdict| verdicts.iter().filter(|other| **other == verdict).count();
+        let kinds = |kind| changes.iter().filter(|change| change.kind == kind).count();
+        let taken = Taken {
+            base: base.to_owned(),
+            added: kinds(ChangeKind::Added),
+            changed: kinds(ChangeKind::Changed),
+            removed: kinds(ChangeKind::Removed),
+            reused: count(Verdict::Reuse),
+            skipped: count(Verdict::Skip),
+            seeded: count(Verdict::Seed),
+            ran: count(Verdict::Run),
+        };
+        self.tell(Event::Taken { drv: self.drv_path().clone(), taken });
+    }
+
+    /// Writes down how each output came about.
+    pub(crate) fn note_provenance(
+        &self,
+        outputs: &[OutputPaths],
+        attempt: &Attempt<'_>,
+        verdicts: &[Verdict],
+    ) -> Result<(), Error> {
+        let dir = self.engine.provenance_dir();
+        fs::create_dir_all(&dir).map_err(|error| Error::io("make the directory", &dir, error))?;
+        let is_clean = verdicts.iter().all(|verdict| *verdict == Verdict::Run);
+        let text = match attempt.base_id() {
+            Some(base) if !is_clean => format!("incremental {base}\n"),
+            _ => "clean\n".to_owned(),
+        };
+        for output in outputs {
+            let file = dir.join(output.final_path.hash_part());
+            fs::write(&file, &text).map_err(|error| Error::io("write", &file, error))?;
+        }
+        Ok(())
+    }
+
+    /// What checkpoints are of: the package, whatever its version, and the platform.
+    pub(crate) fn package(&self) -> (String, String) {
+        let env = &self.drv().env;
+        let name = env.get(b"pname".as_slice()).or_else(|| env.get(b"name".as_slice()));
+        let name = name.map(|name| String::from_utf8_lossy(name).into_owned());
+        let system = String::from_utf8_lossy(&self.drv().system).into_owned();
+        (name.unwrap_or_else(|| self.drv().name.to_string()), system)
+    }
+}
