@@ -15,7 +15,9 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use rekindle_layers::{Change, Draft, LayerStore, MaterialiseOptions, Timestamp, View, materialise, merge};
+use rekindle_layers::{
+    Change, Draft, LayerId, LayerStore, MaterialiseOptions, Timestamp, View, materialise, merge,
+};
 use rekindle_plan::{
     BaseStep, Before, Chain, Effect, Facts, Judged, Observations, Placement, Reason, Recipe, RecipeKey,
     Seedable, Step, StepList, Unusable, Verdict, judge,
@@ -130,6 +132,8 @@ struct Kept {
     own: Option<Stack>,
     observations: Observations,
     newest: Timestamp,
+    /// Whether it ran, seeded or not.
+    ran: bool,
 }
 
 impl<'a> Attempt<'a> {
@@ -203,6 +207,11 @@ impl<'a> Attempt<'a> {
         self.given.base.as_ref().ok().map(|base| base.id.as_str())
     }
 
+    /// What the layers of the base take on disk.
+    pub(crate) fn base_sizes(&self) -> Option<&BTreeMap<LayerId, u64>> {
+        self.given.base.as_ref().ok().map(|base| &base.sizes)
+    }
+
     /// The times by which changed sources are or were marked in the tree.
     pub(crate) fn canaries(&self) -> Vec<Timestamp> {
         let Ok(base) = &self.given.base else { return Vec::new() };
@@ -265,6 +274,8 @@ impl<'a> Attempt<'a> {
             return Ok(None);
         }
         let depth = self.given.base.as_ref().map_or(0, |base| base.depth) + u32::from(self.seeded);
+        // A base of which nothing was taken only served to explain why.
+        let ran_all = self.kept.iter().all(|kept| kept.ran);
         let is_incremental = self.kept.iter().any(|kept| kept.own.is_none());
         Ok(Some(Record {
             id: String::new(),
@@ -275,6 +286,8 @@ impl<'a> Attempt<'a> {
             created: 0,
             boot: String::new(),
             source_dir: None,
+            base: self.base_id().filter(|_| !ran_all || self.seeded).map(str::to_owned),
+            sizes: BTreeMap::new(),
             depth: if is_incremental { depth } else { 0 },
             phases: self.phases.clone(),
             canaries: if is_incremental { self.canaries() } else { Vec::new() },
@@ -413,6 +426,7 @@ impl<'a> Attempt<'a> {
                 state: script,
                 tree: self.tree.clone(),
                 newest,
+                ran: true,
                 own: (!is_seeded).then(|| vec![top]),
                 // What it looked at in former builds counts, too, and was not all kept.
                 observations: if is_seeded { Observations::everything() } else { observed },
@@ -519,6 +533,7 @@ impl<'a> Attempt<'a> {
             own: then.own.clone(),
             observations: then.observations.clone(),
             newest: self.kept.last().map_or(then.newest, |before| before.newest.max(then.newest)),
+            ran: false,
         });
     }
 

@@ -1,9 +1,10 @@
 //! What a build starts from: a checkpoint that was chosen and opened.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rekindle_layers::{LayerStore, Manifest, Timestamp};
+use rekindle_layers::{LayerId, LayerStore, Manifest, Timestamp};
 use rekindle_plan::{Candidate, Distance, Observations, Recipe, RecipeKey, Unusable, choose};
 
 use crate::canary;
@@ -31,6 +32,8 @@ pub(crate) struct Base {
     pub(crate) source_dir: Option<PathBuf>,
     /// What its mounted source was.
     pub(crate) manifest: Option<Manifest>,
+    /// What its layers take on disk.
+    pub(crate) sizes: BTreeMap<LayerId, u64>,
 }
 
 /// What one step of it left.
@@ -90,7 +93,7 @@ impl Base {
             true => None,
             false => Some(found.manifest().map_err(|_| Unusable::Damaged)?),
         };
-        let Record { id, depth, phases, canaries, source_dir, source, steps, .. } = found.record;
+        let Record { id, depth, phases, canaries, source_dir, source, steps, sizes, .. } = found.record;
         let source_dir = source_dir.map(|name| Path::new(TREE_BUILD).join(name));
         let mut opened = Opened::default();
         let source = opened.stack(&source, layers);
@@ -111,7 +114,7 @@ impl Base {
             std::thread::sleep(MOMENT);
             canary::choose(newest, canary::now())
         });
-        Ok(Base { id, depth, phases, canaries, source, steps, newest, mark, source_dir, manifest })
+        Ok(Base { id, depth, phases, canaries, source, steps, newest, mark, source_dir, manifest, sizes })
     }
 }
 

@@ -14,66 +14,33 @@
 //! Layers are not forced to the disk. After a restart of the machine a checkpoint counts only if all that it names is
 //! known to have been written ([`Checkpoints::settle`]).
 
-use std::collections::BTreeSet;
+mod collect;
+mod record;
+mod shelf;
+
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-use rekindle_layers::{LayerId, LayerStore, Manifest, Timestamp, remove_tree};
+use rekindle_layers::{LayerStore, Manifest};
 use rekindle_nix::Hash;
-use rekindle_plan::{Observations, Recipe, RecipeKey};
 use rustix::fs::FlockOperation;
 
 use crate::error::Error;
+pub use collect::{CollectPolicy, CollectedCheckpoints};
+pub(crate) use record::{Record, StepRecord};
+use record::{Version, decode, encode};
+pub use shelf::{
+    CheckpointDetails, CheckpointInfo, CheckpointStore, LayerInfo, Made, NamedBase, Observed, SourceCounts,
+    StepInfo,
+};
 
-const FAMILY: &[u8] = b"rekindle checkpoint v";
-const MAGIC: &[u8] = b"rekindle checkpoint v1\n";
-/// How many checkpoints of a package are kept that nobody has pinned.
-const KEPT: usize = 6;
+/// There if nobody may remove it but on request.
+const PINNED: &str = "pinned";
+/// There if a comparison with a clean build found the package's checkpoints wrong.
+const QUARANTINED: &str = "quarantined";
 /// After so many seconds the kernel has written what was changed, or nearly all.
 const SETTLED_AFTER: i64 = 60;
-
-/// A checkpoint as it is on disk.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Record {
-    pub(crate) id: String,
-    pub(crate) package: String,
-    pub(crate) system: String,
-    pub(crate) drv: String,
-    /// The phase that failed; nothing after a success.
-    pub(crate) failed: Option<String>,
-    /// Seconds since 1970.
-    pub(crate) created: i64,
-    /// How many builds went on from one another.
-    pub(crate) depth: u32,
-    /// Where the machine was started when it was written.
-    pub(crate) boot: String,
-    /// The names of all phases.
-    pub(crate) phases: Vec<String>,
-    /// The times by which changed sources were marked.
-    pub(crate) canaries: Vec<Timestamp>,
-    /// The name of the mounted source, if there is one.
-    pub(crate) source_dir: Option<String>,
-    /// The layers of the mounted source, topmost first.
-    pub(crate) source: Vec<LayerId>,
-    pub(crate) steps: Vec<StepRecord>,
-}
-
-/// What one step left.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct StepRecord {
-    pub(crate) recipe: Recipe,
-    pub(crate) key: RecipeKey,
-    /// The shell state.
-    pub(crate) state: Vec<u8>,
-    /// The whole stack, topmost first.
-    pub(crate) tree: Vec<LayerId>,
-    /// What the step itself put on the tree before it; unknown if it went on from an earlier tree.
-    pub(crate) own: Option<Vec<LayerId>>,
-    pub(crate) observations: Observations,
-    /// The newest mtime in the tree.
-    pub(crate) newest: Timestamp,
-}
 
 /// A checkpoint that may serve as a base.
 #[derive(Debug)]
@@ -124,7 +91,7 @@ impl Checkpoints {
         for dir in directories(&self.package_dir(package, system)) {
             match load(&dir, layers) {
                 Ok(record) if record.package == package && record.system == system => {
-                    let quarantined = dir.join("quarantined").exists();
+                    let quarantined = dir.join(QUARANTINED).exists();
                     found.push(Found { record, quarantined, dir });
                 }
                 Ok(_) => {}
@@ -143,7 +110,13 @@ impl Checkpoints {
         if let Some(manifest) = manifest {
             manifest.save(&new.join("sources"))?;
         }
+        // What was made from what is wrong may be wrong, too.
+        let from_wrong =
+            record.base.as_ref().is_some_and(|base| package.join(base).join(QUARANTINED).exists());
         let write = || {
+            if from_wrong {
+                fs::write(new.join(QUARANTINED), "")?;
+            }
             let mut file = File::create(new.join("record"))?;
             file.write_all(&encode(record))?;
             file.sync_all()?;
@@ -178,54 +151,41 @@ impl Checkpoints {
         }
     }
 
-    /// Removes the oldest checkpoints of each package that has too many, and all layers that none names any more.
-    /// Does nothing while somebody uses checkpoints.
-    pub(crate) fn prune(&self, layers: &LayerStore) -> Result<(), Error> {
+    /// All checkpoints, readable or not, without those that are being written.
+    pub(crate) fn all(&self) -> Vec<Shelved> {
+        let dirs = directories(&self.dir).into_iter().flat_map(|package| directories(&package));
+        dirs.map(Shelved::at).collect()
+    }
+
+    /// Marks all checkpoints of a package as wrong, so that nothing starts from them. Returns how many.
+    pub(crate) fn quarantine(&self, package: &str, system: &str) -> Result<usize, Error> {
+        let _in_use = self.use_them()?;
+        let mut marked = 0;
+        for dir in directories(&self.package_dir(package, system)) {
+            let mark = dir.join(QUARANTINED);
+            if !mark.exists() {
+                fs::write(&mark, "").map_err(|error| Error::io("write", &mark, error))?;
+                marked += 1;
+            }
+        }
+        Ok(marked)
+    }
+
+    /// Waits until nobody uses checkpoints, and keeps others from it. Without `waiting`, which is called if it has to
+    /// wait, it does not wait and gives `None`.
+    pub(crate) fn exclusive(&self, waiting: Option<&mut dyn FnMut()>) -> Result<Option<InUse>, Error> {
         let file = self.lock_file()?;
-        match lock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-            Err(error) => return Err(Error::io("lock", &self.dir, error)),
-        }
-        let mut named = BTreeSet::new();
-        for package in directories(&self.dir) {
-            let mut ages = Vec::new();
-            for dir in all_directories(&package) {
-                let bytes = fs::read(dir.join("record")).unwrap_or_default();
-                if bytes.starts_with(FAMILY) && !bytes.starts_with(MAGIC) {
-                    // Another version's: which layers it names is not known.
-                    return Ok(());
-                }
-                match decode(&bytes) {
-                    Some(record) if dir.file_name().is_some_and(|name| *name == *record.id) => {
-                        ages.push((
-                            dir.join("pinned").exists(),
-                            record.failed.is_none(),
-                            record.created,
-                            dir,
-                            record,
-                        ));
-                    }
-                    // Damaged, half written, of another version: of no use to anyone.
-                    _ => remove_tree(&dir)?,
-                }
+        let fail = |error| Error::io("lock", &self.dir, error);
+        match (lock(&file, FlockOperation::NonBlockingLockExclusive), waiting) {
+            (Ok(()), _) => {}
+            (Err(error), Some(waiting)) if error.kind() == io::ErrorKind::WouldBlock => {
+                waiting();
+                lock(&file, FlockOperation::LockExclusive).map_err(fail)?;
             }
-            ages.sort_by(|a, b| (b.0, b.2, &b.3).cmp(&(a.0, a.2, &a.3)));
-            let newest_good = ages.iter().position(|(_, good, ..)| *good);
-            for (rank, (pinned, _, _, dir, record)) in ages.into_iter().enumerate() {
-                if pinned || rank < KEPT || Some(rank) == newest_good {
-                    named.extend(layers_of(&record));
-                } else {
-                    remove_tree(&dir)?;
-                }
-            }
+            (Err(error), None) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+            (Err(error), _) => return Err(fail(error)),
         }
-        for layer in layers.layers()? {
-            if !named.contains(&layer) {
-                layers.remove(layer)?;
-            }
-        }
-        Ok(())
+        Ok(Some(InUse(file)))
     }
 
     fn lock_file(&self) -> Result<File, Error> {
@@ -254,27 +214,85 @@ pub(crate) fn new_id() -> Result<String, Error> {
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-fn load(dir: &Path, layers: &LayerStore) -> Result<Record, String> {
-    let bytes = fs::read(dir.join("record")).map_err(|error| error.to_string())?;
-    if !bytes.starts_with(MAGIC) {
-        return Err("it is of another version".to_owned());
+/// A checkpoint that is there, whether or not it can be used.
+#[derive(Debug)]
+pub(crate) struct Shelved {
+    pub(crate) dir: PathBuf,
+    pub(crate) pinned: bool,
+    pub(crate) quarantined: bool,
+    /// The record, or why it cannot be read.
+    pub(crate) record: Result<Record, Unreadable>,
+    /// What the record and the manifest of the sources take.
+    pub(crate) record_bytes: u64,
+}
+
+/// Why a record cannot be read. `Display` is one clause.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Unreadable {
+    #[error("it is damaged")]
+    Damaged,
+    #[error("it is of another version")]
+    Older,
+    #[error("it is of a newer version")]
+    Newer,
+    #[error("it is not the one that it says it is")]
+    Misplaced,
+}
+
+impl Shelved {
+    fn at(dir: PathBuf) -> Shelved {
+        let size = |name: &str| fs::metadata(dir.join(name)).map_or(0, |metadata| metadata.len());
+        Shelved {
+            pinned: dir.join(PINNED).exists(),
+            quarantined: dir.join(QUARANTINED).exists(),
+            record: read(&dir),
+            record_bytes: size("record") + size("sources"),
+            dir,
+        }
     }
-    let record = decode(&bytes).ok_or("it is damaged")?;
-    if dir.file_name().is_none_or(|name| *name != *record.id) {
-        return Err("it is not the one that it says it is".to_owned());
+
+    /// Its identity, by its directory.
+    pub(crate) fn id(&self) -> String {
+        self.dir.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
-    if record.boot != boot_id() && !dir.join("settled").exists() {
-        return Err("the machine was started again before it was certainly on the disk".to_owned());
-    }
-    match layers_of(&record).into_iter().find(|layer| !layers.contains(*layer)) {
-        Some(layer) => Err(format!("its layer {layer} is missing")),
-        None => Ok(record),
+
+    /// Why nothing can start from it, apart from quarantine.
+    pub(crate) fn unusable(&self, layers: &LayerStore) -> Option<String> {
+        match &self.record {
+            Ok(record) => usable(&self.dir, record, layers).err(),
+            Err(reason) => Some(reason.to_string()),
+        }
     }
 }
 
-fn layers_of(record: &Record) -> BTreeSet<LayerId> {
-    let of_steps = record.steps.iter().flat_map(|step| step.tree.iter().chain(step.own.iter().flatten()));
-    record.source.iter().chain(of_steps).copied().collect()
+fn read(dir: &Path) -> Result<Record, Unreadable> {
+    let bytes = fs::read(dir.join("record")).map_err(|_| Unreadable::Damaged)?;
+    match record::version(&bytes) {
+        Version::This => {}
+        Version::Older => return Err(Unreadable::Older),
+        Version::Newer => return Err(Unreadable::Newer),
+        Version::Unknown => return Err(Unreadable::Damaged),
+    }
+    let record = decode(&bytes).ok_or(Unreadable::Damaged)?;
+    if dir.file_name().is_none_or(|name| *name != *record.id) {
+        return Err(Unreadable::Misplaced);
+    }
+    Ok(record)
+}
+
+fn usable(dir: &Path, record: &Record, layers: &LayerStore) -> Result<(), String> {
+    if record.boot != boot_id() && !dir.join("settled").exists() {
+        return Err("the machine was started again before it was certainly on the disk".to_owned());
+    }
+    match record.layers().into_iter().find(|layer| !layers.contains(*layer)) {
+        Some(layer) => Err(format!("its layer {layer} is missing")),
+        None => Ok(()),
+    }
+}
+
+fn load(dir: &Path, layers: &LayerStore) -> Result<Record, String> {
+    let record = read(dir).map_err(|reason| reason.to_string())?;
+    usable(dir, &record, layers).map(|()| record)
 }
 
 fn lock(file: &File, how: FlockOperation) -> io::Result<()> {
@@ -298,141 +316,6 @@ fn all_directories(dir: &Path) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = entries.filter(|path| path.is_dir()).collect();
     found.sort();
     found
-}
-
-// Integers are little-endian, everything of variable length follows its length. The last 32 bytes are a digest.
-
-fn encode(record: &Record) -> Vec<u8> {
-    let mut out = MAGIC.to_vec();
-    let text = |out: &mut Vec<u8>, text: &[u8]| {
-        out.extend((text.len() as u64).to_le_bytes());
-        out.extend(text);
-    };
-    let time = |out: &mut Vec<u8>, time: Timestamp| {
-        out.extend(time.secs.to_le_bytes());
-        out.extend(time.nanos.to_le_bytes());
-    };
-    let ids = |out: &mut Vec<u8>, ids: &[LayerId]| {
-        out.extend((ids.len() as u64).to_le_bytes());
-        ids.iter().for_each(|id| text(out, id.to_string().as_bytes()));
-    };
-    for field in [&record.id, &record.package, &record.system, &record.drv, &record.boot] {
-        text(&mut out, field.as_bytes());
-    }
-    out.push(u8::from(record.failed.is_some()));
-    text(&mut out, record.failed.as_deref().unwrap_or_default().as_bytes());
-    out.push(u8::from(record.source_dir.is_some()));
-    text(&mut out, record.source_dir.as_deref().unwrap_or_default().as_bytes());
-    out.extend(record.created.to_le_bytes());
-    out.extend(record.depth.to_le_bytes());
-    out.extend((record.phases.len() as u64).to_le_bytes());
-    record.phases.iter().for_each(|phase| text(&mut out, phase.as_bytes()));
-    out.extend((record.canaries.len() as u64).to_le_bytes());
-    record.canaries.iter().for_each(|canary| time(&mut out, *canary));
-    ids(&mut out, &record.source);
-    out.extend((record.steps.len() as u64).to_le_bytes());
-    for step in &record.steps {
-        text(&mut out, &step.recipe.encode());
-        out.extend(step.key.as_bytes());
-        text(&mut out, &step.state);
-        ids(&mut out, &step.tree);
-        out.push(u8::from(step.own.is_some()));
-        ids(&mut out, step.own.as_deref().unwrap_or_default());
-        text(&mut out, &step.observations.encode());
-        time(&mut out, step.newest);
-    }
-    let digest = Hash::sha256(&out);
-    out.extend(digest.digest());
-    out
-}
-
-fn decode(bytes: &[u8]) -> Option<Record> {
-    let (body, digest) = bytes.split_last_chunk::<32>()?;
-    if Hash::sha256(body).digest() != digest {
-        return None;
-    }
-    let mut reader = Reader(body.strip_prefix(MAGIC)?);
-    let (id, package, system) = (reader.string()?, reader.string()?, reader.string()?);
-    let (drv, boot) = (reader.string()?, reader.string()?);
-    let (has_failed, phase) = (reader.flag()?, reader.string()?);
-    let (has_source, source_dir) = (reader.flag()?, reader.string()?);
-    let record = Record {
-        id,
-        package,
-        system,
-        drv,
-        boot,
-        failed: has_failed.then_some(phase),
-        source_dir: has_source.then_some(source_dir),
-        created: i64::from_le_bytes(reader.array()?),
-        depth: u32::from_le_bytes(reader.array()?),
-        phases: reader.list(Reader::string)?,
-        canaries: reader.list(Reader::time)?,
-        source: reader.list(Reader::layer)?,
-        steps: reader.list(Reader::step)?,
-    };
-    reader.0.is_empty().then_some(record)
-}
-
-struct Reader<'a>(&'a [u8]);
-
-impl<'a> Reader<'a> {
-    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
-        let (taken, rest) = self.0.split_first_chunk::<N>()?;
-        self.0 = rest;
-        Some(*taken)
-    }
-
-    fn text(&mut self) -> Option<&'a [u8]> {
-        let length = usize::try_from(u64::from_le_bytes(self.array()?)).ok()?;
-        let (taken, rest) = self.0.split_at_checked(length)?;
-        self.0 = rest;
-        Some(taken)
-    }
-
-    fn string(&mut self) -> Option<String> {
-        String::from_utf8(self.text()?.to_vec()).ok()
-    }
-
-    fn flag(&mut self) -> Option<bool> {
-        let [flag] = self.array()?;
-        (flag <= 1).then_some(flag == 1)
-    }
-
-    fn time(&mut self) -> Option<Timestamp> {
-        Some(Timestamp { secs: i64::from_le_bytes(self.array()?), nanos: u32::from_le_bytes(self.array()?) })
-    }
-
-    fn layer(&mut self) -> Option<LayerId> {
-        self.string()?.parse().ok()
-    }
-
-    fn list<T>(&mut self, one: impl Fn(&mut Self) -> Option<T>) -> Option<Vec<T>> {
-        let count = u64::from_le_bytes(self.array()?);
-        let mut list = Vec::new();
-        for _ in 0..count {
-            list.push(one(self)?);
-        }
-        Some(list)
-    }
-
-    fn step(&mut self) -> Option<StepRecord> {
-        let recipe = Recipe::decode(self.text()?).ok()?;
-        let key = RecipeKey::from_bytes(self.array()?);
-        let (state, tree) = (self.text()?.to_vec(), self.list(Reader::layer)?);
-        let (has_own, own) = (self.flag()?, self.list(Reader::layer)?);
-        let observations = Observations::decode(self.text()?).ok()?;
-        let newest = self.time()?;
-        (recipe.key() == key).then_some(StepRecord {
-            recipe,
-            key,
-            state,
-            tree,
-            own: has_own.then_some(own),
-            observations,
-            newest,
-        })
-    }
 }
 
 #[cfg(test)]

@@ -2,9 +2,10 @@
 //!
 //! Whatever is wrong with a checkpoint is told in a line and costs time, never the build.
 
+use std::collections::BTreeMap;
 use std::fs;
 
-use rekindle_layers::ChangeKind;
+use rekindle_layers::{ChangeKind, LayerId, disk_usage};
 use rekindle_plan::{Placement, Seedable, StepList, Unusable, Verdict};
 
 use crate::attempt::{Attempt, Mode, phases_with_args};
@@ -15,6 +16,7 @@ use crate::error::Error;
 use crate::event::{Event, Taken};
 use crate::job::Job;
 use crate::mounted::Mounted;
+use crate::provenance::Provenance;
 use crate::recipes::Recipes;
 use crate::scratch::{OutputPaths, placed};
 use crate::tree::{Layer, Stack};
@@ -114,12 +116,23 @@ impl Job<'_> {
                 source_dir: mounted.map(|mounted| mounted.paths.final_path.name().to_owned()),
                 ..record
             };
+            let record = Record { sizes: self.sizes(&record, attempt)?, ..record };
             self.engine.checkpoints().write(&record, mounted.map(|mounted| &*mounted.manifest))
         };
         if let Err(error) = write() {
             let message = format!("no checkpoint was made: {}", error.one_line());
             self.tell(Event::Warning { message });
         }
+    }
+
+    /// What each layer takes: what is known from the base, and what is new measured.
+    fn sizes(&self, record: &Record, attempt: &Attempt<'_>) -> Result<BTreeMap<LayerId, u64>, Error> {
+        let layers = self.engine.layers();
+        let size = |layer: LayerId| match attempt.base_sizes().and_then(|sizes| sizes.get(&layer)) {
+            Some(size) => Ok((layer, *size)),
+            None => Ok((layer, disk_usage(&layers.path(layer))?.bytes)),
+        };
+        record.layers().into_iter().map(size).collect()
     }
 
     pub(crate) fn tell_taken(&self, attempt: &Attempt<'_>, verdicts: &[Verdict]) {
@@ -146,18 +159,13 @@ impl Job<'_> {
         attempt: &Attempt<'_>,
         verdicts: &[Verdict],
     ) -> Result<(), Error> {
-        let dir = self.engine.provenance_dir();
-        fs::create_dir_all(&dir).map_err(|error| Error::io("make the directory", &dir, error))?;
         let is_clean = verdicts.iter().all(|verdict| *verdict == Verdict::Run);
-        let text = match attempt.base_id() {
-            Some(base) if !is_clean => format!("incremental {base}\n"),
-            _ => "clean\n".to_owned(),
+        let provenance = match attempt.base_id() {
+            Some(base) if !is_clean => Provenance::Incremental { base: base.to_owned() },
+            _ => Provenance::Clean,
         };
-        for output in outputs {
-            let file = dir.join(output.final_path.hash_part());
-            fs::write(&file, &text).map_err(|error| Error::io("write", &file, error))?;
-        }
-        Ok(())
+        let noted = self.engine.provenances();
+        outputs.iter().try_for_each(|output| noted.write(&output.final_path, &provenance))
     }
 
     /// What checkpoints are of: the package, whatever its version, and the platform.

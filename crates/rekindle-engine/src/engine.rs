@@ -19,12 +19,13 @@ use crate::error::Error;
 use crate::event::{BuildResult, Event};
 use crate::fetch::{FetchRequest, Fetcher};
 use crate::job::Job;
+use crate::provenance::Provenances;
 use crate::recipes::Sight;
 use crate::source::{EmbeddedFile, Source, SourceMemory, SourceRules};
 use crate::toolchain::Toolchain;
 
 /// Rekindle's own directory beside `nix`, with the version of what is in it.
-const OWN_DIR: &str = "rekindle-1";
+pub(crate) const OWN_DIR: &str = "rekindle-1";
 
 /// The variable of a derivation that says for which host toolchain it is.
 const TOOLCHAIN_VARIABLE: &[u8] = b"rekindleToolchain";
@@ -312,8 +313,9 @@ impl Engine {
         &self.checkpoints
     }
 
-    pub(crate) fn provenance_dir(&self) -> PathBuf {
-        self.own_dir.join("provenance")
+    /// How outputs came about.
+    pub fn provenances(&self) -> Provenances {
+        Provenances::of(self.store.root())
     }
 
     pub(crate) fn layers(&self) -> &LayerStore {

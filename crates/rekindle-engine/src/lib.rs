@@ -29,6 +29,7 @@ mod hidden;
 mod job;
 mod mounted;
 mod outputs;
+mod provenance;
 mod recipes;
 mod rewriting;
 mod scratch;
@@ -40,10 +41,15 @@ mod tree;
 mod unlock;
 mod world;
 
+pub use checkpoint::{
+    CheckpointDetails, CheckpointInfo, CheckpointStore, CollectPolicy, CollectedCheckpoints, LayerInfo, Made,
+    NamedBase, Observed, SourceCounts, StepInfo,
+};
 pub use engine::{BuildOptions, Config, Engine, Planned, Report};
 pub use error::{Error, ErrorKind};
 pub use event::{BuildResult, Event, Failure, FailureKind, RestartReason, StepUsage, Taken};
 pub use fetch::{FetchRequest, Fetcher};
+pub use provenance::{Provenance, Provenances};
 pub use recipes::{Sight, Visibility};
 pub use rekindle_sandbox::Cancel;
 pub use source::{EmbeddedFile, Source, SourceRules};

@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rekindle_plan::Placement;
+use rekindle_layers::{LayerId, Timestamp, remove_tree};
+use rekindle_plan::{Observations, Placement, Recipe};
 
+use super::collect::KEPT;
 use super::*;
 
 fn record(id: &str, created: i64, layers: &[LayerId]) -> Record {
@@ -43,6 +45,8 @@ fn record(id: &str, created: i64, layers: &[LayerId]) -> Record {
         canaries: vec![Timestamp { secs: 7, nanos: 8 }],
         source: layers.to_vec(),
         steps: vec![step],
+        base: Some("0f".to_owned()),
+        sizes: layers.iter().map(|layer| (*layer, 10)).collect(),
     }
 }
 
@@ -141,4 +145,77 @@ fn pruning_keeps_the_newest_the_pinned_and_their_layers() {
     let left: Vec<bool> = layers.iter().map(|layer| place.layers.contains(*layer)).collect();
     assert_eq!(left.iter().filter(|kept| **kept).count(), KEPT);
     assert!(!place.layers.contains(orphan) && draft.upper().exists());
+}
+
+#[test]
+fn what_an_older_program_wrote_goes_and_what_a_newer_one_wrote_stays() {
+    let place = Place::new();
+    let layer = place.layer();
+    place.checkpoints.write(&record("0a", 3, &[layer]), None).expect("written");
+    let of_version = |id: &str, version: &str| {
+        place.checkpoints.write(&record(id, 4, &[]), None).expect("written");
+        fs::write(place.file(id), format!("rekindle checkpoint v{version}\nwhatever")).expect("our own file");
+    };
+    of_version("0b", "1");
+    of_version("0c", "99");
+    let orphan = place.layer();
+    place.checkpoints.prune(&place.layers).expect("nothing done");
+    assert!(place.file("0b").exists() && place.layers.contains(orphan), "a newer one may need it");
+    remove_tree(place.file("0c").parent().expect("a directory")).expect("removed");
+    place.checkpoints.prune(&place.layers).expect("pruned");
+    assert!(!place.file("0b").exists() && !place.layers.contains(orphan));
+    assert_eq!(place.ids(), ["0a"]);
+}
+
+#[test]
+fn what_was_made_from_something_wrong_is_wrong() {
+    let place = Place::new();
+    let made = |id: &str, base: Option<&str>| Record { base: base.map(str::to_owned), ..record(id, 1, &[]) };
+    place.checkpoints.write(&made("0a", None), None).expect("written");
+    assert_eq!(place.checkpoints.quarantine("hello", "s").expect("marked"), 1);
+    assert_eq!(place.checkpoints.quarantine("hello", "s").expect("marked"), 0);
+    place.checkpoints.write(&made("0b", Some("0a")), None).expect("written");
+    place.checkpoints.write(&made("0c", None), None).expect("written");
+    let (found, _) = place.checkpoints.of_package("hello", "s", &place.layers);
+    let marks: Vec<_> = found.iter().map(|found| (&found.record.id[..], found.quarantined)).collect();
+    assert_eq!(marks, [("0c", false), ("0b", true), ("0a", true)]);
+}
+
+#[test]
+fn an_identity_has_several_names() {
+    let place = Place::new();
+    for id in ["abcd1", "abcd2", "abce1"] {
+        place.checkpoints.write(&record(id, 1, &[]), None).expect("written");
+    }
+    let store = CheckpointStore { checkpoints: place.checkpoints.clone(), layers: place.layers.clone() };
+    let check = |prefix: &str, expect: Result<&str, &str>| {
+        let found = store.resolve(prefix).map_err(|error| error.to_string());
+        assert_eq!(found.as_deref().map_err(String::as_str), expect);
+    };
+    check("abce", Ok("abce1"));
+    check("abcd2", Ok("abcd2"));
+    check("abcd", Err("abcd stands for several checkpoints: abcd1, abcd2"));
+    check("abc", Err("\"abc\" is too short for a checkpoint; give at least 4 digits of it"));
+    check("ffff", Err("there is no checkpoint ffff; `rekindle checkpoint list` says which there are"));
+}
+
+#[test]
+fn removing_frees_only_what_no_other_needs() {
+    let place = Place::new();
+    let (shared, own) = (place.layer(), place.layer());
+    place.checkpoints.write(&record("000a", 1, &[shared]), None).expect("written");
+    place.checkpoints.write(&record("000b", 2, &[own, shared]), None).expect("written");
+    let store = CheckpointStore { checkpoints: place.checkpoints.clone(), layers: place.layers.clone() };
+    let records = fs::metadata(place.file("000b")).expect("a file").len();
+    let info = &store.list()[0];
+    assert_eq!((info.bytes, info.own_bytes), (records + 20, records + 10));
+    store.pin("000b", true).expect("pinned");
+    assert!(store.list()[0].pinned);
+    let ids = BTreeSet::from(["000b".to_owned()]);
+    let removed = store.remove(&ids, &mut || panic!("nobody uses them")).expect("removed");
+    assert_eq!(
+        (removed.checkpoints, removed.layers, removed.bytes),
+        (vec!["000b".to_owned()], 1, records + 10)
+    );
+    assert!(place.layers.contains(shared) && !place.layers.contains(own));
 }

@@ -1,0 +1,241 @@
+//! A checkpoint's record, in memory and as bytes.
+//!
+//! Integers are little-endian, everything of variable length follows its length, and the last 32 bytes are a digest of
+//! all before. The first line names the version: a record of an older one is of no use any more, and one of a newer
+//! one names layers that are not known here. It must not know where records lie.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rekindle_layers::{LayerId, Timestamp};
+use rekindle_nix::Hash;
+use rekindle_plan::{Observations, Recipe, RecipeKey};
+
+const FAMILY: &[u8] = b"rekindle checkpoint v";
+const VERSION: u32 = 2;
+const MAGIC: &[u8] = b"rekindle checkpoint v2\n";
+
+/// By whom a record was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Version {
+    /// By a program like this.
+    This,
+    /// By an older one: nobody reads it any more.
+    Older,
+    /// By a newer one.
+    Newer,
+    /// It does not say.
+    Unknown,
+}
+
+/// Says by whom a record was written.
+pub(crate) fn version(bytes: &[u8]) -> Version {
+    let Some(rest) = bytes.strip_prefix(FAMILY) else { return Version::Unknown };
+    let digits = rest.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    match std::str::from_utf8(digits).ok().and_then(|digits| digits.parse::<u32>().ok()) {
+        Some(version) if version < VERSION => Version::Older,
+        Some(VERSION) => Version::This,
+        Some(_) => Version::Newer,
+        None => Version::Unknown,
+    }
+}
+
+/// A checkpoint as it is on disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Record {
+    pub(crate) id: String,
+    pub(crate) package: String,
+    pub(crate) system: String,
+    pub(crate) drv: String,
+    /// The phase that failed; nothing after a success.
+    pub(crate) failed: Option<String>,
+    /// Seconds since 1970.
+    pub(crate) created: i64,
+    /// How many builds went on from one another.
+    pub(crate) depth: u32,
+    /// The checkpoint that its build went on from, if it took anything.
+    pub(crate) base: Option<String>,
+    /// Where the machine was started when it was written.
+    pub(crate) boot: String,
+    /// The names of all phases.
+    pub(crate) phases: Vec<String>,
+    /// The times by which changed sources were marked.
+    pub(crate) canaries: Vec<Timestamp>,
+    /// The name of the mounted source, if there is one.
+    pub(crate) source_dir: Option<String>,
+    /// The layers of the mounted source, topmost first.
+    pub(crate) source: Vec<LayerId>,
+    pub(crate) steps: Vec<StepRecord>,
+    /// What each of its layers takes on disk, in bytes.
+    pub(crate) sizes: BTreeMap<LayerId, u64>,
+}
+
+impl Record {
+    /// All layers that it names.
+    pub(crate) fn layers(&self) -> BTreeSet<LayerId> {
+        let of_steps = self.steps.iter().flat_map(|step| step.tree.iter().chain(step.own.iter().flatten()));
+        self.source.iter().chain(of_steps).copied().collect()
+    }
+}
+
+/// What one step left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct StepRecord {
+    pub(crate) recipe: Recipe,
+    pub(crate) key: RecipeKey,
+    /// The shell state.
+    pub(crate) state: Vec<u8>,
+    /// The whole stack, topmost first.
+    pub(crate) tree: Vec<LayerId>,
+    /// What the step itself put on the tree before it; unknown if it went on from an earlier tree.
+    pub(crate) own: Option<Vec<LayerId>>,
+    pub(crate) observations: Observations,
+    /// The newest mtime in the tree.
+    pub(crate) newest: Timestamp,
+}
+
+pub(crate) fn encode(record: &Record) -> Vec<u8> {
+    let mut out = MAGIC.to_vec();
+    let text = |out: &mut Vec<u8>, text: &[u8]| {
+        out.extend((text.len() as u64).to_le_bytes());
+        out.extend(text);
+    };
+    let time = |out: &mut Vec<u8>, time: Timestamp| {
+        out.extend(time.secs.to_le_bytes());
+        out.extend(time.nanos.to_le_bytes());
+    };
+    let ids = |out: &mut Vec<u8>, ids: &[LayerId]| {
+        out.extend((ids.len() as u64).to_le_bytes());
+        ids.iter().for_each(|id| text(out, id.to_string().as_bytes()));
+    };
+    for field in [&record.id, &record.package, &record.system, &record.drv, &record.boot] {
+        text(&mut out, field.as_bytes());
+    }
+    out.push(u8::from(record.failed.is_some()));
+    text(&mut out, record.failed.as_deref().unwrap_or_default().as_bytes());
+    out.push(u8::from(record.source_dir.is_some()));
+    text(&mut out, record.source_dir.as_deref().unwrap_or_default().as_bytes());
+    out.push(u8::from(record.base.is_some()));
+    text(&mut out, record.base.as_deref().unwrap_or_default().as_bytes());
+    out.extend(record.created.to_le_bytes());
+    out.extend(record.depth.to_le_bytes());
+    out.extend((record.phases.len() as u64).to_le_bytes());
+    record.phases.iter().for_each(|phase| text(&mut out, phase.as_bytes()));
+    out.extend((record.canaries.len() as u64).to_le_bytes());
+    record.canaries.iter().for_each(|canary| time(&mut out, *canary));
+    ids(&mut out, &record.source);
+    out.extend((record.steps.len() as u64).to_le_bytes());
+    for step in &record.steps {
+        text(&mut out, &step.recipe.encode());
+        out.extend(step.key.as_bytes());
+        text(&mut out, &step.state);
+        ids(&mut out, &step.tree);
+        out.push(u8::from(step.own.is_some()));
+        ids(&mut out, step.own.as_deref().unwrap_or_default());
+        text(&mut out, &step.observations.encode());
+        time(&mut out, step.newest);
+    }
+    out.extend((record.sizes.len() as u64).to_le_bytes());
+    for (layer, size) in &record.sizes {
+        text(&mut out, layer.to_string().as_bytes());
+        out.extend(size.to_le_bytes());
+    }
+    let digest = Hash::sha256(&out);
+    out.extend(digest.digest());
+    out
+}
+
+pub(crate) fn decode(bytes: &[u8]) -> Option<Record> {
+    let (body, digest) = bytes.split_last_chunk::<32>()?;
+    if Hash::sha256(body).digest() != digest {
+        return None;
+    }
+    let mut reader = Reader(body.strip_prefix(MAGIC)?);
+    let (id, package, system) = (reader.string()?, reader.string()?, reader.string()?);
+    let (drv, boot) = (reader.string()?, reader.string()?);
+    let (has_failed, phase) = (reader.flag()?, reader.string()?);
+    let (has_source, source_dir) = (reader.flag()?, reader.string()?);
+    let (has_base, base) = (reader.flag()?, reader.string()?);
+    let record = Record {
+        id,
+        package,
+        system,
+        drv,
+        boot,
+        failed: has_failed.then_some(phase),
+        source_dir: has_source.then_some(source_dir),
+        base: has_base.then_some(base),
+        created: i64::from_le_bytes(reader.array()?),
+        depth: u32::from_le_bytes(reader.array()?),
+        phases: reader.list(Reader::string)?,
+        canaries: reader.list(Reader::time)?,
+        source: reader.list(Reader::layer)?,
+        steps: reader.list(Reader::step)?,
+        sizes: reader.list(Reader::size)?.into_iter().collect(),
+    };
+    reader.0.is_empty().then_some(record)
+}
+
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (taken, rest) = self.0.split_first_chunk::<N>()?;
+        self.0 = rest;
+        Some(*taken)
+    }
+
+    fn text(&mut self) -> Option<&'a [u8]> {
+        let length = usize::try_from(u64::from_le_bytes(self.array()?)).ok()?;
+        let (taken, rest) = self.0.split_at_checked(length)?;
+        self.0 = rest;
+        Some(taken)
+    }
+
+    fn string(&mut self) -> Option<String> {
+        String::from_utf8(self.text()?.to_vec()).ok()
+    }
+
+    fn flag(&mut self) -> Option<bool> {
+        let [flag] = self.array()?;
+        (flag <= 1).then_some(flag == 1)
+    }
+
+    fn time(&mut self) -> Option<Timestamp> {
+        Some(Timestamp { secs: i64::from_le_bytes(self.array()?), nanos: u32::from_le_bytes(self.array()?) })
+    }
+
+    fn layer(&mut self) -> Option<LayerId> {
+        self.string()?.parse().ok()
+    }
+
+    fn size(&mut self) -> Option<(LayerId, u64)> {
+        Some((self.layer()?, u64::from_le_bytes(self.array()?)))
+    }
+
+    fn list<T>(&mut self, one: impl Fn(&mut Self) -> Option<T>) -> Option<Vec<T>> {
+        let count = u64::from_le_bytes(self.array()?);
+        let mut list = Vec::new();
+        for _ in 0..count {
+            list.push(one(self)?);
+        }
+        Some(list)
+    }
+
+    fn step(&mut self) -> Option<StepRecord> {
+        let recipe = Recipe::decode(self.text()?).ok()?;
+        let key = RecipeKey::from_bytes(self.array()?);
+        let (state, tree) = (self.text()?.to_vec(), self.list(Reader::layer)?);
+        let (has_own, own) = (self.flag()?, self.list(Reader::layer)?);
+        let observations = Observations::decode(self.text()?).ok()?;
+        let newest = self.time()?;
+        (recipe.key() == key).then_some(StepRecord {
+            recipe,
+            key,
+            state,
+            tree,
+            own: has_own.then_some(own),
+            observations,
+            newest,
+        })
+    }
+}
