@@ -8,7 +8,9 @@ mod init;
 mod marks;
 mod namespaces;
 mod observer;
+mod overlay;
 mod root;
+mod stack;
 mod supervisor;
 mod tree;
 

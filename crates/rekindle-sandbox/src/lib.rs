@@ -48,5 +48,5 @@ pub use error::{Error, ErrorKind};
 pub use exit::{Exit, Status, Usage};
 pub use observed::Observed;
 pub use run::Sandbox;
-pub use spec::{Limits, Mount, Network, Overlay, Spec, Tree, TreeBind, TreeRoot, Watch};
+pub use spec::{Limits, Mount, Network, Overlay, Spec, Stack, Tree, TreeBind, TreeRoot, Watch};
 pub use support::{Capability, Feature, Lack, Support};

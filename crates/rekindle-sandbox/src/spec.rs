@@ -13,7 +13,7 @@ use crate::error::{Error, ErrorKind};
 /// One command and the whole world that it sees.
 ///
 /// The root file system is a fresh tmpfs and is put together in this order: `/dev`, `/proc` and `/tmp`; then `dirs`,
-/// `files` and `symlinks`; then `tree`; then `mounts`. It is read-only afterwards, but for `/tmp`, `/dev/shm` and what
+/// `files` and `symlinks`; then `tree`; then `stacks`; then `mounts`. It is read-only afterwards, but for `/tmp`, `/dev/shm` and what
 /// is bound writable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Spec {
@@ -37,6 +37,8 @@ pub struct Spec {
     pub umask: u32,
     /// The writable part of the world, if any.
     pub tree: Option<Tree>,
+    /// Host directories that appear as one inside, read-only.
+    pub stacks: Vec<Stack>,
     /// Host files and directories that are visible inside.
     pub mounts: Vec<Mount>,
     /// Files (mode 0644) to create on the root: inside path and content. Parent directories are made.
@@ -96,6 +98,19 @@ pub struct TreeBind {
     /// A path relative to the tree's root; empty for the root itself. It must exist.
     pub dir: PathBuf,
     /// Where it appears, an inside path.
+    pub target: PathBuf,
+}
+
+/// Host directories that appear in the sandbox as the one that overlayfs makes of them, read-only.
+///
+/// One alone is bound as it is, which needs no overlayfs: it must not hold whiteouts. None of them may change while the
+/// command runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stack {
+    /// Host directories, topmost first: 1 to [`Overlay::MAX_LOWERS`].
+    pub layers: Vec<PathBuf>,
+    /// Where they appear, an inside path. The mount point is made where it lies on the sandbox's own root; inside the
+    /// tree it must exist already.
     pub target: PathBuf,
 }
 
@@ -161,6 +176,7 @@ impl Spec {
             hostname: "localhost".to_owned(),
             umask: 0o022,
             tree: None,
+            stacks: Vec::new(),
             mounts: Vec::new(),
             files: Vec::new(),
             symlinks: Vec::new(),
@@ -204,6 +220,11 @@ impl Spec {
         if self.hostname.len() > 64 {
             return Err(bad(format!("host name {:?} is longer than 64 bytes", self.hostname)));
         }
+        for stack in &self.stacks {
+            check_count(&stack.layers)?;
+            stack.layers.iter().try_for_each(|dir| host("layer", dir))?;
+            target("stack target", &stack.target)?;
+        }
         for mount in &self.mounts {
             host("mount source", &mount.source)?;
             target("mount target", &mount.target)?;
@@ -230,14 +251,19 @@ impl Spec {
         match &tree.root {
             TreeRoot::Plain(dir) => host("tree", dir),
             TreeRoot::Overlay(Overlay { lowers, upper, work }) => {
-                if lowers.is_empty() || lowers.len() > Overlay::MAX_LOWERS {
-                    let (count, most) = (lowers.len(), Overlay::MAX_LOWERS);
-                    return Err(bad(format!(
-                        "{count} lower layers: overlayfs takes 1 to {most}; squash some"
-                    )));
-                }
+                check_count(lowers)?;
                 lowers.iter().chain([upper, work]).try_for_each(|dir| host("layer", dir))
             }
+        }
+    }
+}
+
+fn check_count(lowers: &[PathBuf]) -> Result<(), Error> {
+    match lowers.len() {
+        1..=Overlay::MAX_LOWERS => Ok(()),
+        count => {
+            let most = Overlay::MAX_LOWERS;
+            Err(bad(format!("{count} lower layers: overlayfs takes 1 to {most}; squash some")))
         }
     }
 }

@@ -8,10 +8,10 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
-use crate::spec::{Limits, Mount, Network, Overlay, Spec, Tree, TreeBind, TreeRoot, Watch};
+use crate::spec::{Limits, Mount, Network, Overlay, Spec, Stack, Tree, TreeBind, TreeRoot, Watch};
 
 /// What such a file begins with.
-pub(crate) const MAGIC: &[u8] = b"rekindle-sandbox spec 2\n";
+pub(crate) const MAGIC: &[u8] = b"rekindle-sandbox spec 3\n";
 
 /// What to do in the place of executing the program, for finding out what a machine can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +61,10 @@ pub(crate) fn encode(spec: &Spec, probe: Probe) -> Vec<u8> {
             to.text(bind.target.as_os_str());
         });
     });
+    to.list(&spec.stacks, |to, stack| {
+        to.list(&stack.layers, |to, dir| to.text(dir.as_os_str()));
+        to.text(stack.target.as_os_str());
+    });
     to.list(&spec.mounts, |to, mount| {
         to.text(mount.source.as_os_str());
         to.text(mount.target.as_os_str());
@@ -105,6 +109,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<(Spec, Probe)> {
         hostname: String::from_utf8(from.bytes()?.to_vec()).ok()?,
         umask: from.number()?,
         tree: from.list(Reader::tree)?.pop(),
+        stacks: from.list(|from| Some(Stack { layers: from.list(Reader::path)?, target: from.path()? }))?,
         mounts: from.list(|from| {
             Some(Mount {
                 source: from.path()?,
@@ -242,11 +247,12 @@ mod tests {
     fn spec() -> impl Strategy<Value = Spec> {
         let mount = (path(), path(), any::<bool>(), any::<bool>())
             .prop_map(|(source, target, read_only, optional)| Mount { source, target, read_only, optional });
+        let stack = (vec(path(), 0..4), path()).prop_map(|(layers, target)| Stack { layers, target });
         let command = (path(), proptest::option::of(text()), vec(text(), 0..4), vec((text(), text()), 0..4));
         let identity = (path(), any::<[u32; 3]>(), any::<String>());
         let world = (
             proptest::option::of(tree()),
-            vec(mount, 0..4),
+            (vec(stack, 0..3), vec(mount, 0..4)),
             vec((path(), vec(any::<u8>(), 0..300)), 0..3),
             vec((path(), text()), 0..3),
             vec((path(), any::<u32>()), 0..3),
@@ -255,7 +261,7 @@ mod tests {
         (command, identity, world, any::<[bool; 2]>()).prop_map(|(command, identity, world, [host, kvm])| {
             let (program, argv0, args, env) = command;
             let (cwd, [uid, gid, umask], hostname) = identity;
-            let (tree, mounts, files, symlinks, dirs, watch) = world;
+            let (tree, (stacks, mounts), files, symlinks, dirs, watch) = world;
             let network = if host { Network::Host } else { Network::Loopback };
             let limits = Limits::default();
             Spec {
@@ -269,6 +275,7 @@ mod tests {
                 hostname,
                 umask,
                 tree,
+                stacks,
                 mounts,
                 files,
                 symlinks,

@@ -20,7 +20,7 @@ use rustix::mount::{
 use rustix::process::{fchdir, pivot_root, umask};
 
 use super::namespaces::forbidden;
-use super::{devices, tree};
+use super::{devices, stack, tree};
 use crate::error::{Error, ErrorKind};
 use crate::spec::{Mount, Spec};
 use crate::sys::add_mount_attributes;
@@ -47,6 +47,9 @@ pub(super) fn build(spec: &Spec, privileged: bool) -> Result<(), Error> {
     }
     if let Some(tree) = &spec.tree {
         tree::mount(&root, tree)?;
+    }
+    for stack in &spec.stacks {
+        stack::mount(&root, stack)?;
     }
     for mount in &spec.mounts {
         root.bind(mount)?;
@@ -103,7 +106,7 @@ impl Root {
         self.attach_at(&tmp, Path::new("/tmp"), Kind::Dir)
     }
 
-    fn bind(&self, mount: &Mount) -> Result<(), Error> {
+    pub(super) fn bind(&self, mount: &Mount) -> Result<(), Error> {
         let Mount { source, target, read_only, optional } = mount;
         let failed = |errno: Errno| {
             let what = format!("cannot bind {} at {}", source.display(), target.display());
@@ -145,7 +148,7 @@ impl Root {
         })
     }
 
-    fn mount_point(&self, target: &Path, kind: Kind) -> Result<OwnedFd, Error> {
+    pub(super) fn mount_point(&self, target: &Path, kind: Kind) -> Result<OwnedFd, Error> {
         match self.open(target, OFlags::PATH) {
             Err(Errno::NOENT) if kind == Kind::Dir => self.dir(target),
             Err(Errno::NOENT) => {

@@ -8,6 +8,7 @@ mod fixture;
 mod lifetime;
 mod limits;
 mod ordinary_user;
+mod stack;
 mod support;
 mod tree;
 mod watch;
