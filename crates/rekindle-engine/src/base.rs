@@ -15,6 +15,9 @@ use crate::world::TREE_BUILD;
 /// After so long the time of what was just made has passed.
 const MOMENT: Duration = Duration::from_millis(50);
 
+/// How many builds may go on from one another. Then a clean one begins again, or an older checkpoint does.
+pub(crate) const CHAIN_LIMIT: u32 = 12;
+
 /// A checkpoint that a build starts from.
 #[derive(Debug)]
 pub(crate) struct Base {
@@ -78,7 +81,7 @@ impl Base {
                 id: age,
                 keys,
                 succeeded: found.record.failed.is_none(),
-                depth: found.record.depth,
+                is_last: found.record.depth >= CHAIN_LIMIT,
                 age: age as u64,
                 unusable: found.quarantined.then_some(Unusable::Quarantined),
             })

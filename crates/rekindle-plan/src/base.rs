@@ -5,11 +5,12 @@
 //!
 //! 1. more steps with the recipes that are wanted, of those that decide: up to the last step that can go on from what
 //!    it left. Further steps cost little to run, and must not outweigh the sources;
-//! 2. fewer differences of the sources, in number, then in bytes;
-//! 3. a build that succeeded;
-//! 4. more steps with the wanted recipes, of all;
-//! 5. fewer builds that went on from one another up to it;
-//! 6. newer; and of the same age, the smaller identity.
+//! 2. the same sources, or a chain that may go on;
+//! 3. fewer differences of the sources, in number, then in bytes;
+//! 4. a build that succeeded;
+//! 5. more steps with the wanted recipes, of all;
+//! 6. newer; and of the same age, the smaller identity. Who edits one file again and again has the newest build go on,
+//!    and what a build tool does only after a clean build it does once.
 //!
 //! To compare sources costs something, so only those that tie for the first place are compared, in the order of the
 //! other rules, and an equal one ends it. It must not know what an identity is or where a checkpoint lies.
@@ -28,8 +29,8 @@ pub struct Candidate<'a, I> {
     pub keys: &'a [RecipeKey],
     /// Whether its build succeeded.
     pub succeeded: bool,
-    /// How many builds went on from one another up to it: 0 after a clean build.
-    pub depth: u32,
+    /// Whether so many builds went on from one another up to it that no further one may.
+    pub is_last: bool,
     /// Its rank by age: 0 for the newest.
     pub age: u64,
     /// Why it cannot be used, if this is known.
@@ -100,13 +101,14 @@ pub fn choose<I: Ord>(
         if usable.len() == 1 || first.decisive == Reverse(0) {
             return Ok(first.choice(None));
         }
-        let mut best: Option<(Distance, &Rank<'_, I>)> = None;
+        let mut best: Option<((bool, Distance), &Rank<'_, I>)> = None;
         for rank in usable {
             match distance(rank.id) {
                 Err(unusable) => _ = refused.get_or_insert(unusable),
                 Ok(distance) => {
-                    if best.as_ref().is_none_or(|best| distance < best.0) {
-                        best = Some((distance, rank));
+                    let ends = candidates[rank.index].is_last && distance.differences > 0;
+                    if best.as_ref().is_none_or(|best| (ends, distance) < best.0) {
+                        best = Some(((ends, distance), rank));
                     }
                     if distance.differences == 0 {
                         break;
@@ -114,7 +116,7 @@ pub fn choose<I: Ord>(
                 }
             }
         }
-        if let Some((distance, rank)) = best {
+        if let Some(((_, distance), rank)) = best {
             return Ok(rank.choice(Some(distance)));
         }
     }
@@ -146,7 +148,6 @@ struct Rank<'a, I> {
     decisive: Reverse<usize>,
     failed: bool,
     steps: Reverse<usize>,
-    depth: u32,
     age: u64,
     id: &'a I,
     index: usize,
@@ -154,13 +155,12 @@ struct Rank<'a, I> {
 
 impl<'a, I> Rank<'a, I> {
     fn of(index: usize, candidates: &'a [Candidate<'_, I>], wanted: &[RecipeKey], decisive: usize) -> Self {
-        let Candidate { id, keys, succeeded, depth, age, .. } = &candidates[index];
+        let Candidate { id, keys, succeeded, age, .. } = &candidates[index];
         let steps = matching(wanted, keys);
         Rank {
             decisive: Reverse(steps.min(decisive.max(1))),
             failed: !succeeded,
             steps: Reverse(steps),
-            depth: *depth,
             age: *age,
             id,
             index,
@@ -199,7 +199,7 @@ mod tests {
         id: u32,
         steps: usize,
         succeeded: bool,
-        depth: u32,
+        is_last: bool,
         age: u64,
         unusable: Option<Unusable>,
         distance: Result<Distance, Unusable>,
@@ -207,7 +207,7 @@ mod tests {
 
     fn given(id: u32, steps: usize, differences: u64) -> Given {
         let distance = Ok(Distance { differences, bytes: 10 * differences });
-        Given { id, steps, succeeded: true, depth: 0, age: 0, unusable: None, distance }
+        Given { id, steps, succeeded: true, is_last: false, age: 0, unusable: None, distance }
     }
 
     /// The identity of the base, and those whose sources were compared.
@@ -222,7 +222,7 @@ mod tests {
                 id: given.id,
                 keys,
                 succeeded: given.succeeded,
-                depth: given.depth,
+                is_last: given.is_last,
                 age: given.age,
                 unusable: given.unusable,
             })
@@ -254,13 +254,21 @@ mod tests {
     }
 
     #[test]
-    fn then_success_depth_and_age() {
+    fn then_success_and_age() {
         let base = given(5, 4, 2);
         let failed = Given { succeeded: false, id: 1, ..base.clone() };
         check(&[failed.clone(), base.clone()], 4, Ok(5), &[5, 1]);
         let nearer = Given { distance: given(1, 4, 1).distance, ..failed };
         check(&[nearer, base.clone()], 4, Ok(1), &[5, 1]);
-        check(&[Given { depth: 1, id: 1, ..base.clone() }, base.clone()], 4, Ok(5), &[5, 1]);
+        let last = Given { is_last: true, id: 1, ..base.clone() };
+        check(&[last.clone(), base.clone()], 4, Ok(5), &[1, 5]);
+        check(
+            &[last.clone(), Given { distance: given(5, 4, 9).distance, ..base.clone() }],
+            4,
+            Ok(5),
+            &[1, 5],
+        );
+        check(&[Given { distance: given(1, 4, 0).distance, ..last }, base.clone()], 4, Ok(1), &[1]);
         check(&[Given { age: 1, id: 1, ..base.clone() }, base.clone()], 4, Ok(5), &[5, 1]);
         check(&[Given { id: 6, ..base.clone() }, base], 4, Ok(5), &[5, 6]);
     }
@@ -281,8 +289,14 @@ mod tests {
     #[test]
     fn a_base_that_is_named_is_taken_or_refused() {
         let wanted = wanted();
-        let candidate =
-            |id: u32, keys, unusable| Candidate { id, keys, succeeded: true, depth: 0, age: 0, unusable };
+        let candidate = |id: u32, keys, unusable| Candidate {
+            id,
+            keys,
+            succeeded: true,
+            is_last: false,
+            age: 0,
+            unusable,
+        };
         let other = [key(99)];
         let candidates = [
             candidate(1, &wanted[..], None),
@@ -310,11 +324,11 @@ mod tests {
             bytes: if differences == 0 { 0 } else { more },
         });
         let distance = proptest::result::maybe_err_weighted(0.2, distance, Just(Unusable::Damaged));
-        let one = (0..=WANTED, any::<bool>(), 0u32..2, 0u64..2, unusable, distance);
+        let one = (0..=WANTED, any::<bool>(), any::<bool>(), 0u64..2, unusable, distance);
         proptest::collection::vec(one, 0..8).prop_map(|list| {
             let one = |(id, one)| {
-                let (steps, succeeded, depth, age, unusable, distance) = one;
-                Given { id, steps, succeeded, depth, age, unusable, distance }
+                let (steps, succeeded, is_last, age, unusable, distance) = one;
+                Given { id, steps, succeeded, is_last, age, unusable, distance }
             };
             (0..).zip(list).map(one).collect()
         })

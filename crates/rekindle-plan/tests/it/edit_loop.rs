@@ -13,6 +13,8 @@ use rekindle_plan::{
     choose, differences, judge,
 };
 
+const CHAIN_LIMIT: u32 = 3;
+
 const PHASES: [&str; 4] = ["patchPhase", "configurePhase", "buildPhase", "installPhase"];
 
 type Tree = BTreeMap<String, String>;
@@ -204,7 +206,7 @@ fn build(sources: &Tree, flag: &str, checkpoints: &[Checkpoint]) -> (Checkpoint,
             id: index,
             keys: &checkpoint.keys,
             succeeded: checkpoint.steps.last().is_some_and(|step| step.state.is_some()),
-            depth: checkpoint.depth,
+            is_last: checkpoint.depth >= CHAIN_LIMIT,
             age: (checkpoints.len() - index) as u64,
             unusable: None,
         })
@@ -218,7 +220,7 @@ fn build(sources: &Tree, flag: &str, checkpoints: &[Checkpoint]) -> (Checkpoint,
     let old_recipes: Vec<_> =
         base.iter().flat_map(|base| &base.steps).map(|step| step.recipe.clone()).collect();
     let mut differing = differences(&recipes, &old_recipes).into_iter();
-    let chain = Chain { depth: base.map_or(0, |base| base.depth), limit: 3 };
+    let chain = Chain { depth: base.map_or(0, |base| base.depth), limit: CHAIN_LIMIT };
     let mut made = Checkpoint { sources: sources.clone(), depth: 0, keys: Vec::new(), steps: Vec::new() };
     let mut verdicts = Vec::new();
     let mut tree = sources.clone();
