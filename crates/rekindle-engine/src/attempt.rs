@@ -24,7 +24,7 @@ use rekindle_plan::{
 };
 use rekindle_sandbox::{Cancel, Sandbox, Status};
 
-use crate::base::Base;
+use crate::base::{Base, CHAIN_LIMIT};
 use crate::checkpoint::{Record, StepRecord};
 use crate::error::Error;
 use crate::event::{FailureKind, RestartReason, StepUsage};
@@ -35,9 +35,6 @@ use crate::shell_state::{Dump, ShellState, read_phases};
 use crate::tree::{Changes, Layer, Stack, newest, observations, paths};
 use crate::unlock::unlock;
 use crate::world::{Command, DRIVER, StepDirs, TREE_STORE, World};
-
-/// How many builds may go on from one another.
-const CHAIN_LIMIT: u32 = 12;
 
 /// How an attempt goes about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -537,6 +534,12 @@ impl<'a> Attempt<'a> {
         });
     }
 
+    /// Where the mounted source lies in its layers.
+    fn source_parts(&self) -> Vec<PathBuf> {
+        let layers: Vec<PathBuf> = self.given.source.iter().map(|layer| layer.path()).collect();
+        self.given.world.source.map(|source| source.parts(&layers)).unwrap_or_default()
+    }
+
     /// What a step runs, with everything where it lies now, and only what the step may see.
     fn command(&self, planned: &Planned) -> Command {
         let mut env = self.placed().env;
@@ -638,11 +641,12 @@ impl<'a> Attempt<'a> {
             upper: draft.upper().to_owned(),
             work: draft.work().to_owned(),
             state: state.clone(),
-            mounts_source: self.given.mode.is_kept(),
-            source_at_final: self.placement == Placement::Final,
+            source: self.source_parts(),
+            in_place: self.given.mode.is_kept(),
+            placement: self.placement,
             watch: watch_it,
         };
-        let source_path = world.source_path(&dirs);
+        let source_path = world.scratch_source(&dirs);
         let spec = world
             .spec(command, dirs)
             .map_err(|error| Error::environment("cannot prepare the sandbox").caused_by(error))?;

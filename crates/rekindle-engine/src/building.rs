@@ -89,8 +89,8 @@ impl<'a> Building<'a> {
             _ => Err(Unusable::Absent),
         };
         let source = match mounted {
-            Some(mounted) if self.mode.is_kept() => job.source_layers(mounted, base.as_ref().ok())?,
-            _ => Vec::new(),
+            Some(mounted) => job.source_layers(mounted, base.as_ref().ok())?,
+            None => Vec::new(),
         };
         let mut attempt = Attempt::new(Given {
             world: &self.world,

@@ -5,11 +5,13 @@
 //! another.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use rekindle_nix::{Derivation, DerivationKind, ModuloMemo, OutputName, StorePath};
 use rekindle_plan::{Graph, GraphBuilder, UnitId};
 use rekindle_store::Store;
 
+use crate::engine::Engine;
 use crate::error::Error;
 use crate::fetch::FetchRequest;
 
@@ -17,7 +19,7 @@ use crate::fetch::FetchRequest;
 #[derive(Debug)]
 pub(crate) struct Unit {
     pub(crate) path: StorePath,
-    pub(crate) drv: Derivation,
+    pub(crate) drv: Arc<Derivation>,
 }
 
 /// All of them, and their order.
@@ -35,8 +37,9 @@ impl Closure {
     }
 
     /// Finds what has to be done for all outputs of `goals`.
-    pub(crate) fn load(store: &Store, goals: &[StorePath]) -> Result<Closure, Error> {
-        let mut loader = Loader { store, units: Vec::new(), ids: BTreeMap::new(), valid: BTreeSet::new() };
+    pub(crate) fn load(engine: &Engine, goals: &[StorePath]) -> Result<Closure, Error> {
+        let store = engine.store();
+        let mut loader = Loader { engine, units: Vec::new(), ids: BTreeMap::new(), valid: BTreeSet::new() };
         let mut builder = GraphBuilder::new();
         let mut pending: Vec<(Option<UnitId>, StorePath, Option<BTreeSet<OutputName>>)> =
             goals.iter().rev().map(|goal| (None, goal.clone(), None)).collect();
@@ -44,7 +47,7 @@ impl Closure {
             let unit = match loader.ids.get(&path) {
                 Some(unit) => *unit,
                 None => {
-                    let drv = store.read_derivation(&path)?;
+                    let drv = engine.derivation(&path)?;
                     if all_valid(store, &path, &drv, wanted.as_ref())? {
                         loader.valid.insert(path);
                         continue;
@@ -72,7 +75,7 @@ impl Closure {
 }
 
 struct Loader<'a> {
-    store: &'a Store,
+    engine: &'a Engine,
     units: Vec<Unit>,
     ids: BTreeMap<StorePath, UnitId>,
     valid: BTreeSet<StorePath>,
@@ -81,13 +84,15 @@ struct Loader<'a> {
 impl Loader<'_> {
     fn check_output_paths(&self) -> Result<(), Error> {
         let mut memo = ModuloMemo::new();
-        let store_dir = self.store.store_dir();
-        let mut load = |path: &StorePath| self.store.read_derivation(path).map_err(Problem::Store);
+        let store_dir = self.engine.store().store_dir();
+        let mut load = |path: &StorePath| -> Result<Derivation, Problem> {
+            Ok(Derivation::clone(&*self.engine.derivation(path).map_err(Problem::Engine)?))
+        };
         for unit in &self.units {
             unit.drv
                 .check_output_paths(store_dir, &mut |input| memo.hash_as_input(store_dir, input, &mut load))
                 .map_err(|problem| match problem {
-                    Problem::Store(error) => Error::from(error),
+                    Problem::Engine(error) => error,
                     Problem::Format(error) => {
                         Error::usage(format!("the derivation {} is not sound", store_dir.display(&unit.path)))
                             .caused_by(error)
@@ -99,7 +104,7 @@ impl Loader<'_> {
 }
 
 enum Problem {
-    Store(rekindle_store::Error),
+    Engine(Error),
     Format(rekindle_nix::Error),
 }
 

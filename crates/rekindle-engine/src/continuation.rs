@@ -40,7 +40,6 @@ impl Job<'_> {
             builder: &self.drv().builder,
             toolchain: world.toolchain,
             inputs: world.inputs,
-            source: world.source.map(|source| &source.paths),
             cores: world.cores,
             kernel,
         }
@@ -80,7 +79,7 @@ impl Job<'_> {
 
     /// The layers of the mounted source: those of the base, with what differs on top.
     pub(crate) fn source_layers(&self, mounted: &Mounted, base: Option<&Base>) -> Result<Stack, Error> {
-        let (store, layers) = (self.engine.store(), self.engine.layers());
+        let layers = self.engine.layers();
         if let Some(base) = base
             && let Some(manifest) = &base.manifest
             && base.source.len() < MOST_SOURCE_LAYERS
@@ -89,10 +88,10 @@ impl Job<'_> {
             if manifest.root() == mounted.manifest.root() {
                 return Ok(base.source.clone());
             }
-            let draft = mounted.capture(store, layers, Some(manifest))?;
+            let draft = mounted.capture(layers, Some(manifest))?;
             return Ok([Layer::draft(draft)].into_iter().chain(base.source.iter().cloned()).collect());
         }
-        Ok(vec![Layer::draft(mounted.capture(store, layers, None)?)])
+        Ok(vec![Layer::draft(mounted.capture(layers, None)?)])
     }
 
     /// Keeps what the steps left. That it could not be kept is no reason for a build to fail.

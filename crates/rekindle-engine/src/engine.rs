@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use rekindle_layers::{LayerStore, Manifest};
+use rekindle_layers::LayerStore;
 use rekindle_nix::{Derivation, OutputName, StorePath};
 use rekindle_plan::{Finish, Queue, UnitId};
 use rekindle_sandbox::{Cancel, Sandbox};
@@ -21,7 +21,7 @@ use crate::fetch::{FetchRequest, Fetcher};
 use crate::job::Job;
 use crate::provenance::Provenances;
 use crate::recipes::Sight;
-use crate::source::{EmbeddedFile, Source, SourceMemory, SourceRules};
+use crate::source::{Directory, EmbeddedFile, Source, SourceMemory, SourceRules};
 use crate::toolchain::Toolchain;
 
 /// Rekindle's own directory beside `nix`, with the version of what is in it.
@@ -87,6 +87,13 @@ pub struct Report {
     pub outputs: BTreeMap<StorePath, BTreeMap<OutputName, StorePath>>,
 }
 
+/// What a build may need and the store does not have.
+#[derive(Debug, Default)]
+struct Offered {
+    directories: HashMap<StorePath, Arc<Source>>,
+    derivations: HashMap<StorePath, Arc<Derivation>>,
+}
+
 /// A store, and what is needed to build into it.
 #[derive(Debug)]
 pub struct Engine {
@@ -95,8 +102,8 @@ pub struct Engine {
     sandbox: Sandbox,
     memory: SourceMemory,
     checkpoints: Checkpoints,
-    /// What is in the sources that were taken into the store.
-    observed: Mutex<HashMap<StorePath, Arc<Manifest>>>,
+    /// Sources and derivations that need not be in the store.
+    offered: Mutex<Offered>,
     own_dir: PathBuf,
 }
 
@@ -114,7 +121,7 @@ impl Engine {
         let memory = SourceMemory::open(own_dir.join("sources"))?;
         let checkpoints = Checkpoints::open(own_dir.join("checkpoints"))?;
         let sandbox = Sandbox::with_helper(config.helper);
-        Ok(Engine { store, layers, sandbox, memory, checkpoints, observed: Mutex::default(), own_dir })
+        Ok(Engine { store, layers, sandbox, memory, checkpoints, offered: Mutex::default(), own_dir })
     }
 
     /// The store.
@@ -146,20 +153,35 @@ impl Engine {
         Source::embed(self.store.store_dir(), name, files)
     }
 
-    /// Puts sources into the store, where they are not there.
+    /// Lets builds use a source. A directory stays where it is; anything else is put into the store.
     ///
     /// # Errors
     /// A source that changed since it was observed, a full disk.
-    pub fn ingest(&self, sources: &[Source]) -> Result<(), Error> {
-        sources.iter().try_for_each(|source| {
-            self.store.add_temp_root(&source.path)?;
-            source.ingest(&self.store)?;
-            if let Some(manifest) = source.manifest() {
-                let mut observed = self.observed.lock().unwrap_or_else(PoisonError::into_inner);
-                observed.insert(source.path.clone(), manifest);
-            }
-            Ok(())
-        })
+    pub fn offer(&self, source: Arc<Source>) -> Result<(), Error> {
+        if source.directory().is_some() {
+            self.offered().directories.insert(source.path.clone(), source);
+            return Ok(());
+        }
+        self.ingest(&source)
+    }
+
+    /// Puts a source into the store, if it is not there.
+    ///
+    /// # Errors
+    /// As for [`Engine::offer`].
+    pub fn ingest(&self, source: &Source) -> Result<(), Error> {
+        self.store.add_temp_root(&source.path)?;
+        self.memory.ingest(source, &self.store)
+    }
+
+    /// Lets builds use a derivation that is not in the store. Returns its path.
+    ///
+    /// # Errors
+    /// A name that no derivation can have.
+    pub fn offer_derivation(&self, drv: Derivation) -> Result<StorePath, Error> {
+        let path = self.derivation_path(&drv)?;
+        self.offered().derivations.insert(path.clone(), Arc::new(drv));
+        Ok(path)
     }
 
     /// Puts a derivation into the store, where it is not there. What it refers to must be valid.
@@ -167,9 +189,7 @@ impl Engine {
     /// # Errors
     /// Output paths that are not those of the recipe, a full disk.
     pub fn add_derivation(&self, drv: &Derivation) -> Result<StorePath, Error> {
-        let path = drv.drv_path(self.store.store_dir()).map_err(|error| {
-            Error::usage(format!("\"{}\" cannot name a derivation", drv.name)).caused_by(error)
-        })?;
+        let path = self.derivation_path(drv)?;
         self.store.add_temp_root(&path)?;
         if !self.store.is_valid(&path)? {
             self.store.add_derivation(drv)?;
@@ -177,12 +197,29 @@ impl Engine {
         Ok(path)
     }
 
+    /// A derivation that was offered or is in the store.
+    ///
+    /// # Errors
+    /// It is neither, or not sound.
+    pub fn derivation(&self, path: &StorePath) -> Result<Arc<Derivation>, Error> {
+        if let Some(drv) = self.offered().derivations.get(path) {
+            return Ok(Arc::clone(drv));
+        }
+        Ok(Arc::new(self.store.read_derivation(path)?))
+    }
+
+    fn derivation_path(&self, drv: &Derivation) -> Result<StorePath, Error> {
+        drv.drv_path(self.store.store_dir()).map_err(|error| {
+            Error::usage(format!("\"{}\" cannot name a derivation", drv.name)).caused_by(error)
+        })
+    }
+
     /// Says what [`Engine::build`] would do.
     ///
     /// # Errors
     /// As for [`Engine::build`].
     pub fn plan(&self, goals: &[StorePath]) -> Result<Planned, Error> {
-        let closure = Closure::load(&self.store, goals)?;
+        let closure = Closure::load(self, goals)?;
         let mut planned = Planned { to_build: Vec::new(), to_fetch: Vec::new(), valid: closure.valid };
         let mut queue = Queue::new(&closure.graph, true);
         while let Some(id) = queue.start_next() {
@@ -212,7 +249,7 @@ impl Engine {
         for goal in goals {
             self.store.add_temp_root(goal)?;
         }
-        let closure = Closure::load(&self.store, goals)?;
+        let closure = Closure::load(self, goals)?;
         for unit in &closure.units {
             for path in unit.drv.outputs.values().filter_map(|output| output.path()) {
                 self.store.add_temp_root(path)?;
@@ -271,7 +308,7 @@ impl Engine {
     ) -> Result<BTreeMap<StorePath, BTreeMap<OutputName, StorePath>>, Error> {
         let mut outputs = BTreeMap::new();
         for goal in goals {
-            let drv = self.store.read_derivation(goal)?;
+            let drv = self.derivation(goal)?;
             let mut valid = BTreeMap::new();
             for (name, output) in &drv.outputs {
                 if let Some(path) = output.path()
@@ -304,9 +341,26 @@ impl Engine {
         })
     }
 
-    /// What is in a source, if it was observed as a directory.
-    pub(crate) fn observed(&self, source: &StorePath) -> Option<Arc<Manifest>> {
-        self.observed.lock().unwrap_or_else(PoisonError::into_inner).get(source).cloned()
+    /// A source that is a directory, and what is in it.
+    pub(crate) fn directory(&self, path: &StorePath) -> Result<Option<Directory>, Error> {
+        if let Some(source) = self.offered().directories.get(path) {
+            return Ok(source.directory().cloned());
+        }
+        let real = self.store.real_path(path);
+        if !self.store.is_valid(path)? || !real.is_dir() {
+            return Ok(None);
+        }
+        self.memory.read_stored(real).map(Some)
+    }
+
+    /// Puts a source that was offered into the store.
+    pub(crate) fn ensure_valid(&self, path: &StorePath) -> Result<(), Error> {
+        let source = self.offered().directories.get(path).cloned();
+        source.map_or(Ok(()), |source| self.ingest(&source))
+    }
+
+    fn offered(&self) -> MutexGuard<'_, Offered> {
+        self.offered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn checkpoints(&self) -> &Checkpoints {

@@ -70,11 +70,12 @@ impl Job<'_> {
         }
         let request = FetchRequest::of(self.drv());
         self.tell(Event::Started { drv: self.drv_path().clone(), fetch: request.is_some() });
-        let inputs = self.input_closure()?;
         let mounted = match request {
             Some(_) => None,
-            None => Mounted::of(self.drv(), store, |source| self.engine.observed(source))?,
+            None => Mounted::of(self.drv(), store, |source| self.engine.directory(source))?,
         };
+        let source = mounted.as_ref().map(|mounted| &mounted.paths.final_path);
+        let inputs = self.input_closure(source)?;
         let moved: Vec<OutputPaths> =
             outputs.iter().chain(mounted.as_ref().map(|mounted| &mounted.paths)).cloned().collect();
         let collector = Collector {
@@ -85,6 +86,7 @@ impl Job<'_> {
             outputs: &outputs,
             moved: &moved,
             inputs: &inputs,
+            source,
         };
         let done = match request {
             Some(request) => self.fetch(&request, &collector)?,
@@ -94,6 +96,12 @@ impl Job<'_> {
             Done::Installed(registrations) => registrations,
             Done::Failed(failure) => return Ok(BuildResult::Failed(failure)),
         };
+        // Hardly an output refers to its source. One that does needs it in the store.
+        if let Some(source) = source
+            && registrations.iter().any(|registration| registration.references.contains(source))
+        {
+            self.engine.ensure_valid(source)?;
+        }
         if let Err(error) = store.register(registrations) {
             // Outputs that refer to each other in a ring: nothing is wrong with the store.
             if error.kind() != rekindle_store::ErrorKind::Malformed {
@@ -170,12 +178,14 @@ impl Job<'_> {
         paths.collect()
     }
 
-    /// All store paths that the builder may see.
-    fn input_closure(&self) -> Result<Vec<StorePath>, Error> {
+    /// All store paths that the builder may see, but for the source that is mounted.
+    fn input_closure(&self, mounted: Option<&StorePath>) -> Result<Vec<StorePath>, Error> {
         let store = self.engine.store();
-        let mut direct: Vec<StorePath> = self.drv().input_srcs.iter().cloned().collect();
+        let sources = self.drv().input_srcs.iter().filter(|source| mounted != Some(*source));
+        let mut direct: Vec<StorePath> = sources.cloned().collect();
+        direct.iter().try_for_each(|source| self.engine.ensure_valid(source))?;
         for (path, wanted) in &self.drv().input_drvs {
-            let input = store.read_derivation(path)?;
+            let input = self.engine.derivation(path)?;
             for output in wanted {
                 let path = input.output_path(output).ok_or_else(|| {
                     Error::usage(format!("{} has no output \"{output}\"", store.store_dir().display(path)))

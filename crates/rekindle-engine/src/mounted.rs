@@ -5,6 +5,9 @@
 //! whole one at first, later only what differs from those of the base. It looks as the copy would: canonical modes,
 //! every time the first second of 1970.
 //!
+//! The store of the sandbox shows it as well, at the path that `$src` has. That is the same layers, so files there have
+//! the modes of a build tree and not those of a store. It is read-only as a store is.
+//!
 //! Only derivations that leave the unpacking to a set-up script of ours take it so. Real Nix, and everyone else, copies.
 
 use std::fs;
@@ -18,6 +21,7 @@ use rekindle_store::Store;
 
 use crate::error::Error;
 use crate::scratch::{OutputPaths, SOURCE};
+use crate::source::Directory;
 use crate::world::TREE_BUILD;
 
 /// What our set-up script looks for. One without it would copy the source over itself.
@@ -35,14 +39,16 @@ pub(crate) struct Mounted {
     pub(crate) dir: PathBuf,
     /// What is in it.
     pub(crate) manifest: Arc<Manifest>,
+    /// Where it is taken from.
+    root: PathBuf,
 }
 
 impl Mounted {
-    /// The source of a derivation, if it can be mounted. `observed` knows what is in a source.
+    /// The source of a derivation, if it can be mounted. `directory` knows which sources are directories.
     pub(crate) fn of(
         drv: &Derivation,
         store: &Store,
-        observed: impl FnOnce(&StorePath) -> Option<Arc<Manifest>>,
+        directory: impl FnOnce(&StorePath) -> Result<Option<Directory>, Error>,
     ) -> Result<Option<Mounted>, Error> {
         let is_set = |name: &str| drv.env.get(name.as_bytes()).is_some_and(|value| !value.is_empty());
         let own_ways = [
@@ -75,28 +81,33 @@ impl Mounted {
         if memchr::memmem::find(&phases, MARK).is_none() {
             return Ok(None);
         }
-        let Some(manifest) = observed(src) else { return Ok(None) };
+        let Some(Directory { root, manifest }) = directory(src)? else { return Ok(None) };
         let paths = OutputPaths::of_source(src.clone())?;
-        Ok(Some(Mounted { dir: Path::new(TREE_BUILD).join(src.name()), paths, manifest }))
+        Ok(Some(Mounted { dir: Path::new(TREE_BUILD).join(src.name()), paths, manifest, root }))
     }
 
     /// Writes a layer of the source: all of it, or what differs from what the layers below have.
-    pub(crate) fn capture(
-        &self,
-        store: &Store,
-        layers: &LayerStore,
-        below: Option<&Manifest>,
-    ) -> Result<Draft, Error> {
+    pub(crate) fn capture(&self, layers: &LayerStore, below: Option<&Manifest>) -> Result<Draft, Error> {
         let draft = layers.begin()?;
-        // What is in the store never changes, and there nobody's umask shows.
-        let root = store.real_path(&self.paths.final_path);
-        capture_source(&root, &self.manifest, below, &draft, &self.dir, CANONICAL)?;
+        capture_source(&self.root, &self.manifest, below, &draft, &self.dir, CANONICAL).map_err(|error| {
+            if error.is_unsteady() {
+                let what = format!("the source {} changed since the build began", self.root.display());
+                Error::usage(format!("{what}; build again")).caused_by(error)
+            } else {
+                error.into()
+            }
+        })?;
         let build = draft.upper().join(TREE_BUILD);
         if build.exists() {
             fs::set_permissions(&build, fs::Permissions::from_mode(0o700))
                 .map_err(|error| Error::io("set the mode of", &build, error))?;
         }
         Ok(draft)
+    }
+
+    /// Where the source lies in each of its layers that has something of it.
+    pub(crate) fn parts(&self, layers: &[PathBuf]) -> Vec<PathBuf> {
+        layers.iter().map(|layer| layer.join(&self.dir)).filter(|part| part.exists()).collect()
     }
 }
 

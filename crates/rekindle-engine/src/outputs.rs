@@ -42,6 +42,8 @@ pub(crate) struct Collector<'a> {
     pub(crate) moved: &'a [OutputPaths],
     /// The closure of the inputs: what an output may refer to, besides the outputs.
     pub(crate) inputs: &'a [StorePath],
+    /// The source that is mounted, to which an output may refer, too.
+    pub(crate) source: Option<&'a StorePath>,
 }
 
 impl Collector<'_> {
@@ -98,7 +100,8 @@ impl Collector<'_> {
 
     fn install(&self, staged: &[(&OutputPaths, Staging)]) -> Result<Collected, Error> {
         let outputs = self.outputs.iter().map(|output| output.final_path.clone());
-        let candidates: BTreeSet<StorePath> = self.inputs.iter().cloned().chain(outputs).collect();
+        let candidates: BTreeSet<StorePath> =
+            self.inputs.iter().chain(self.source).cloned().chain(outputs).collect();
         let mut registrations = Vec::new();
         for (output, staging) in staged {
             let root = staging.path().join("output");

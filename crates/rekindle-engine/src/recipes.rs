@@ -11,7 +11,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use rekindle_nix::StorePath;
 use rekindle_plan::{Attribute, Placement, Recipe, RecipeKey};
 
-use crate::scratch::OutputPaths;
 use crate::toolchain::Toolchain;
 use crate::world::{Command, driver_digest};
 
@@ -70,7 +69,6 @@ pub(crate) struct Recipes<'a> {
     pub(crate) builder: &'a [u8],
     pub(crate) toolchain: Option<&'a Toolchain>,
     pub(crate) inputs: &'a [StorePath],
-    pub(crate) source: Option<&'a OutputPaths>,
     pub(crate) cores: usize,
     pub(crate) kernel: Vec<u8>,
 }
@@ -168,9 +166,7 @@ impl Recipes<'_> {
     }
 
     fn input_names(&self) -> BTreeSet<Vec<u8>> {
-        let inputs =
-            self.inputs.iter().filter(|input| self.source.is_none_or(|source| source.final_path != **input));
-        inputs.map(|input| input.base_name().into()).collect()
+        self.inputs.iter().map(|input| input.base_name().into()).collect()
     }
 }
 
@@ -226,7 +222,6 @@ mod tests {
             builder: b"/bin/bash",
             toolchain: None,
             inputs: &[],
-            source: None,
             cores: 2,
             kernel: Vec::new(),
         };

@@ -1,27 +1,24 @@
 //! Sources: from a directory of the user's to a path in the store.
 //!
 //! A source is *observed* first: which files count, and what path their content has. Nothing is written to the store
-//! then, so that a mistake found later leaves it as it was. It is *ingested* when the build is certain to need it.
+//! then, so that a mistake found later leaves it as it was.
 //!
-//! The path is Nix's own for a source, and so needs the hash of an archive of the whole tree. Reading the tree for it
-//! is avoided where nothing changed: the scan compares with a stat index, and the hash is remembered by the digest of
-//! the manifest.
+//! A single file, such as a tarball, has Nix's own path for a source, the hash of its archive. A directory has a path
+//! that is derived from its manifest: an archive is hashed from its beginning to its end, and so one edited file would
+//! cost reading the whole tree. To Nix such a path is an output whose derivation is not known. It is put into the store
+//! only where something needs it there; a build finds the directory as layers in its place.
 
 use std::fs;
-use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rekindle_layers::{Manifest, ScanOptions, StatIndex, remove_tree, scan};
-use rekindle_nix::{Hash, StoreDir, StorePath, StorePathName};
+use rekindle_nix::{Hash, OutputName, StoreDir, StorePath, StorePathName};
 use rekindle_store::{EntryKind, NarDigest, Store, Tree};
 
 use crate::error::Error;
-
-/// How often a tree that changes while it is read is read again.
-const TRIES: u32 = 5;
 
 /// Which files of a directory are sources.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,19 +50,24 @@ pub struct Source {
     pub path: StorePath,
     /// Links of the tree that lead out of it. Inside a build they lead nowhere, most likely.
     pub escaping_links: Vec<PathBuf>,
-    name: StorePathName,
-    nar: NarDigest,
     content: Content,
-    /// What is in it, if it is a directory of which all counts.
-    manifest: Option<Arc<Manifest>>,
 }
 
 #[derive(Debug)]
 enum Content {
-    /// Files on the user's disk.
-    OnDisk(Tree),
+    /// A directory of the user's, as far as it counts.
+    Directory { directory: Directory, options: ScanOptions, prune: bool },
+    /// One file or directory of the user's as it is.
+    AsItIs { name: StorePathName, tree: Tree, nar: NarDigest },
     /// Files of the program: name, bytes, executable.
-    Embedded(Vec<(String, Vec<u8>, bool)>),
+    Embedded { name: StorePathName, files: Vec<(String, Vec<u8>, bool)>, nar: NarDigest },
+}
+
+/// A source directory, and what counts in it.
+#[derive(Debug, Clone)]
+pub(crate) struct Directory {
+    pub(crate) root: PathBuf,
+    pub(crate) manifest: Arc<Manifest>,
 }
 
 /// What is remembered about sources between builds.
@@ -76,10 +78,8 @@ pub(crate) struct SourceMemory {
 
 impl SourceMemory {
     pub(crate) fn open(dir: PathBuf) -> Result<SourceMemory, Error> {
-        for part in ["index", "archive-hashes"] {
-            let part = dir.join(part);
-            fs::create_dir_all(&part).map_err(|error| Error::io("make the directory", &part, error))?;
-        }
+        let index = dir.join("index");
+        fs::create_dir_all(&index).map_err(|error| Error::io("make the directory", &index, error))?;
         Ok(SourceMemory { dir })
     }
 
@@ -93,41 +93,75 @@ impl SourceMemory {
     ) -> Result<Source, Error> {
         let root = root.canonicalize().map_err(|error| unusable(root, error))?;
         let options = ScanOptions { gitignore: rules.gitignore, exclude: rules.patterns() };
-        let index_file = self.index_file(&root, &options);
-        let mut index = StatIndex::load(&index_file);
-        for _ in 0..TRIES {
-            let scanned = scan(&root, &options, &index).map_err(|error| unreadable(&root, error))?;
-            if scanned.index_changed {
-                scanned.index.save(&index_file)?;
-            }
-            let prune = !rules.include.is_empty();
-            let tree = tree_of(&root, &scanned.manifest, prune)?;
-            let kind = if prune { "-pruned" } else { "" };
-            let memo = self.dir.join("archive-hashes").join(format!("{}{kind}", scanned.manifest.root()));
-            if let Some(nar) = read_memo(&memo) {
-                let mut source =
-                    Source::new(store_dir, name, nar, Content::OnDisk(tree), scanned.escaping_links)?;
-                // What was pruned is in the manifest still.
-                source.manifest = (!prune).then(|| Arc::new(scanned.manifest));
-                return Ok(source);
-            }
-            let nar = tree.nar_digest()?;
-            // The tree may have changed since the scan. Only a second look that finds nothing new ties the two together.
-            let again = scan(&root, &options, &scanned.index).map_err(|error| unreadable(&root, error))?;
-            if again.manifest.root() == scanned.manifest.root() {
-                write_memo(&memo, &nar)?;
-                let mut source =
-                    Source::new(store_dir, name, nar, Content::OnDisk(tree), scanned.escaping_links)?;
-                // What was pruned is in the manifest still.
-                source.manifest = (!prune).then(|| Arc::new(scanned.manifest));
-                return Ok(source);
-            }
-            index = again.index;
+        let prune = !rules.include.is_empty();
+        let (manifest, escaping_links) = self.scan(&root, &options, prune)?;
+        let path = directory_path(store_dir, name, &manifest)?;
+        let directory = Directory { root, manifest: Arc::new(manifest) };
+        Ok(Source { path, escaping_links, content: Content::Directory { directory, options, prune } })
+    }
+
+    /// Finds out what is in a directory that lies in the store.
+    pub(crate) fn read_stored(&self, root: PathBuf) -> Result<Directory, Error> {
+        let options = ScanOptions { gitignore: false, exclude: Vec::new() };
+        let (manifest, _) = self.scan(&root, &options, false)?;
+        Ok(Directory { root, manifest: Arc::new(manifest) })
+    }
+
+    /// Puts a source into the store, if it is not there.
+    pub(crate) fn ingest(&self, source: &Source, store: &Store) -> Result<(), Error> {
+        if store.is_valid(&source.path)? {
+            return Ok(());
         }
-        Err(Error::usage(format!(
-            "the source {} changes while it is read; wait until whatever writes there is done",
-            root.display()
-        )))
+        let refused = |root: &Path, error: rekindle_store::Error| {
+            Error::usage(format!("cannot take the source {} into the store", root.display())).caused_by(error)
+        };
+        match &source.content {
+            Content::Directory { directory, options, prune } => {
+                let tree = tree_of(directory)?;
+                let mut is_steady = || {
+                    let again = self.scan(&directory.root, options, *prune);
+                    again.is_ok_and(|(manifest, _)| manifest.root() == directory.manifest.root())
+                };
+                let added = store.add_tree_at(&source.path, &tree, &mut is_steady);
+                added.map_err(|error| refused(&directory.root, error))
+            }
+            Content::AsItIs { name, tree, nar } => {
+                let added = store.add_tree_with_digest(name, tree, nar);
+                added.map(drop).map_err(|error| refused(tree.root(), error))
+            }
+            Content::Embedded { name, files, nar } => {
+                let staging = store.staging()?;
+                let root = write_embedded(staging.path(), files)?;
+                store.add_tree_with_digest(name, &Tree::scan(&root)?, nar)?;
+                remove_tree(&root)?;
+                Ok(())
+            }
+        }
+    }
+
+    /// What counts in a directory, and the links that lead out of it.
+    fn scan(
+        &self,
+        root: &Path,
+        options: &ScanOptions,
+        prune: bool,
+    ) -> Result<(Manifest, Vec<PathBuf>), Error> {
+        let index_file = self.index_file(root, options);
+        let scanned = scan(root, options, &StatIndex::load(&index_file)).map_err(|error| {
+            if error.is_unsteady() {
+                Error::usage(format!(
+                    "the source {} changes while it is read; wait until whatever writes there is done",
+                    root.display()
+                ))
+            } else {
+                unreadable(root, error)
+            }
+        })?;
+        if scanned.index_changed {
+            scanned.index.save(&index_file)?;
+        }
+        let manifest = if prune { scanned.manifest.pruned() } else { scanned.manifest };
+        Ok((manifest, scanned.escaping_links))
     }
 
     fn index_file(&self, root: &Path, options: &ScanOptions) -> PathBuf {
@@ -155,25 +189,6 @@ impl SourceRules {
 }
 
 impl Source {
-    fn new(
-        store_dir: &StoreDir,
-        name: &str,
-        nar: NarDigest,
-        content: Content,
-        escaping_links: Vec<PathBuf>,
-    ) -> Result<Source, Error> {
-        let name = StorePathName::new(name)
-            .map_err(|error| Error::usage(format!("\"{name}\" cannot name a source")).caused_by(error))?;
-        let path = store_dir
-            .source_path(&name, &nar.hash, [], false)
-            .map_err(|error| Error::usage(format!("\"{name}\" cannot name a source")).caused_by(error))?;
-        Ok(Source { path, escaping_links, name, nar, content, manifest: None })
-    }
-
-    pub(crate) fn manifest(&self) -> Option<Arc<Manifest>> {
-        self.manifest.clone()
-    }
-
     /// Observes one file or directory as it is: a tarball, a patch.
     pub(crate) fn observe_file(store_dir: &StoreDir, name: &str, file: &Path) -> Result<Source, Error> {
         let tree = Tree::scan(file).map_err(|error| {
@@ -182,7 +197,8 @@ impl Source {
         let nar = tree.nar_digest().map_err(|error| {
             Error::usage(format!("the source {} cannot be read", file.display())).caused_by(error)
         })?;
-        Source::new(store_dir, name, nar, Content::OnDisk(tree), Vec::new())
+        let (name, path) = archive_path(store_dir, name, &nar)?;
+        Ok(Source { path, escaping_links: Vec::new(), content: Content::AsItIs { name, tree, nar } })
     }
 
     /// A directory of files that the program carries.
@@ -199,30 +215,44 @@ impl Source {
             .collect();
         let root = write_embedded(dir.path(), &files)?;
         let nar = Tree::scan(&root)?.nar_digest()?;
-        Source::new(store_dir, name, nar, Content::Embedded(files), Vec::new())
+        let (name, path) = archive_path(store_dir, name, &nar)?;
+        Ok(Source { path, escaping_links: Vec::new(), content: Content::Embedded { name, files, nar } })
     }
 
-    /// Puts the source into the store, if it is not there.
-    pub(crate) fn ingest(&self, store: &Store) -> Result<(), Error> {
-        if store.is_valid(&self.path)? {
-            return Ok(());
-        }
+    /// What it is, if it is a directory of which a manifest is known.
+    pub(crate) fn directory(&self) -> Option<&Directory> {
         match &self.content {
-            Content::OnDisk(tree) => {
-                store.add_tree_with_digest(&self.name, tree, &self.nar).map(drop).map_err(|error| {
-                    Error::usage(format!("cannot take the source {} into the store", tree.root().display()))
-                        .caused_by(error)
-                })
-            }
-            Content::Embedded(files) => {
-                let staging = store.staging()?;
-                let root = write_embedded(staging.path(), files)?;
-                store.add_tree_with_digest(&self.name, &Tree::scan(&root)?, &self.nar)?;
-                remove_tree(&root)?;
-                Ok(())
-            }
+            Content::Directory { directory, .. } => Some(directory),
+            Content::AsItIs { .. } | Content::Embedded { .. } => None,
         }
     }
+}
+
+/// The path of a directory with this content.
+fn directory_path(store_dir: &StoreDir, name: &str, manifest: &Manifest) -> Result<StorePath, Error> {
+    let name = store_name(name)?;
+    let text = format!("rekindle source directory 1:{}", manifest.root());
+    store_dir
+        .output_path(&OutputName::out(), &Hash::sha256(text.as_bytes()), &name)
+        .map_err(|error| Error::usage(format!("\"{name}\" cannot name a source")).caused_by(error))
+}
+
+/// The path that Nix gives to a source with this archive.
+fn archive_path(
+    store_dir: &StoreDir,
+    name: &str,
+    nar: &NarDigest,
+) -> Result<(StorePathName, StorePath), Error> {
+    let name = store_name(name)?;
+    let path = store_dir
+        .source_path(&name, &nar.hash, [], false)
+        .map_err(|error| Error::usage(format!("\"{name}\" cannot name a source")).caused_by(error))?;
+    Ok((name, path))
+}
+
+fn store_name(name: &str) -> Result<StorePathName, Error> {
+    StorePathName::new(name)
+        .map_err(|error| Error::usage(format!("\"{name}\" cannot name a source")).caused_by(error))
 }
 
 fn unusable(root: &Path, error: std::io::Error) -> Error {
@@ -233,19 +263,17 @@ fn unreadable(root: &Path, error: rekindle_layers::Error) -> Error {
     Error::usage(format!("the source {} cannot be read", root.display())).caused_by(error)
 }
 
-/// The tree of what a manifest lists; with `prune` without directories that lead to nothing.
-fn tree_of(root: &Path, manifest: &Manifest, prune: bool) -> Result<Tree, Error> {
-    let entries = manifest.entries().filter_map(|entry| {
+/// The tree of what counts in a directory.
+fn tree_of(directory: &Directory) -> Result<Tree, Error> {
+    let entries = directory.manifest.entries().map(|entry| {
         let kind = match entry.kind {
             rekindle_layers::EntryKind::File { .. } => EntryKind::File,
-            // The tree makes the directories that lead to its files.
-            rekindle_layers::EntryKind::Directory { .. } if prune => return None,
             rekindle_layers::EntryKind::Directory { .. } => EntryKind::Directory,
             rekindle_layers::EntryKind::Symlink { .. } => EntryKind::Symlink,
         };
-        Some((entry.path, kind))
+        (entry.path, kind)
     });
-    Ok(Tree::from_entries(root, entries)?)
+    Ok(Tree::from_entries(&directory.root, entries)?)
 }
 
 fn write_embedded(dir: &Path, files: &[(String, Vec<u8>, bool)]) -> Result<PathBuf, Error> {
@@ -262,23 +290,6 @@ fn write_embedded(dir: &Path, files: &[(String, Vec<u8>, bool)]) -> Result<PathB
     Ok(root)
 }
 
-/// `<hash in hexadecimal, with its algorithm> <size>`; anything else is as if it were not there.
-fn read_memo(file: &Path) -> Option<NarDigest> {
-    let text = fs::read_to_string(file).ok()?;
-    let (hash, size) = text.trim_end().split_once(' ')?;
-    Some(NarDigest { hash: Hash::parse(hash.as_bytes()).ok()?, size: size.parse().ok()? })
-}
-
-fn write_memo(file: &Path, nar: &NarDigest) -> Result<(), Error> {
-    let write = || {
-        let dir = file.parent().expect("a memo lies in a directory");
-        let mut temporary = tempfile::NamedTempFile::new_in(dir)?;
-        writeln!(temporary, "{} {}", nar.hash.to_prefixed_hex(), nar.size)?;
-        temporary.persist(file).map(drop).map_err(|error| error.error)
-    };
-    write().map_err(|error| Error::io("write", file, error))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -292,9 +303,9 @@ mod tests {
             || memory.observe_tree(&StoreDir::default(), "source", root, &rules).expect("a good source");
         let first = observe();
         assert_eq!(first.path, observe().path, "remembered as it was computed");
-        let Content::OnDisk(tree) = &first.content else { panic!("a source on disk") };
-        let paths =
-            tree.entries().map(|(path, _)| path.to_owned()).filter(|path| path != Path::new("")).collect();
+        let directory = first.directory().expect("a directory");
+        let mut paths: Vec<_> = directory.manifest.entries().map(|entry| entry.path).collect();
+        paths.sort();
         (first.path.to_string(), paths)
     }
 

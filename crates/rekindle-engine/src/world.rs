@@ -13,7 +13,8 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use rekindle_nix::{Derivation, Hash, StorePath};
-use rekindle_sandbox::{Limits, Mount, Network, Overlay, Spec, Tree, TreeBind, TreeRoot, Watch};
+use rekindle_plan::Placement;
+use rekindle_sandbox::{Limits, Mount, Network, Overlay, Spec, Stack, Tree, TreeBind, TreeRoot, Watch};
 use rekindle_store::Store;
 
 use crate::mounted::Mounted;
@@ -70,10 +71,12 @@ pub(crate) struct StepDirs {
     pub(crate) work: PathBuf,
     /// The directory that is [`STATE_DIR`] inside.
     pub(crate) state: PathBuf,
-    /// Whether the source is mounted, and is in the store at its scratch path.
-    pub(crate) mounts_source: bool,
-    /// Whether it is at its own path as well.
-    pub(crate) source_at_final: bool,
+    /// The directories that show the mounted source when they are stacked, topmost first.
+    pub(crate) source: Vec<PathBuf>,
+    /// Whether it also lies in the build directory; in the store it is at its scratch path then.
+    pub(crate) in_place: bool,
+    /// Where the outputs lie.
+    pub(crate) placement: Placement,
     /// Whether to watch what the step looks at.
     pub(crate) watch: bool,
 }
@@ -88,19 +91,17 @@ pub(crate) struct Command {
 impl World<'_> {
     /// Makes the tree that lies below the first step's: the directories that every build finds, and a mount point for
     /// each input, so that mounting the inputs changes no layer. An input that is a symbolic link is put there itself.
-    pub(crate) fn make_base(&self, base: &Path, mounts_source: bool) -> io::Result<()> {
+    pub(crate) fn make_base(&self, base: &Path, in_place: bool) -> io::Result<()> {
         for (name, mode) in [(TREE_BUILD, 0o700), (TREE_STORE, 0o1775), (TREE_TMP, 0o1777)] {
             fs::create_dir(base.join(name))?;
             fs::set_permissions(base.join(name), fs::Permissions::from_mode(mode))?;
         }
-        let source = self.source.filter(|_| mounts_source).map(|source| &source.paths);
-        if let Some(source) = source {
-            fs::create_dir(base.join(TREE_STORE).join(source.scratch.base_name()))?;
+        if let Some(source) = self.source {
+            // In place, its own path comes with the outputs' own.
+            let path = source.paths.at(if in_place { Placement::Scratch } else { Placement::Final });
+            fs::create_dir(base.join(TREE_STORE).join(path.base_name()))?;
         }
-        // The source's own path comes with the outputs' own.
-        for input in
-            self.inputs.iter().filter(|input| source.is_none_or(|source| source.final_path != **input))
-        {
+        for input in self.inputs {
             let point = base.join(TREE_STORE).join(input.base_name());
             let real = self.store.real_path(input);
             let kind = fs::symlink_metadata(&real)?;
@@ -131,15 +132,16 @@ impl World<'_> {
             (PathBuf::from("/etc/group"), GROUP.into()),
             (PathBuf::from(DRIVER), DRIVER_SCRIPT.to_vec()),
         ];
-        spec.mounts = self.input_mounts(&dirs)?;
-        if let Some(at) = self.source_path(&dirs) {
+        spec.mounts = self.input_mounts()?;
+        spec.stacks = self.source_stacks(&dirs);
+        let scratch_source = self.scratch_source(&dirs);
+        if let Some(at) = &scratch_source {
             let name = at.as_os_str().as_encoded_bytes().to_vec();
             spec.files.push((PathBuf::from(MOUNTED), name));
         }
         if dirs.watch {
             let roots = [PathBuf::from(BUILD_DIR), PathBuf::from("/tmp")];
-            let source = self.source_path(&dirs);
-            spec.watch = Some(Watch { roots: roots.into_iter().chain(source).collect() });
+            spec.watch = Some(Watch { roots: roots.into_iter().chain(scratch_source).collect() });
         }
         spec.mounts.push(Mount {
             source: dirs.state,
@@ -179,23 +181,27 @@ impl World<'_> {
         Ok(spec)
     }
 
-    /// Where the mounted source is in the store of the sandbox.
-    pub(crate) fn source_path(&self, dirs: &StepDirs) -> Option<PathBuf> {
-        let source = self.source.filter(|_| dirs.mounts_source)?;
+    /// Where a source that lies in its place is in the store of the sandbox, in every build alike.
+    pub(crate) fn scratch_source(&self, dirs: &StepDirs) -> Option<PathBuf> {
+        let source = self.source.filter(|_| dirs.in_place)?;
         Some(PathBuf::from(self.store.store_dir().display(&source.paths.scratch)))
     }
 
-    fn input_mounts(&self, dirs: &StepDirs) -> io::Result<Vec<Mount>> {
+    /// The mounted source, as an input.
+    fn source_stacks(&self, dirs: &StepDirs) -> Vec<Stack> {
+        let Some(source) = self.source else { return Vec::new() };
+        let scratch = dirs.in_place.then_some(&source.paths.scratch);
+        let has_own = !dirs.in_place || dirs.placement == Placement::Final;
+        let stack = |path| Stack {
+            layers: dirs.source.clone(),
+            target: PathBuf::from(self.store.store_dir().display(path)),
+        };
+        scratch.into_iter().chain(has_own.then_some(&source.paths.final_path)).map(stack).collect()
+    }
+
+    fn input_mounts(&self) -> io::Result<Vec<Mount>> {
         let mut mounts = Vec::with_capacity(self.inputs.len() + 16);
-        let mounted = self.source.filter(|_| dirs.mounts_source);
-        if let (Some(mounted), Some(target)) = (mounted, self.source_path(dirs)) {
-            let source = self.store.real_path(&mounted.paths.final_path);
-            mounts.push(Mount { source, target, read_only: true, optional: false });
-        }
         for input in self.inputs {
-            if !dirs.source_at_final && mounted.is_some_and(|mounted| mounted.paths.final_path == *input) {
-                continue;
-            }
             let source = self.store.real_path(input);
             if !fs::symlink_metadata(&source)?.is_symlink() {
                 let target = PathBuf::from(self.store.store_dir().display(input));

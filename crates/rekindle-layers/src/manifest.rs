@@ -122,6 +122,12 @@ impl Manifest {
         None
     }
 
+    /// Returns the manifest without the directories that lead to no file and no symlink.
+    #[must_use]
+    pub fn pruned(&self) -> Manifest {
+        Manifest { root: prune(&self.root) }
+    }
+
     /// Lists what differs in `newer`, in order of path.
     ///
     /// A directory that was added or removed is listed, and so is everything in it. Where a directory took the place
@@ -295,6 +301,20 @@ fn compare(path: &mut PathBuf, older: &Directory, newer: &Directory, changes: &m
     }
 }
 
+fn prune(directory: &Directory) -> Directory {
+    let kept = directory.children.iter().filter_map(|child| {
+        let node = match &child.node {
+            Node::Directory(inner) => match prune(inner) {
+                empty if empty.children.is_empty() => return None,
+                inner => Node::Directory(inner),
+            },
+            leaf => leaf.clone(),
+        };
+        Some(Child { name: child.name.clone(), mode: child.mode, node })
+    });
+    Directory::new(kept.collect())
+}
+
 /// Lists a child as `kind`, and all below it as `below`.
 fn list(path: &mut PathBuf, child: &Child, kind: ChangeKind, below: ChangeKind, changes: &mut Vec<Change>) {
     path.push(&*child.name);
@@ -372,6 +392,16 @@ mod tests {
         for none in ["", "x", "a/b", "b/x", "../a", "/a"] {
             assert_eq!(manifest.get(Path::new(none)), None, "{none}");
         }
+    }
+
+    #[test]
+    fn directories_that_lead_to_nothing_are_pruned() {
+        let all = tree(vec![
+            dir("a", vec![dir("b", vec![]), dir("c", vec![dir("d", vec![])])]),
+            dir("e", vec![dir("f", vec![]), file("g", "")]),
+        ]);
+        assert_eq!(all.pruned(), tree(vec![dir("e", vec![file("g", "")])]));
+        assert_eq!(all.pruned().pruned(), all.pruned());
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Adding what is addressed by its own content: texts, derivations, source trees.
+//! Adding what is named by its own content: texts, derivations, source trees.
 //!
 //! All go the same way: compute the path; a temporary root; done if it is valid; the lock; look again; write in a
 //! staging place; rename; register. Content addresses make it safe to stop anywhere and to do it twice.
@@ -42,7 +42,7 @@ impl Store {
             let digest = Tree::scan(place.path())?.nar_digest()?;
             store.put_in_place(place.path(), &path)?;
             let address = ContentAddress::new(ContentMethod::Text, hash)?;
-            Ok((registration(&path, &digest, references.clone(), address), outputs))
+            Ok((registration(&path, &digest, references.clone(), Some(address)), outputs))
         })?;
         Ok(path)
     }
@@ -87,9 +87,33 @@ impl Store {
             }
             store.put_in_place(place.path(), &path)?;
             let address = ContentAddress::new(ContentMethod::Recursive, digest.hash)?;
-            Ok((registration(&path, digest, BTreeSet::new(), address), Vec::new()))
+            Ok((registration(&path, digest, BTreeSet::new(), Some(address)), Vec::new()))
         })?;
         Ok(path)
+    }
+
+    /// Adds a tree of files that refers to nothing at a path that its caller derives from what is in it, in another way
+    /// than Nix does. To Nix it is an output whose derivation is not known.
+    ///
+    /// `is_steady` is asked when the tree is copied: whether it still is what the path was derived from.
+    ///
+    /// # Errors
+    /// [`Changed`](crate::ErrorKind::Changed) if it is not.
+    pub fn add_tree_at(
+        &self,
+        path: &StorePath,
+        tree: &Tree,
+        is_steady: &mut dyn FnMut() -> bool,
+    ) -> Result<()> {
+        self.add_with(path, |store| {
+            let place = store.area()?.place();
+            let digest = stream(tree, Effect::Copy(place.path()), &mut std::io::sink())?;
+            if !is_steady() {
+                return Err(Error::changed(tree.root()));
+            }
+            store.put_in_place(place.path(), path)?;
+            Ok((registration(path, &digest, BTreeSet::new(), None), Vec::new()))
+        })
     }
 
     /// Makes `path` valid with `make`, unless it is.
@@ -171,7 +195,7 @@ fn registration(
     path: &StorePath,
     digest: &NarDigest,
     references: BTreeSet<StorePath>,
-    address: ContentAddress,
+    address: Option<ContentAddress>,
 ) -> Registration {
     Registration {
         path: path.clone(),
@@ -179,8 +203,9 @@ fn registration(
         nar_size: digest.size,
         references,
         deriver: None,
-        ca: Some(address),
-        ultimate: false,
+        // What Nix cannot check by its address was made here.
+        ultimate: address.is_none(),
+        ca: address,
         signatures: Vec::new(),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bzip2::Compression;
 use bzip2::read::MultiBzDecoder;
@@ -86,8 +86,34 @@ impl Store {
         Ok(None)
     }
 
+    /// The derivations that have a log, valid or not, in no order. What has no name of a log is passed over.
+    pub fn logged(&self) -> Result<Vec<StorePath>> {
+        let mut found = Vec::new();
+        let logs = self.layout.logs();
+        for start in names(&logs)? {
+            for rest in names(&logs.join(&start))? {
+                let name = format!("{start}{}", rest.strip_suffix(".bz2").unwrap_or(&rest));
+                found.extend(StorePath::from_base_name(name.as_bytes()).ok());
+            }
+        }
+        Ok(found)
+    }
+
     fn log_file(&self, drv: &StorePath, suffix: &str) -> PathBuf {
         let (directory, rest) = drv.base_name().split_at(2);
         self.layout.logs().join(directory).join(format!("{rest}{suffix}"))
     }
+}
+
+/// The names in a directory that are text. Nothing is in a directory that is not there, or that is none.
+fn names(dir: &Path) -> Result<Vec<String>> {
+    let entries = match std::fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(Vec::new());
+        }
+        Err(error) => return Err(Error::io("list", dir, error)),
+    };
+    let names = entries.map(|entry| Ok(entry.at("list", dir)?.file_name().into_string().ok()));
+    names.filter_map(Result::transpose).collect()
 }

@@ -1,8 +1,9 @@
 //! From packages to derivations: sources are observed, the toolchain is identified, each package is lowered.
 //!
-//! Nothing is written to the store here. [`Recipes::commit`] does that, once all is known to be right.
+//! Nothing is written to the store here. [`Recipes::offer`] and [`Recipes::commit`] do that, once all is known to be right.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use rekindle_engine::{EmbeddedFile, Engine, Source, Toolchain};
 use rekindle_nix::{Derivation, StorePath};
@@ -34,7 +35,7 @@ pub(crate) struct Recipes {
 /// What packages are made from, beside each other.
 #[derive(Debug, Default)]
 struct Ingredients {
-    sources: Vec<Source>,
+    sources: Vec<Arc<Source>>,
     /// Fetches and what is made of them, each after what it uses.
     helpers: Vec<Recipe>,
     helper_places: HashMap<StorePath, usize>,
@@ -82,7 +83,7 @@ impl Recipes {
             setup: &setup_path,
             toolchain: &toolchains[member].facts,
         };
-        let mut ingredients = Ingredients { sources: vec![setup], ..Ingredients::default() };
+        let mut ingredients = Ingredients { sources: vec![Arc::new(setup)], ..Ingredients::default() };
         let members = project.members.iter().enumerate();
         let needs = members.map(|(at, member)| ingredients.gather(engine, &stdenv(at), member));
         let needs: Vec<Needs> = needs.collect::<Result<_, _>>()?;
@@ -97,9 +98,22 @@ impl Recipes {
         Ok(Recipes { packages, toolchains, locks, warnings, ingredients })
     }
 
-    /// Writes sources and derivations to the store.
+    /// Lets the engine build the derivations. The store gets only what builds read from there.
+    pub(crate) fn offer(&self, engine: &Engine) -> Result<(), CliError> {
+        for source in &self.ingredients.sources {
+            engine.offer(Arc::clone(source))?;
+        }
+        for derivation in self.derivations() {
+            engine.offer_derivation(derivation.clone())?;
+        }
+        Ok(())
+    }
+
+    /// Writes sources and derivations to the store, for others to build.
     pub(crate) fn commit(&self, engine: &Engine) -> Result<(), CliError> {
-        engine.ingest(&self.ingredients.sources)?;
+        for source in &self.ingredients.sources {
+            engine.ingest(source)?;
+        }
         for derivation in self.derivations() {
             engine.add_derivation(derivation)?;
         }
@@ -194,7 +208,7 @@ impl Ingredients {
     }
 
     fn add_source(&mut self, source: Source) -> usize {
-        self.sources.push(source);
+        self.sources.push(Arc::new(source));
         self.sources.len() - 1
     }
 
@@ -206,7 +220,7 @@ impl Ingredients {
     }
 }
 
-fn warnings(project: &Project, needs: &[Needs], sources: &[Source]) -> Vec<String> {
+fn warnings(project: &Project, needs: &[Needs], sources: &[Arc<Source>]) -> Vec<String> {
     let warning = |(member, needs): (&Member, &Needs)| {
         let Some(Found::Source(at)) = needs.source else { return None };
         let links = &sources[at].escaping_links;

@@ -125,6 +125,7 @@ fn the_log_is_found() {
         assert_eq!(log.stdout, LOG);
         assert_eq!(sample.store.read_log(&sample.drv).unwrap().unwrap(), LOG);
         assert_eq!(sample.store.read_log(&sample.out).unwrap(), None);
+        assert_eq!(sample.store.logged().unwrap(), std::slice::from_ref(&sample.drv));
     });
 }
 

@@ -88,8 +88,9 @@ fn wanted(
         if !engine.store().is_valid(drv)? {
             let path = engine.store().store_dir().display(drv);
             return Err(CliError::user(format!(
-                "{path} is not in the store {}",
-                engine.store().root().display()
+                "{path} is not in the store {}; `{} drv show --drv DIR` writes the derivation of a directory",
+                engine.store().root().display(),
+                session.program()
             )));
         }
     }
@@ -98,7 +99,7 @@ fn wanted(
     let (mut locks, mut warnings) = (Vec::new(), Vec::new());
     let toolchains = if let Some(project) = project {
         let recipes = Recipes::lower(session, engine, project)?;
-        recipes.commit(engine)?;
+        recipes.offer(engine)?;
         for &at in &project.goals {
             let member = &project.members[at];
             let name = member.package.name.to_string();
@@ -200,7 +201,7 @@ fn linked_outputs(
 ) -> Result<Option<Vec<LinkedOutput>>, CliError> {
     let Some(outputs) = report.outputs.get(drv) else { return Ok(None) };
     // In the order that the derivation declares; its first output is the one that a link without suffix means.
-    let declared = engine.store().read_derivation(drv)?;
+    let declared = engine.derivation(drv)?;
     let order = declared.env.get(b"outputs".as_slice()).cloned().unwrap_or_default();
     let place = |name: &str| order.split(u8::is_ascii_whitespace).position(|word| word == name.as_bytes());
     let mut found: Vec<LinkedOutput> = outputs

@@ -90,7 +90,7 @@ fn of_package(session: &Session<'_>, store: &Store, args: &LogArgs) -> Result<St
 
 /// The derivation with the newest log of those that `matches`.
 fn newest(store: &Store, matches: impl Fn(&StorePath) -> bool) -> Result<Option<StorePath>, CliError> {
-    let candidates = store.all_valid()?.into_iter().filter(|path| path.is_derivation() && matches(path));
+    let candidates = store.logged()?.into_iter().filter(|path| path.is_derivation() && matches(path));
     let dated = candidates.filter_map(|drv| {
         let time = fs::metadata(store.log_path(&drv)?).and_then(|metadata| metadata.modified()).ok()?;
         Some((time, drv))

@@ -91,6 +91,9 @@ fn store_paths_are_described() {
         assert!(text.starts_with(&format!("{out}\n")), "{name}: {text}");
     }
     let drv = info[0]["deriver"].as_str().expect("a path");
+    // A build leaves no derivation behind; who wants it writes it.
+    let written = place.rekindle(&["drv", "show", "--drv"]).arg(example("hello-make")).run().line();
+    assert_eq!(written, drv);
     let closure = json(&place.rekindle(&["store", "path-info", "-r", "--json", drv]).run());
     assert_eq!(
         closure.as_array().expect("a list").len(),
