@@ -7,6 +7,8 @@
 //! - [`View`] shows a stack of layers as the one tree that overlayfs would show, without mounting it.
 //! - [`difference`] compares two stacks, and [`merge`] applies what differs to a third; [`squash`] makes one layer of
 //!   several; [`capture_source`] makes a layer of a source directory.
+//! - [`WorkingCopy`] does what an overlay mount does without one: it writes a stack out, and makes a layer of what
+//!   has changed there since.
 //! - [`newest_mtime`] and [`disk_usage`] say what a layer amounts to.
 //! - [`Snapshot`] is a tree's full metadata, for comparing; [`materialise`] writes a view out as a plain
 //!   directory; [`remove_tree`] deletes whatever a build may have left behind.
@@ -36,6 +38,7 @@ mod survey;
 mod timestamp;
 mod tree_writer;
 mod view;
+mod working_copy;
 
 pub use capture::{Captured, capture_source};
 pub use digest::{Digest, ParseDigestError};
@@ -55,3 +58,4 @@ pub use tree_writer::Written;
 pub use view::{
     FileType, MergedDir, Metadata, TreeChange, TreeChangeKind, View, ViewEntry, Walked, difference,
 };
+pub use working_copy::WorkingCopy;

@@ -18,10 +18,8 @@ use std::path::{Path, PathBuf};
 
 use crate::error::Kind;
 use crate::tree_writer::TreeWriter;
-use crate::{
-    Error, FileType, MergedDir, Timestamp, TreeChange, TreeChangeKind, View, ViewEntry, Walked, Written,
-    dirfd,
-};
+use crate::view::Cursor;
+use crate::{Error, FileType, Timestamp, TreeChange, TreeChangeKind, View, Walked, Written, dirfd};
 
 /// What a merge wrote.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -81,7 +79,7 @@ impl Merge {
             return Ok(());
         }
         let Some(parent) = path.parent() else {
-            self.tree.set_root(self.now.view.root_metadata().mode, self.mtime);
+            self.tree.set_root(self.now.view().root_metadata().mode, self.mtime);
             return Ok(());
         };
         if kind == TreeChangeKind::Removed {
@@ -107,7 +105,7 @@ impl Merge {
     fn write(&mut self, path: &Path) -> Result<(), Error> {
         let replaced = self.onto.entry(path)?;
         let entry = self.now.entry(path)?.ok_or_else(|| Kind::NotInView { path: path.to_owned() })?;
-        let dir = self.now.dir.as_ref().expect("it holds the entry");
+        let dir = self.now.dir().expect("it holds the entry");
         self.tree.copy(&Walked::at(path, dir, &entry), path, self.mtime)?;
         if entry.metadata.file_type != FileType::Directory {
             self.settled = Some(path.to_owned());
@@ -137,37 +135,5 @@ impl Merge {
             self.tree.touch_directory(path.parent().unwrap_or(Path::new("")), self.mtime);
         }
         Ok(())
-    }
-}
-
-/// A view in which one path after the other is looked up, many in the same directory.
-struct Cursor {
-    view: View,
-    /// The directory that was looked into last.
-    at: Option<PathBuf>,
-    /// `None` if it does not exist.
-    dir: Option<MergedDir>,
-}
-
-impl Cursor {
-    fn new(view: View) -> Cursor {
-        Cursor { view, at: None, dir: None }
-    }
-
-    /// Returns what is at a path, which is not empty. Its directory is `dir` then.
-    fn entry(&mut self, path: &Path) -> Result<Option<ViewEntry>, Error> {
-        if !self.has_directory(path.parent().unwrap_or(Path::new("")))? {
-            return Ok(None);
-        }
-        self.dir.as_ref().map_or(Ok(None), |dir| dir.entry(path.file_name().unwrap_or_default()))
-    }
-
-    /// Whether there is a directory at a path. It is `dir` then.
-    fn has_directory(&mut self, path: &Path) -> Result<bool, Error> {
-        if self.at.as_deref() != Some(path) {
-            self.dir = self.view.find_dir(path)?;
-            self.at = Some(path.to_owned());
-        }
-        Ok(self.dir.is_some())
     }
 }

@@ -92,6 +92,17 @@ impl TreeWriter {
         Ok(())
     }
 
+    /// Takes over a directory that exists, as if it had been made here, and makes it writable until the end.
+    pub(crate) fn adopt_directory(&mut self, path: &Path, mode: u32, mtime: Timestamp) -> Result<(), Error> {
+        let (dir, name) = self.place(path)?;
+        // The root is named by nothing.
+        let name = if name.is_empty() { OsStr::new(".") } else { name };
+        rustix::fs::chmodat(dir, name, Mode::RWXU, AtFlags::empty())
+            .map_err(|errno| self.fail("change the mode of", path, errno))?;
+        self.directories.insert(path.to_owned(), (mode, mtime));
+        Ok(())
+    }
+
     /// Whether a directory was made at this path.
     pub(crate) fn has_directory(&self, path: &Path) -> bool {
         self.directories.contains_key(path)

@@ -11,6 +11,7 @@
 //! is an error when it is opened.
 
 mod compare;
+mod cursor;
 mod marks;
 mod merged;
 
@@ -23,7 +24,9 @@ use std::sync::Arc;
 use rustix::fs::Stat;
 use rustix::io::Errno;
 
+pub(crate) use compare::same_bytes;
 pub use compare::{TreeChange, TreeChangeKind, difference};
+pub(crate) use cursor::Cursor;
 pub use merged::MergedDir;
 use merged::Named;
 
@@ -61,6 +64,8 @@ pub struct Metadata {
     /// Device and inode; the same for two names in a view exactly if they are hard links to one file.
     inode: (u64, u64),
     linked: bool,
+    /// Time of the last change of whatever kind, as the file system keeps it.
+    pub(crate) ctime: Timestamp,
     /// Bytes that the file system says it takes.
     pub(crate) allocated: u64,
 }
@@ -82,6 +87,7 @@ impl Metadata {
             mtime: Timestamp::modified(stat),
             inode: (stat.st_dev, stat.st_ino),
             linked: stat.st_nlink > 1,
+            ctime: Timestamp::changed(stat),
             allocated: stat.st_blocks as u64 * 512,
         }
     }
@@ -90,6 +96,11 @@ impl Metadata {
     /// Other names may be hidden by layers above or lie outside the view.
     pub fn hard_link_id(&self) -> Option<(u64, u64)> {
         (self.linked && self.file_type != FileType::Directory).then_some(self.inode)
+    }
+
+    /// What no other file that exists has.
+    pub(crate) fn inode(&self) -> (u64, u64) {
+        self.inode
     }
 }
 

@@ -74,7 +74,7 @@ pub fn difference<P: AsRef<Path>>(before: &[P], after: &[P], sub: &Path) -> Resu
 }
 
 /// An entry of a directory, before or after.
-type At<'a> = (&'a MergedDir, &'a ViewEntry);
+pub(crate) type At<'a> = (&'a MergedDir, &'a ViewEntry);
 
 struct Comparison {
     /// What identifies each layer, for the two stacks.
@@ -180,7 +180,9 @@ impl Comparison {
                 self.waiting.push((path.to_owned(), locations));
                 None
             }
-            (FileType::File, FileType::File) => (!self.same_bytes(before, after)?).then_some(Content),
+            (FileType::File, FileType::File) => {
+                (!same_bytes(before, after, &mut self.buffers)?).then_some(Content)
+            }
             (FileType::Symlink, FileType::Symlink) => {
                 (before.0.read_link(before.1)? != after.0.read_link(after.1)?).then_some(Target)
             }
@@ -213,32 +215,33 @@ impl Comparison {
         self.changes.push(TreeChange { path: path.to_owned(), kind });
     }
 
-    fn same_bytes(&mut self, before: At<'_>, after: At<'_>) -> Result<bool, Error> {
-        let [old, new] = [&before.1.metadata, &after.1.metadata];
-        if old.inode == new.inode {
-            return Ok(true);
-        }
-        if old.size != new.size {
-            return Ok(false);
-        }
-        let files = [before.0.open_file(before.1)?, after.0.open_file(after.1)?];
-        loop {
-            let mut filled = [0, 0];
-            for (side, (dir, entry)) in [before, after].into_iter().enumerate() {
-                let buffer = &mut self.buffers[side];
-                buffer.resize(BUFFER, 0);
-                filled[side] = fill(&files[side], buffer)
-                    .map_err(|error| Error::os("read", dir.path_of(entry), error))?;
-            }
-            let [old, new] = [&self.buffers[0][..filled[0]], &self.buffers[1][..filled[1]]];
-            if old != new || old.is_empty() {
-                return Ok(old == new);
-            }
-        }
-    }
-
     fn layers_of(&self, side: usize, location: &Location) -> Vec<(u64, u64)> {
         location.layers.iter().map(|&layer| self.layers[side][layer]).collect()
+    }
+}
+
+/// Whether two regular files hold the same bytes.
+pub(crate) fn same_bytes(before: At<'_>, after: At<'_>, buffers: &mut [Vec<u8>; 2]) -> Result<bool, Error> {
+    let [old, new] = [&before.1.metadata, &after.1.metadata];
+    if old.inode == new.inode {
+        return Ok(true);
+    }
+    if old.size != new.size {
+        return Ok(false);
+    }
+    let files = [before.0.open_file(before.1)?, after.0.open_file(after.1)?];
+    loop {
+        let mut filled = [0, 0];
+        for (side, (dir, entry)) in [before, after].into_iter().enumerate() {
+            let buffer = &mut buffers[side];
+            buffer.resize(BUFFER, 0);
+            filled[side] =
+                fill(&files[side], buffer).map_err(|error| Error::os("read", dir.path_of(entry), error))?;
+        }
+        let [old, new] = [&buffers[0][..filled[0]], &buffers[1][..filled[1]]];
+        if old != new || old.is_empty() {
+            return Ok(old == new);
+        }
     }
 }
 

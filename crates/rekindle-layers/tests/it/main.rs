@@ -13,3 +13,4 @@ mod scan;
 mod seed;
 mod squash;
 mod tree;
+mod working_copy;
