@@ -623,8 +623,9 @@ impl<'a> Attempt<'a> {
         watch: &mut dyn Watch,
         cancel: &Cancel,
     ) -> Result<Ended, Error> {
-        // What a seeded step looks at says nothing of the builds before it.
-        let watch_it = self.given.keeps && self.placement == Placement::Scratch && prepared.is_none();
+        // What a seeded step looks at says nothing of the builds before it. After one there is hardly a step that the
+        // next build could do without, and watches cost what the tree is large.
+        let watch_it = self.given.keeps && self.placement == Placement::Scratch && !self.seeded;
         let draft = match prepared {
             Some(draft) => draft,
             None => self.given.layers.begin()?,

@@ -119,7 +119,6 @@ impl Checkpoints {
             }
             let mut file = File::create(new.join("record"))?;
             file.write_all(&encode(record))?;
-            file.sync_all()?;
             fs::rename(&new, &dir)
         };
         write().map_err(|error| Error::io("write the checkpoint", &dir, error))

@@ -52,7 +52,6 @@ impl Job<'_> {
         mounted: Option<&Mounted>,
     ) -> Result<Base, Unusable> {
         let (package, system) = self.package();
-        self.engine.checkpoints().settle(canary::now().secs);
         let (found, wrong) = self.engine.checkpoints().of_package(&package, &system, self.engine.layers());
         for message in wrong {
             self.tell(Event::Warning { message });

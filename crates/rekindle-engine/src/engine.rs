@@ -13,6 +13,7 @@ use rekindle_plan::{Finish, Queue, UnitId};
 use rekindle_sandbox::{Cancel, Sandbox};
 use rekindle_store::{Mode, Store};
 
+use crate::canary;
 use crate::checkpoint::Checkpoints;
 use crate::closure::Closure;
 use crate::error::Error;
@@ -257,6 +258,11 @@ impl Engine {
         }
         let to_build = closure.units.iter().map(|unit| unit.path.clone()).collect();
         events(Event::Planned { to_build, valid: closure.valid });
+        if !closure.units.is_empty() {
+            // It waits for the disk. The build does not wait for it, nor does the end of the program.
+            let checkpoints = self.checkpoints.clone();
+            thread::spawn(move || checkpoints.settle(canary::now().secs));
+        }
         let results = self.run_queue(&closure, options, fetcher, events, cancel);
         Ok(Report { results, outputs: self.valid_outputs(goals)? })
     }
