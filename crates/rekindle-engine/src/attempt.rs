@@ -57,7 +57,7 @@ impl Mode {
 /// How an attempt ended.
 #[derive(Debug)]
 pub(crate) enum Outcome {
-    /// All steps ended well.
+    /// All steps ended well that were to run.
     Built,
     /// A step did not.
     Failed { phase: Option<String>, kind: FailureKind },
@@ -89,6 +89,8 @@ pub(crate) struct Given<'a> {
     pub(crate) clean: bool,
     /// Whether what the steps leave is kept, and so is watched.
     pub(crate) keeps: bool,
+    /// Whether it stops before anything is installed.
+    pub(crate) prepares: bool,
     /// What there is to take from, or why there is nothing.
     pub(crate) base: Result<Base, Unusable>,
     /// The layers of the mounted source.
@@ -179,6 +181,9 @@ impl<'a> Attempt<'a> {
         let list = StepList::phased(&phases, self.given.mode.exact);
         let planned = self.given.recipes.plan(phases_with_args(&phases));
         for (index, step) in list.steps().iter().enumerate() {
+            if self.given.prepares && is_installing(step) {
+                break;
+            }
             let is_last = index + 1 == list.steps().len();
             if let Some(outcome) =
                 self.run_phase(index + 1, step, &planned[index + 1], is_last, watch, cancel)?
@@ -248,6 +253,11 @@ impl<'a> Attempt<'a> {
     /// The environment of the builder, for someone who looks closer at a build that failed.
     pub(crate) fn environment(&self) -> BTreeMap<Vec<u8>, Vec<u8>> {
         self.placed().env
+    }
+
+    /// Whether there is anything to keep.
+    pub(crate) fn has_kept(&self) -> bool {
+        !self.kept.is_empty()
     }
 
     /// Keeps the layers of the steps that ended well, and says what a checkpoint has to hold of them. The fields that
@@ -676,6 +686,11 @@ impl<'a> Attempt<'a> {
         self.failed = Some(draft);
         Ok(Ended::Badly(kind))
     }
+}
+
+/// Whether a step, or one before it, puts something where the outputs are.
+fn is_installing(step: &Step) -> bool {
+    step.placement == Placement::Final || step.phase.as_deref() == Some("installPhase")
 }
 
 /// The set-up and all phases, each with the arguments of the driver.

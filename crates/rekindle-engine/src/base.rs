@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rekindle_layers::{LayerId, LayerStore, Manifest, Timestamp};
-use rekindle_plan::{Candidate, Distance, Observations, Recipe, RecipeKey, Unusable, choose};
+use rekindle_plan::{
+    Candidate, Distance, Observations, Recipe, RecipeKey, Refusal, Unusable, choose, choose_by_id,
+};
 
 use crate::canary;
 use crate::checkpoint::{Found, Record};
@@ -89,6 +91,29 @@ impl Base {
         let chosen = choose(&wanted, decisive, &candidates, |at| distance(&found[*at], sources))?;
         let found = found.into_iter().nth(chosen.index).expect("it was chosen among them");
         Base::open(found, layers)
+    }
+
+    /// Takes the checkpoint that the user named.
+    pub(crate) fn take(
+        found: Vec<Found>,
+        layers: &LayerStore,
+        id: &str,
+        wanted: impl FnOnce(&[String]) -> Vec<RecipeKey>,
+    ) -> Result<Base, Refusal> {
+        let Some(found) = found.into_iter().find(|found| found.record.id == id) else {
+            return Err(Refusal::Unknown);
+        };
+        let keys: Vec<RecipeKey> = found.record.steps.iter().map(|step| step.key).collect();
+        let candidate = Candidate {
+            id,
+            keys: &keys,
+            succeeded: found.record.failed.is_none(),
+            is_last: found.record.depth >= CHAIN_LIMIT,
+            age: 0,
+            unusable: found.quarantined.then_some(Unusable::Quarantined),
+        };
+        choose_by_id(&wanted(&found.record.phases), &[candidate], &id)?;
+        Base::open(found, layers).map_err(Refusal::Unusable)
     }
 
     fn open(found: Found, layers: &LayerStore) -> Result<Base, Unusable> {

@@ -12,9 +12,10 @@ use rekindle_sandbox::Limits;
 use crate::attempt::{Attempt, Given, Mode, Outcome, Watch};
 use crate::error::Error;
 use crate::event::{Event, Failure, FailureKind, RestartReason, StepUsage};
-use crate::job::{Done, Job};
+use crate::job::{Done, Job, Purpose};
 use crate::mounted::{Mounted, speaks_in_files};
 use crate::outputs::{Collected, Collector};
+use crate::prepare::is_all_there;
 use crate::transcript::Transcript;
 use crate::world::{TREE_STORE, World};
 
@@ -28,6 +29,8 @@ pub(crate) struct Building<'a> {
     clean: bool,
     /// Whether all that a step sees is in its recipe.
     has_recipes: bool,
+    /// Whether there was an attempt.
+    began: bool,
 }
 
 /// What came of one attempt.
@@ -63,7 +66,7 @@ impl<'a> Building<'a> {
             exact: job.options.exact_path || fixed,
             late: has_recipes,
         };
-        Ok(Building { job, collector, world, mode, clean: job.options.clean, has_recipes })
+        Ok(Building { job, collector, world, mode, clean: job.options.clean, has_recipes, began: false })
     }
 
     pub(crate) fn run(mut self) -> Result<Done, Error> {
@@ -83,11 +86,33 @@ impl<'a> Building<'a> {
         });
         let mounted = self.world.source;
         let recipes = job.recipes(&self.world, self.collector.moved, self.mode);
-        let keeps = self.mode.is_kept() && self.has_recipes;
-        let base = match (keeps, self.clean) {
-            (true, false) => job.choose_base(&recipes, mounted),
+        let can_keep = self.mode.is_kept() && self.has_recipes;
+        if job.purpose == Purpose::Prepare && !can_keep {
+            let what =
+                "its phases do not run one by one, so nothing of it can be kept before it is installed";
+            return Ok(Turn::Over(Done::failed(FailureKind::Refused(what.to_owned()))));
+        }
+        let keeps = can_keep && job.purpose != Purpose::Verify;
+        let base = match (job.named_base(), keeps, self.clean) {
+            (Some(named), _, false) => match job.take_named(named, keeps, &recipes) {
+                Ok(base) => Ok(base),
+                // It was the base of an attempt that found that it has to go another way.
+                Err(_) if self.began => Err(Unusable::Absent),
+                Err(why) => {
+                    let mode = Mode { late: false, ..self.mode };
+                    let seen = job.recipes(&self.world, self.collector.moved, mode);
+                    if self.mode.late && job.take_named(named, keeps, &seen).is_ok() {
+                        // It was made by a build that came to hide nothing.
+                        self.mode = mode;
+                        return Ok(Turn::Again);
+                    }
+                    return Ok(Turn::Over(Done::failed(FailureKind::UnusableBase(why))));
+                }
+            },
+            (None, true, false) => job.choose_base(&recipes, mounted),
             _ => Err(Unusable::Absent),
         };
+        self.began = true;
         let source = match mounted {
             Some(mounted) => job.source_layers(mounted, base.as_ref().ok())?,
             None => Vec::new(),
@@ -102,6 +127,7 @@ impl<'a> Building<'a> {
             mode: self.mode,
             clean: self.clean,
             keeps,
+            prepares: job.purpose == Purpose::Prepare,
             base,
             source,
         })?;
@@ -144,11 +170,29 @@ impl<'a> Building<'a> {
                 }
                 failure(phase, kind)
             }
+            Outcome::Built if job.purpose == Purpose::Prepare => {
+                job.tell_taken(&attempt, &verdicts);
+                let there = attempt.base_id().filter(|_| is_all_there(&verdicts)).map(str::to_owned);
+                let existed = there.is_some();
+                let checkpoint = match there {
+                    Some(there) => there,
+                    None => job.keep(&attempt, mounted, None)?,
+                };
+                Ok(Turn::Over(Done::Prepared { checkpoint, existed }))
+            }
             Outcome::Built => {
                 attempt.unlock(TREE_STORE)?;
                 let (tree, placement) = (attempt.tree(), attempt.placement());
                 let canaries = attempt.canaries();
-                match self.collector.take_from_tree(&tree, placement, self.mode.exact, &canaries)? {
+                let exact = self.mode.exact;
+                let collected = match job.purpose {
+                    Purpose::Verify => match self.collector.stage(&tree, placement, exact, &canaries)? {
+                        Ok(staged) => return Ok(Turn::Over(Done::Staged(staged))),
+                        Err(collected) => collected,
+                    },
+                    _ => self.collector.take_from_tree(&tree, placement, exact, &canaries)?,
+                };
+                match collected {
                     Collected::Installed(registrations) => {
                         if keeps {
                             job.tell_taken(&attempt, &verdicts);

@@ -74,6 +74,32 @@ impl Closure {
     }
 }
 
+impl Closure {
+    /// These derivations and nothing that they need, whether or not their outputs are valid.
+    pub(crate) fn alone(engine: &Engine, goals: &[StorePath]) -> Result<Closure, Error> {
+        let mut loader = Loader { engine, units: Vec::new(), ids: BTreeMap::new(), valid: BTreeSet::new() };
+        for path in goals {
+            if loader.units.iter().all(|unit| unit.path != *path) {
+                let drv = engine.derivation(path)?;
+                check_supported(engine.store(), path, &drv)?;
+                loader.units.push(Unit { path: path.clone(), drv });
+            }
+        }
+        loader.check_output_paths()?;
+        Closure::of_units(loader.units)
+    }
+
+    /// Derivations that were checked and need nothing of each other.
+    pub(crate) fn of_units(units: Vec<Unit>) -> Result<Closure, Error> {
+        let mut builder = GraphBuilder::new();
+        units.iter().for_each(|_| _ = builder.add_unit());
+        let graph = builder
+            .finish()
+            .map_err(|cycle| Error::usage("the derivations need each other in a ring").caused_by(cycle))?;
+        Ok(Closure { units, graph, valid: 0 })
+    }
+}
+
 struct Loader<'a> {
     engine: &'a Engine,
     units: Vec<Unit>,

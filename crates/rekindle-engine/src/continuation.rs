@@ -6,12 +6,13 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use rekindle_layers::{ChangeKind, LayerId, disk_usage};
-use rekindle_plan::{Placement, Seedable, StepList, Unusable, Verdict};
+use rekindle_nix::Derivation;
+use rekindle_plan::{Placement, RecipeKey, Seedable, StepList, Unusable, Verdict};
 
 use crate::attempt::{Attempt, Mode, phases_with_args};
 use crate::base::Base;
 use crate::canary;
-use crate::checkpoint::{Record, boot_id, new_id};
+use crate::checkpoint::{NamedBase, Record, boot_id, new_id};
 use crate::error::Error;
 use crate::event::{Event, Taken};
 use crate::job::Job;
@@ -56,24 +57,49 @@ impl Job<'_> {
         for message in wrong {
             self.tell(Event::Warning { message });
         }
-        let base =
-            Base::choose(found, self.engine.layers(), mounted.map(|mounted| &*mounted.manifest), |phases| {
-                let planned = recipes.plan(phases_with_args(phases));
-                let list = StepList::phased(phases, false);
-                let scratch = list.steps().iter().filter(|step| step.placement == Placement::Scratch).count();
-                let keys = planned.iter().take(scratch + 1).map(|planned| planned.key).collect();
-                (keys, (list.decisive(&Seedable::default()) + 1).min(scratch + 1))
-            });
-        if let Ok(base) = &base
-            && base.mark.is_none()
-        {
+        let sources = mounted.map(|mounted| &*mounted.manifest);
+        let base = Base::choose(found, self.engine.layers(), sources, |phases| wanted(recipes, phases));
+        if let Ok(base) = &base {
+            self.warn_of_clock(base);
+        }
+        base
+    }
+
+    /// The base that the user named, if it is of this package.
+    pub(crate) fn named_base(&self) -> Option<&NamedBase> {
+        let named = self.options.base.as_ref();
+        named.filter(|named| self.package() == (named.package.clone(), named.system.clone()))
+    }
+
+    /// Takes the base that the user named, or says why that cannot be, and what to do.
+    pub(crate) fn take_named(
+        &self,
+        named: &NamedBase,
+        keeps: bool,
+        recipes: &Recipes<'_>,
+    ) -> Result<Base, String> {
+        let NamedBase { id, package, system } = named;
+        let refused = |why: &dyn std::fmt::Display| {
+            format!("the checkpoint {id} cannot be its base: {why}; without --from the best one is chosen")
+        };
+        if !keeps {
+            return Err(refused(&"its phases do not run one by one"));
+        }
+        let (found, _) = self.engine.checkpoints().of_package(package, system, self.engine.layers());
+        let base = Base::take(found, self.engine.layers(), id, |phases| wanted(recipes, phases).0)
+            .map_err(|why| refused(&why))?;
+        self.warn_of_clock(&base);
+        Ok(base)
+    }
+
+    fn warn_of_clock(&self, base: &Base) {
+        if base.mark.is_none() {
             let message = format!(
                 "the clock is behind the files of the checkpoint {}; nothing goes on from it",
                 base.id
             );
             self.tell(Event::Warning { message });
         }
-        base
     }
 
     /// The layers of the mounted source: those of the base, with what differs on top.
@@ -100,27 +126,38 @@ impl Job<'_> {
         mounted: Option<&Mounted>,
         failed: Option<String>,
     ) {
-        let write = || -> Result<(), Error> {
-            let Some(record) = attempt.keep()? else { return Ok(()) };
-            let (package, system) = self.package();
-            let record = Record {
-                id: new_id()?,
-                package,
-                system,
-                drv: self.drv_path().base_name().to_owned(),
-                failed,
-                created: canary::now().secs,
-                boot: boot_id(),
-                source_dir: mounted.map(|mounted| mounted.paths.final_path.name().to_owned()),
-                ..record
-            };
-            let record = Record { sizes: self.sizes(&record, attempt)?, ..record };
-            self.engine.checkpoints().write(&record, mounted.map(|mounted| &*mounted.manifest))
-        };
-        if let Err(error) = write() {
+        if attempt.has_kept()
+            && let Err(error) = self.keep(attempt, mounted, failed)
+        {
             let message = format!("no checkpoint was made: {}", error.one_line());
             self.tell(Event::Warning { message });
         }
+    }
+
+    /// Makes a checkpoint of what the steps left, and returns its identity.
+    pub(crate) fn keep(
+        &self,
+        attempt: &Attempt<'_>,
+        mounted: Option<&Mounted>,
+        failed: Option<String>,
+    ) -> Result<String, Error> {
+        let nothing = || Error::environment("the steps left nothing that can be kept");
+        let record = attempt.keep()?.ok_or_else(nothing)?;
+        let (package, system) = self.package();
+        let record = Record {
+            id: new_id()?,
+            package,
+            system,
+            drv: self.drv_path().base_name().to_owned(),
+            failed,
+            created: canary::now().secs,
+            boot: boot_id(),
+            source_dir: mounted.map(|mounted| mounted.paths.final_path.name().to_owned()),
+            ..record
+        };
+        let record = Record { sizes: self.sizes(&record, attempt)?, ..record };
+        self.engine.checkpoints().write(&record, mounted.map(|mounted| &*mounted.manifest))?;
+        Ok(record.id)
     }
 
     /// What each layer takes: what is known from the base, and what is new measured.
@@ -168,10 +205,23 @@ impl Job<'_> {
 
     /// What checkpoints are of: the package, whatever its version, and the platform.
     pub(crate) fn package(&self) -> (String, String) {
-        let env = &self.drv().env;
-        let name = env.get(b"pname".as_slice()).or_else(|| env.get(b"name".as_slice()));
-        let name = name.map(|name| String::from_utf8_lossy(name).into_owned());
-        let system = String::from_utf8_lossy(&self.drv().system).into_owned();
-        (name.unwrap_or_else(|| self.drv().name.to_string()), system)
+        package_of(self.drv())
     }
+}
+
+/// What the checkpoints of a derivation are of.
+pub(crate) fn package_of(drv: &Derivation) -> (String, String) {
+    let name = drv.env.get(b"pname".as_slice()).or_else(|| drv.env.get(b"name".as_slice()));
+    let name = name.map(|name| String::from_utf8_lossy(name).into_owned());
+    let system = String::from_utf8_lossy(&drv.system).into_owned();
+    (name.unwrap_or_else(|| drv.name.to_string()), system)
+}
+
+/// The keys of all steps before the outputs move, if the set-up finds these phases, and how many of them decide.
+fn wanted(recipes: &Recipes<'_>, phases: &[String]) -> (Vec<RecipeKey>, usize) {
+    let planned = recipes.plan(phases_with_args(phases));
+    let list = StepList::phased(phases, false);
+    let scratch = list.steps().iter().filter(|step| step.placement == Placement::Scratch).count();
+    let keys = planned.iter().take(scratch + 1).map(|planned| planned.key).collect();
+    (keys, (list.decisive(&Seedable::default()) + 1).min(scratch + 1))
 }

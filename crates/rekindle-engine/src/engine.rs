@@ -14,14 +14,16 @@ use rekindle_sandbox::{Cancel, Sandbox};
 use rekindle_store::{Mode, Store};
 
 use crate::canary;
-use crate::checkpoint::Checkpoints;
+use crate::checkpoint::{Checkpoints, NamedBase};
 use crate::closure::Closure;
+use crate::continuation::package_of;
 use crate::error::Error;
 use crate::event::{BuildResult, Event};
 use crate::fetch::{FetchRequest, Fetcher};
-use crate::job::Job;
+use crate::job::{Job, Purpose};
 use crate::provenance::Provenances;
 use crate::recipes::Sight;
+use crate::remembered::Remembered;
 use crate::source::{Directory, EmbeddedFile, Source, SourceMemory, SourceRules};
 use crate::toolchain::Toolchain;
 
@@ -58,6 +60,8 @@ pub struct BuildOptions {
     pub phased: bool,
     /// Whether nothing of an earlier build is taken.
     pub clean: bool,
+    /// The checkpoint that the build of its package starts from, instead of the best one.
+    pub base: Option<NamedBase>,
     /// How much of an attribute each phase sees; without it, everything.
     pub sight: Option<Sight>,
     /// The host's toolchains, for derivations that ask for one of them by its identity.
@@ -92,6 +96,8 @@ pub struct Report {
 #[derive(Debug, Default)]
 struct Offered {
     directories: HashMap<StorePath, Arc<Source>>,
+    /// Directories that lie somewhere for this process alone.
+    laid_out: HashMap<StorePath, Directory>,
     derivations: HashMap<StorePath, Arc<Derivation>>,
 }
 
@@ -198,13 +204,18 @@ impl Engine {
         Ok(path)
     }
 
-    /// A derivation that was offered or is in the store.
+    /// A derivation that was offered, is in the store, or was built here.
     ///
     /// # Errors
     /// It is neither, or not sound.
     pub fn derivation(&self, path: &StorePath) -> Result<Arc<Derivation>, Error> {
         if let Some(drv) = self.offered().derivations.get(path) {
             return Ok(Arc::clone(drv));
+        }
+        if !self.store.is_valid(path)?
+            && let Some(drv) = self.remembered().read(path, self.store.store_dir())
+        {
+            return Ok(Arc::new(drv));
         }
         Ok(Arc::new(self.store.read_derivation(path)?))
     }
@@ -250,31 +261,63 @@ impl Engine {
         for goal in goals {
             self.store.add_temp_root(goal)?;
         }
+        let closure = self.closure(goals)?;
+        self.check_base(goals, &closure, options)?;
+        let to_build = closure.units.iter().map(|unit| unit.path.clone()).collect();
+        events(Event::Planned { to_build, valid: closure.valid });
+        let results = self.run_queue(&closure, Purpose::Build, options, fetcher, events, cancel);
+        Ok(Report { results, outputs: self.valid_outputs(goals)? })
+    }
+
+    /// What has to be built for `goals`, kept from being collected.
+    pub(crate) fn closure(&self, goals: &[StorePath]) -> Result<Closure, Error> {
         let closure = Closure::load(self, goals)?;
         for unit in &closure.units {
             for path in unit.drv.outputs.values().filter_map(|output| output.path()) {
                 self.store.add_temp_root(path)?;
             }
         }
-        let to_build = closure.units.iter().map(|unit| unit.path.clone()).collect();
-        events(Event::Planned { to_build, valid: closure.valid });
-        if !closure.units.is_empty() {
-            // It waits for the disk. The build does not wait for it, nor does the end of the program.
-            let checkpoints = self.checkpoints.clone();
-            thread::spawn(move || checkpoints.settle(canary::now().secs));
-        }
-        let results = self.run_queue(&closure, options, fetcher, events, cancel);
-        Ok(Report { results, outputs: self.valid_outputs(goals)? })
+        Ok(closure)
     }
 
-    fn run_queue(
+    /// Looks whether the checkpoint that the user named is of anything that the user asked for.
+    pub(crate) fn check_base(
+        &self,
+        goals: &[StorePath],
+        closure: &Closure,
+        options: &BuildOptions,
+    ) -> Result<(), Error> {
+        let Some(base) = &options.base else { return Ok(()) };
+        let is_of = |drv: &Derivation| package_of(drv) == (base.package.clone(), base.system.clone());
+        let mut found = closure.units.iter().any(|unit| is_of(&unit.drv));
+        for goal in goals {
+            let drv = self.derivation(goal)?;
+            found |= is_of(&drv);
+        }
+        if found {
+            return Ok(());
+        }
+        let NamedBase { id, package, system } = base;
+        Err(Error::usage(format!(
+            "the checkpoint {id} is of {package} for {system}, which is not what is to be built; \
+             `rekindle checkpoint list` says which there are"
+        )))
+    }
+
+    pub(crate) fn run_queue(
         &self,
         closure: &Closure,
+        purpose: Purpose,
         options: &BuildOptions,
         fetcher: &dyn Fetcher,
         events: &(dyn Fn(Event) + Sync),
         cancel: &Cancel,
     ) -> Vec<(StorePath, BuildResult)> {
+        if !closure.units.is_empty() {
+            // It waits for the disk. The build does not wait for it, nor does the end of the program.
+            let checkpoints = self.checkpoints.clone();
+            thread::spawn(move || checkpoints.settle(canary::now().secs));
+        }
         let mut results = Vec::new();
         let mut queue = Queue::new(&closure.graph, options.keep_going);
         let (sender, receiver) = mpsc::channel::<(UnitId, BuildResult)>();
@@ -288,7 +331,7 @@ impl Engine {
                 {
                     let (unit, sender) = (closure.unit(id), sender.clone());
                     scope.spawn(move || {
-                        let job = Job { engine: self, unit, options, fetcher, events, cancel };
+                        let job = Job { engine: self, unit, purpose, options, fetcher, events, cancel };
                         // The loop below waits for exactly one message of each job that it started.
                         let _ = sender.send((id, job.run()));
                     });
@@ -308,7 +351,7 @@ impl Engine {
         results
     }
 
-    fn valid_outputs(
+    pub(crate) fn valid_outputs(
         &self,
         goals: &[StorePath],
     ) -> Result<BTreeMap<StorePath, BTreeMap<OutputName, StorePath>>, Error> {
@@ -349,14 +392,29 @@ impl Engine {
 
     /// A source that is a directory, and what is in it.
     pub(crate) fn directory(&self, path: &StorePath) -> Result<Option<Directory>, Error> {
-        if let Some(source) = self.offered().directories.get(path) {
-            return Ok(source.directory().cloned());
+        {
+            let offered = self.offered();
+            if let Some(source) = offered.directories.get(path) {
+                return Ok(source.directory().cloned());
+            }
+            if let Some(directory) = offered.laid_out.get(path) {
+                return Ok(Some(directory.clone()));
+            }
         }
         let real = self.store.real_path(path);
         if !self.store.is_valid(path)? || !real.is_dir() {
             return Ok(None);
         }
         self.memory.read_stored(real).map(Some)
+    }
+
+    /// Lets builds use a directory that lies somewhere for this process alone.
+    pub(crate) fn offer_directory(&self, path: &StorePath, directory: Directory) {
+        self.offered().laid_out.insert(path.clone(), directory);
+    }
+
+    pub(crate) fn remembered(&self) -> Remembered {
+        Remembered::of(self.store.root())
     }
 
     /// Puts a source that was offered into the store.

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use rekindle_nix::{OutputName, StorePath};
 
+use crate::verify::Verification;
+
 /// One fact about a build.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -193,10 +195,26 @@ pub enum BuildResult {
     Fetched,
     /// Another process registered the outputs while this one waited.
     AlreadyValid,
+    /// There is a checkpoint of it; nothing was installed.
+    Prepared {
+        /// The checkpoint.
+        checkpoint: String,
+        /// Whether it was there before.
+        existed: bool,
+    },
+    /// Built again and compared; nothing was registered.
+    Verified(Verification),
     /// It failed.
     Failed(Failure),
     /// Not tried, because something it needs failed or the build was stopped.
     Abandoned,
+}
+
+impl BuildResult {
+    /// Whether it came to a good end.
+    pub fn is_good(&self) -> bool {
+        !matches!(self, BuildResult::Failed(_) | BuildResult::Abandoned)
+    }
 }
 
 /// What failed, for the person who reads it.
@@ -236,6 +254,8 @@ pub enum FailureKind {
         /// What came out.
         got: String,
     },
+    /// The checkpoint that the user named cannot be the base of this build.
+    UnusableBase(String),
     /// What came out cannot be taken into the store (a socket, say), or a fetch failed.
     Refused(String),
     /// This machine or Rekindle's own files stood in the way; nothing is wrong with the package as far as is known.

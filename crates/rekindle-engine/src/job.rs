@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rekindle_layers::{MaterialiseOptions, View, materialise, remove_tree};
 use rekindle_nix::{Derivation, StorePath};
 use rekindle_sandbox::Cancel;
-use rekindle_store::OutputLocks;
+use rekindle_store::{OutputLocks, Staging};
 
 use crate::attempt::Attempt;
 use crate::building::Building;
@@ -29,10 +29,22 @@ const LOCK_POLL: Duration = Duration::from_millis(50);
 pub(crate) struct Job<'a> {
     pub(crate) engine: &'a Engine,
     pub(crate) unit: &'a Unit,
+    pub(crate) purpose: Purpose,
     pub(crate) options: &'a BuildOptions,
     pub(crate) fetcher: &'a dyn Fetcher,
     pub(crate) events: &'a (dyn Fn(Event) + Sync),
     pub(crate) cancel: &'a Cancel,
+}
+
+/// What a derivation is built for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Its outputs.
+    Build,
+    /// A checkpoint before anything is installed.
+    Prepare,
+    /// Comparing its valid outputs with those of a clean build.
+    Verify,
 }
 
 impl Job<'_> {
@@ -65,7 +77,7 @@ impl Job<'_> {
         for path in &paths {
             valid &= store.is_valid(path)?;
         }
-        if valid {
+        if valid && self.purpose == Purpose::Build {
             return Ok(BuildResult::AlreadyValid);
         }
         let request = FetchRequest::of(self.drv());
@@ -89,12 +101,20 @@ impl Job<'_> {
             source,
         };
         let done = match request {
+            Some(_) if self.purpose != Purpose::Build => {
+                // It is what its hash says, or it would not be valid.
+                let kind = FailureKind::Refused("it is fetched, and not built".to_owned());
+                Done::failed(kind)
+            }
+            None if self.purpose == Purpose::Verify => {
+                return self.verify(&collector, &inputs, mounted.as_ref());
+            }
             Some(request) => self.fetch(&request, &collector)?,
             None => Building::new(self, &collector, &inputs, mounted.as_ref())?.run()?,
         };
         let registrations = match done {
             Done::Installed(registrations) => registrations,
-            Done::Failed(failure) => return Ok(BuildResult::Failed(failure)),
+            done => return Ok(done.into_result()),
         };
         // Hardly an output refers to its source. One that does needs it in the store.
         if let Some(source) = source
@@ -110,6 +130,10 @@ impl Job<'_> {
             let kind = FailureKind::Refused(Error::from(error).one_line());
             let failure = Failure { phase: None, kind, tail: Vec::new(), log: None, kept: None };
             return Ok(BuildResult::Failed(failure));
+        }
+        if let Err(error) = self.engine.remembered().note(self.drv_path(), self.drv(), store.store_dir()) {
+            let message = format!("it cannot be built again by its path: {}", error.one_line());
+            self.tell(Event::Warning { message });
         }
         Ok(if request.is_some() { BuildResult::Fetched } else { BuildResult::Built })
     }
@@ -216,5 +240,27 @@ impl Job<'_> {
 /// What came of a derivation, before it is registered.
 pub(crate) enum Done {
     Installed(Vec<rekindle_store::Registration>),
+    /// The outputs lie where nobody else looks, each as `output` in its place.
+    Staged(Vec<Staging>),
+    /// There is a checkpoint.
+    Prepared {
+        checkpoint: String,
+        existed: bool,
+    },
     Failed(Failure),
+}
+
+impl Done {
+    pub(crate) fn failed(kind: FailureKind) -> Done {
+        Done::Failed(Failure { phase: None, kind, tail: Vec::new(), log: None, kept: None })
+    }
+
+    /// What is to be told of it.
+    pub(crate) fn into_result(self) -> BuildResult {
+        match self {
+            Done::Installed(_) | Done::Staged(_) => BuildResult::Built,
+            Done::Prepared { checkpoint, existed } => BuildResult::Prepared { checkpoint, existed },
+            Done::Failed(failure) => BuildResult::Failed(failure),
+        }
+    }
 }

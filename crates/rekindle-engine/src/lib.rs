@@ -29,8 +29,10 @@ mod hidden;
 mod job;
 mod mounted;
 mod outputs;
+mod prepare;
 mod provenance;
 mod recipes;
+mod remembered;
 mod rewriting;
 mod scratch;
 mod shell_state;
@@ -39,6 +41,7 @@ mod toolchain;
 mod transcript;
 mod tree;
 mod unlock;
+mod verify;
 mod world;
 
 pub use checkpoint::{
@@ -54,3 +57,4 @@ pub use recipes::{Sight, Visibility};
 pub use rekindle_sandbox::Cancel;
 pub use source::{EmbeddedFile, Source, SourceRules};
 pub use toolchain::Toolchain;
+pub use verify::{OutputDifference, Verification, VerificationVerdict};

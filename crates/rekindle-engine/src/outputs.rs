@@ -55,6 +55,20 @@ impl Collector<'_> {
         exact: bool,
         canaries: &[Timestamp],
     ) -> Result<Collected, Error> {
+        match self.stage(tree, placement, exact, canaries)? {
+            Ok(staged) => self.install(&self.outputs.iter().zip(staged).collect::<Vec<_>>()),
+            Err(collected) => Ok(collected),
+        }
+    }
+
+    /// Writes the outputs of a tree out and looks whether they can be taken, each as `output` in a place of its own.
+    pub(crate) fn stage(
+        &self,
+        tree: &[PathBuf],
+        placement: Placement,
+        exact: bool,
+        canaries: &[Timestamp],
+    ) -> Result<Result<Vec<Staging>, Collected>, Error> {
         let mut staged = Vec::new();
         let moves = placement == Placement::Scratch;
         let options =
@@ -64,14 +78,15 @@ impl Collector<'_> {
             let view = match View::of_layers(tree, &place) {
                 Ok(view) => view,
                 Err(error) if error.is_not_found() => {
-                    return Ok(Collected::Failed(FailureKind::MissingOutput(output.name.clone())));
+                    return Ok(Err(Collected::Failed(FailureKind::MissingOutput(output.name.clone()))));
                 }
                 Err(error) => return Err(error.into()),
             };
             let staging = self.store.staging()?;
             let dest = staging.path().join("output");
             if let Err(error) = materialise(&view, &dest, &options) {
-                return Ok(Collected::Failed(FailureKind::Refused(Error::from(error).one_line())));
+                let kind = FailureKind::Refused(Error::from(error).one_line());
+                return Ok(Err(Collected::Failed(kind)));
             }
             let reason = match (exact, placement) {
                 (true, _) => None,
@@ -81,16 +96,16 @@ impl Collector<'_> {
                 (false, Placement::Final) => left_of_scratch(&dest, output, self.moved)?,
             };
             if let Some(reason) = reason {
-                return Ok(Collected::Restart(reason));
+                return Ok(Err(Collected::Restart(reason)));
             }
             let marked = canary::find(&dest, canaries).map_err(|error| Error::io("search", &dest, error))?;
             if let Some(file) = marked {
                 let output = output.name.clone();
-                return Ok(Collected::Restart(RestartReason::TimeInOutput { file, output }));
+                return Ok(Err(Collected::Restart(RestartReason::TimeInOutput { file, output })));
             }
-            staged.push((output, staging));
+            staged.push(staging);
         }
-        self.install(&staged)
+        Ok(Ok(staged))
     }
 
     /// Takes the only output of a fetch, which lies at `output` in its staging directory.

@@ -1,11 +1,17 @@
 //! The command line, as clap sees it. Nothing here does anything.
 
+mod build;
+mod checkpoint;
+mod values;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use clap_complete::Shell;
+
+pub(crate) use build::{BuildArgs, HowArgs, PrepareArgs, VerifyArgs};
+pub(crate) use checkpoint::{CheckpointCommand, GcArgs};
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -13,6 +19,8 @@ Examples:
   rekindle build ../zlib -L          build another one, and show what its builder prints
   rekindle init                      write down how it is built, as rekindle.toml, to change it
   rekindle log                       what the last build of the package here printed
+  rekindle checkpoint list           what the next builds may start from
+  rekindle verify                    is the output what a clean build gives?
   rekindle doctor                    what this machine can and cannot do
 
 Exit codes:
@@ -21,6 +29,7 @@ Exit codes:
   100  a build failed
   101  a build took too long, or was silent for too long
   102  a fetched file has another hash than the manifest says
+  104  an output is not what a clean build gives
   130  interrupted";
 
 /// Builds software hermetically and picks up where the last build left off.
@@ -46,6 +55,12 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Build(BuildArgs),
+    Prepare(PrepareArgs),
+    Verify(VerifyArgs),
+    /// Looks at checkpoints, keeps them and removes them.
+    #[command(subcommand)]
+    Checkpoint(CheckpointCommand),
+    Gc(GcArgs),
     Init(InitArgs),
     Log(LogArgs),
     /// Looks at derivations: the build recipes that packages are lowered to.
@@ -56,103 +71,6 @@ pub(crate) enum Command {
     Store(StoreCommand),
     Doctor(DoctorArgs),
     Completions(CompletionsArgs),
-}
-
-const BUILD_AFTER_HELP: &str = "\
-Examples:
-  rekindle build                             the package in this directory
-  rekindle build -p greeting                 one of several packages of a manifest
-  rekindle build . ../other --no-link        two packages at once
-  rekindle build --print-out-paths           print where the outputs are
-  rekindle build --json | jq .goals          the same for programs, see docs/json.md
-  rekindle build --keep-failed               keep the tree of a build that fails, to look around in it
-  rekindle build /nix/store/…-hello.drv      a derivation that is in the store already
-
-Exit codes: 0 done, 1 mistake or machine, 100 build failed, 101 timeout, 102 hash mismatch, 130 interrupted.";
-
-/// Builds packages.
-///
-/// Each package is a directory with a `rekindle.toml`, or with a build system that Rekindle recognises. On success
-/// there is a link `result` to what was built (`result-NAME` for each further output); the link also keeps it from
-/// being collected as garbage.
-#[derive(Debug, Clone, ClapArgs)]
-#[command(after_help = BUILD_AFTER_HELP)]
-pub(crate) struct BuildArgs {
-    /// Directories of packages, or `.drv` files in the store
-    #[arg(value_name = "WHAT", default_value = ".")]
-    pub(crate) targets: Vec<OsString>,
-
-    /// Only this package of a manifest that has several; may be given more than once
-    #[arg(short, long = "package", value_name = "NAME")]
-    pub(crate) packages: Vec<String>,
-
-    /// Name of the link to what was built
-    #[arg(short, long, value_name = "PATH", default_value = "result")]
-    pub(crate) out_link: PathBuf,
-
-    /// Make no link
-    #[arg(long, conflicts_with = "out_link")]
-    pub(crate) no_link: bool,
-
-    /// Print where the outputs are, one path per line
-    #[arg(long)]
-    pub(crate) print_out_paths: bool,
-
-    /// Print a report as JSON when all is over
-    #[arg(long, conflicts_with = "print_out_paths")]
-    pub(crate) json: bool,
-
-    /// Show what the builders print
-    #[arg(short = 'L', long)]
-    pub(crate) print_build_logs: bool,
-
-    /// How many packages are built at a time [default: half as many as there are processors, at most 8]
-    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
-    pub(crate) jobs: Option<u16>,
-
-    /// How many processes each build may run at a time; 0 means as many as there are processors
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub(crate) cores: u16,
-
-    /// After a failure, go on with what does not need it
-    #[arg(short, long)]
-    pub(crate) keep_going: bool,
-
-    /// Keep the tree of a build that fails
-    #[arg(short = 'K', long)]
-    pub(crate) keep_failed: bool,
-
-    /// Only say what would be built and fetched
-    #[arg(long)]
-    pub(crate) dry_run: bool,
-
-    /// Take nothing from earlier builds
-    #[arg(long)]
-    pub(crate) clean: bool,
-
-    /// Build at the final paths from the start, for results bit for bit as Nix makes them
-    #[arg(long)]
-    pub(crate) exact_path: bool,
-
-    /// Run all phases in one step
-    #[arg(long)]
-    pub(crate) no_phases: bool,
-
-    /// The longest time that a phase may take
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
-    pub(crate) timeout: Option<Duration>,
-
-    /// The longest time that a phase may print nothing
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
-    pub(crate) max_silent_time: Option<Duration>,
-
-    /// Say nothing unless something is wrong
-    #[arg(short, long, conflicts_with = "verbose")]
-    pub(crate) quiet: bool,
-
-    /// Say what each phase took
-    #[arg(short, long)]
-    pub(crate) verbose: bool,
 }
 
 /// Writes the `rekindle.toml` that `build` would go by if there were none.
@@ -260,18 +178,7 @@ pub(crate) enum StoreCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Deletes what no root keeps.
-    Gc {
-        /// Only say what would go
-        #[arg(long)]
-        dry_run: bool,
-        /// Stop when this many bytes are free again; K, M, G and T are powers of 1024
-        #[arg(long, value_name = "BYTES", value_parser = bytes)]
-        max: Option<u64>,
-        /// Print JSON
-        #[arg(long)]
-        json: bool,
-    },
+    Gc(GcArgs),
     /// Lists the links that keep paths from being deleted.
     Roots {
         /// Print JSON
@@ -299,29 +206,10 @@ pub(crate) struct CompletionsArgs {
     pub(crate) shell: Shell,
 }
 
-fn seconds(text: &str) -> Result<Duration, String> {
-    match text.parse::<u64>() {
-        Ok(0) | Err(_) => Err("a number of seconds, at least 1, is needed".to_owned()),
-        Ok(seconds) => Ok(Duration::from_secs(seconds)),
-    }
-}
-
-fn bytes(text: &str) -> Result<u64, String> {
-    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
-    let shift = match &text[digits.len()..] {
-        "" => 0,
-        "K" => 10,
-        "M" => 20,
-        "G" => 30,
-        "T" => 40,
-        _ => return Err("a number of bytes is needed, perhaps with K, M, G or T".to_owned()),
-    };
-    let number = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(1 << shift));
-    number.ok_or_else(|| "a number of bytes is needed that fits into 64 bits".to_owned())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use clap::CommandFactory as _;
 
     use super::*;
@@ -345,18 +233,28 @@ mod tests {
     #[test]
     fn a_build_is_of_this_directory_by_default() {
         let args = build("rekindle build");
-        assert_eq!((args.targets, args.out_link), (vec![OsString::from(".")], PathBuf::from("result")));
-        assert_eq!((args.jobs, args.cores, args.timeout), (None, 0, None));
+        assert_eq!(args.how.targets, [OsString::from(".")]);
+        assert_eq!(args.out_link, PathBuf::from("result"));
+        assert_eq!((args.how.jobs, args.how.cores, args.how.timeout), (None, 0, None));
     }
 
     #[test]
     fn short_options_are_as_in_nix() {
         let args = build("rekindle build a b -L -j 3 -k -K -o out --cores 2 --timeout 9 --max-silent-time 4");
-        assert_eq!(args.targets, ["a", "b"]);
-        assert!(args.print_build_logs && args.keep_going && args.keep_failed);
-        assert_eq!((args.jobs, args.cores, args.out_link), (Some(3), 2, PathBuf::from("out")));
-        assert_eq!(args.timeout, Some(Duration::from_secs(9)));
-        assert_eq!(args.max_silent_time, Some(Duration::from_secs(4)));
+        assert_eq!(args.out_link, PathBuf::from("out"));
+        let how = args.how;
+        assert_eq!(how.targets, ["a", "b"]);
+        assert!(how.print_build_logs && how.keep_going && how.keep_failed);
+        assert_eq!((how.jobs, how.cores), (Some(3), 2));
+        assert_eq!(how.timeout, Some(Duration::from_secs(9)));
+        assert_eq!(how.max_silent_time, Some(Duration::from_secs(4)));
+    }
+
+    #[test]
+    fn the_base_has_two_names() {
+        for line in ["rekindle build --from abcd", "rekindle build --base abcd"] {
+            assert_eq!(build(line).from.as_deref(), Some("abcd"));
+        }
     }
 
     #[test]
@@ -372,6 +270,22 @@ mod tests {
             "rekindle build -q -v",
             "rekindle store path-info",
             "rekindle store gc --max 3X",
+            "rekindle gc --older-than 3",
+            "rekindle gc --older-than soon",
+            "rekindle gc --keep-last -1",
+            "rekindle build --from abcd --clean",
+            "rekindle build --from abcd --no-phases",
+            "rekindle build --from abcd --exact-path",
+            "rekindle prepare --from abcd --clean",
+            "rekindle prepare --no-link",
+            "rekindle verify --sample 0%",
+            "rekindle verify --sample 101%",
+            "rekindle verify --sample few",
+            "rekindle checkpoint",
+            "rekindle checkpoint show",
+            "rekindle checkpoint rm",
+            "rekindle checkpoint rm abcd --package x",
+            "rekindle checkpoint pin",
             "rekindle completions tcsh",
         ] {
             assert!(parse(line).is_err(), "{line}");
@@ -383,16 +297,6 @@ mod tests {
         for line in ["rekindle --store /s build", "rekindle build --store /s", "rekindle store gc --store /s"]
         {
             assert_eq!(parse(line).expect("it parses").store, Some("/s".into()), "{line}");
-        }
-    }
-
-    #[test]
-    fn sizes_have_units() {
-        assert_eq!(bytes("0"), Ok(0));
-        assert_eq!(bytes("3K"), Ok(3072));
-        assert_eq!(bytes("2G"), Ok(2 << 30));
-        for wrong in ["", "K", "-1", "1.5G", "1GG", "99999999T"] {
-            assert!(bytes(wrong).is_err(), "{wrong}");
         }
     }
 

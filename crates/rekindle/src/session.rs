@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use rekindle_engine::{Config, Engine};
+use rekindle_engine::{CheckpointStore, Config, Engine};
 use rekindle_store::{Mode, Store};
 
 use crate::cli_error::CliError;
@@ -59,6 +59,12 @@ impl<'a> Session<'a> {
         // replaced meanwhile.
         let helper = PathBuf::from("/proc/self/exe");
         Ok(Engine::open(Config { store_root: self.store_root()?, helper })?)
+    }
+
+    /// The checkpoints. It is an error if there is no store.
+    pub(crate) fn checkpoints(&self) -> Result<CheckpointStore, CliError> {
+        let store = self.store_to_read()?;
+        Ok(CheckpointStore::open(store.root())?)
     }
 
     /// The store, for queries only. It is an error if there is none.

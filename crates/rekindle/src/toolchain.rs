@@ -9,9 +9,8 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rekindle_engine::Toolchain;
+use rekindle_engine::{Engine, Toolchain};
 use rekindle_nix::StorePath;
-use rekindle_store::Store;
 use rekindle_units::lower::ToolchainFacts;
 use rekindle_units::manifest::BuildSystem;
 
@@ -74,7 +73,7 @@ fn host_toolchain(extra: &[PathBuf]) -> Result<HostToolchain, CliError> {
 }
 
 /// The toolchains that derivations in the store, and those that they depend on, ask for.
-pub(crate) fn toolchains_of(store: &Store, drvs: &[StorePath]) -> Result<Vec<Toolchain>, CliError> {
+pub(crate) fn toolchains_of(engine: &Engine, drvs: &[StorePath]) -> Result<Vec<Toolchain>, CliError> {
     let mut asked: BTreeSet<Vec<PathBuf>> = BTreeSet::new();
     let mut seen = BTreeSet::new();
     let mut pending = drvs.to_vec();
@@ -82,7 +81,7 @@ pub(crate) fn toolchains_of(store: &Store, drvs: &[StorePath]) -> Result<Vec<Too
         if !seen.insert(path.clone()) {
             continue;
         }
-        let drv = store.read_derivation(&path)?;
+        let drv = engine.derivation(&path)?;
         let lines = drv.env.get(HOST_PATHS).into_iter().flat_map(|paths| paths.split(|byte| *byte == b'\n'));
         let lines = lines.filter(|line| !line.is_empty());
         asked.insert(lines.map(|line| PathBuf::from(OsStr::from_bytes(line))).collect());

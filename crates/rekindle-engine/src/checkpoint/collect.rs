@@ -59,6 +59,8 @@ struct Entry {
     pinned: bool,
     quarantined: bool,
     layers: BTreeSet<LayerId>,
+    /// What it takes itself.
+    record_bytes: u64,
 }
 
 impl Checkpoints {
@@ -149,6 +151,7 @@ impl Checkpoints {
                         pinned: one.pinned,
                         quarantined: one.quarantined,
                         layers: record.layers(),
+                        record_bytes: one.record_bytes,
                     });
                     shelved.push(one);
                 }
@@ -242,7 +245,12 @@ fn doomed(entries: &[Entry], policy: &CollectPolicy, sizes: &Sizes) -> BTreeSet<
         let kept = (0..entries.len()).filter(|at| !doomed.contains(at));
         kept.flat_map(|at| &entries[at].layers).for_each(|layer| *users.entry(*layer).or_default() += 1);
         let size = |layer: &LayerId| sizes.get(layer).copied().unwrap_or_default();
-        let mut total: u64 = users.keys().map(size).sum();
+        let records = entries
+            .iter()
+            .enumerate()
+            .filter(|(at, _)| !doomed.contains(at))
+            .map(|(_, entry)| entry.record_bytes);
+        let mut total: u64 = users.keys().map(size).sum::<u64>() + records.sum::<u64>();
         let mut oldest: Vec<usize> =
             (0..entries.len()).filter(|at| !doomed.contains(at) && !entries[*at].pinned).collect();
         oldest.sort_by_key(|at| (entries[*at].created, entries[*at].id.clone()));
@@ -250,6 +258,7 @@ fn doomed(entries: &[Entry], policy: &CollectPolicy, sizes: &Sizes) -> BTreeSet<
             if total <= max {
                 break;
             }
+            total -= entries[at].record_bytes;
             for layer in &entries[at].layers {
                 let count = users.get_mut(layer).expect("each layer of a kept checkpoint was counted");
                 *count -= 1;
@@ -280,6 +289,7 @@ mod tests {
             pinned: false,
             quarantined: false,
             layers: layers.iter().map(|n| layer(*n)).collect(),
+            record_bytes: 1,
         }
     }
 
@@ -303,10 +313,11 @@ mod tests {
         check(&entries, &CollectPolicy { made_before: Some(3), ..none }, &["a01", "a02", "b02"]);
         let both = CollectPolicy { keep_last: Some(1), made_before: Some(2), ..none };
         check(&entries, &both, &["a01"]);
-        // Five layers of 10 bytes. What others need does not count as freed.
-        check(&entries, &CollectPolicy { max_bytes: Some(50), ..none }, &[]);
-        check(&entries, &CollectPolicy { max_bytes: Some(49), ..none }, &["a01"]);
-        check(&entries, &CollectPolicy { max_bytes: Some(30), ..none }, &["a01", "a02"]);
+        // Five layers of 10 bytes and four records of one. What others need does not count as freed.
+        check(&entries, &CollectPolicy { max_bytes: Some(54), ..none }, &[]);
+        check(&entries, &CollectPolicy { max_bytes: Some(53), ..none }, &["a01"]);
+        check(&entries, &CollectPolicy { max_bytes: Some(43), ..none }, &["a01"]);
+        check(&entries, &CollectPolicy { max_bytes: Some(42), ..none }, &["a01", "a02"]);
         check(&entries, &CollectPolicy { max_bytes: Some(0), ..none }, &["a01", "a02", "a03", "b02"]);
         entries[0].pinned = true;
         entries[2].quarantined = true;

@@ -99,7 +99,7 @@ fn newest(store: &Store, matches: impl Fn(&StorePath) -> bool) -> Result<Option<
 }
 
 /// Whether a derivation builds what is called `name`, with or without a version.
-fn is_build_of(drv: &StorePath, name: &str) -> bool {
+pub(super) fn is_build_of(drv: &StorePath, name: &str) -> bool {
     let Some(full) = drv.drv_name() else { return false };
     match full.as_str().strip_prefix(name) {
         Some("") => true,

@@ -1,13 +1,18 @@
 //! The commands: each takes its arguments to its end, and gives back the exit code.
 
 mod build;
+mod checkpoint;
 mod completions;
 mod doctor;
 mod drv;
+mod gc;
+mod goals;
 mod init;
 mod links;
 mod log;
+mod prepare;
 mod store;
+mod verify;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -27,6 +32,10 @@ pub(crate) fn run(args: &Args, environment: &Environment) -> Result<ExitCode, Cl
     let session = Session::new(environment, args.store.as_deref());
     match &args.command {
         Command::Build(args) => build::run(&session, args),
+        Command::Prepare(args) => prepare::run(&session, args),
+        Command::Verify(args) => verify::run(&session, args),
+        Command::Checkpoint(command) => checkpoint::run(&session, command),
+        Command::Gc(args) => gc::run(&session, args),
         Command::Init(args) => init::run(args),
         Command::Log(args) => log::run(&session, args),
         Command::Drv(DrvCommand::Show(args)) => drv::show(&session, args),

@@ -5,14 +5,15 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use rekindle_engine::{Provenance, Provenances};
 use rekindle_nix::StorePath;
-use rekindle_store::{GcOptions, Listed, ListedKind, PathInfo, Store};
+use rekindle_store::{Listed, ListedKind, PathInfo, Store};
 use serde_json::{Value, json};
 
-use super::{print, print_json};
+use super::{gc, print, print_json};
 use crate::args::StoreCommand;
 use crate::cli_error::CliError;
-use crate::report::{Look, spoken_bytes};
+use crate::report::{self, Look, spoken_bytes};
 use crate::session::Session;
 use crate::target;
 
@@ -28,7 +29,7 @@ pub(super) fn run(session: &Session<'_>, command: &StoreCommand) -> Result<ExitC
         StoreCommand::Ls { path, recursive, long, json } => {
             list(&session.store_to_read()?, path, *recursive, *long, *json)
         }
-        StoreCommand::Gc { dry_run, max, json } => collect(session, *dry_run, *max, *json),
+        StoreCommand::Gc(args) => gc::run(session, args),
         StoreCommand::Roots { json } => roots(&session.store_to_read()?, *json),
     }
 }
@@ -49,17 +50,20 @@ fn path_info(
     } else if recursive {
         wanted = store.closure(&wanted)?;
     }
+    let provenances = Provenances::of(store.root());
     let infos = wanted.iter().map(|path| store.require(path)).collect::<Result<Vec<_>, _>>()?;
     if json {
-        print_json(&infos.iter().map(|info| info_as_json(store, info)).collect::<Vec<_>>().into())?;
+        let info = |info: &PathInfo| info_as_json(store, info, provenances.read(&info.path).as_ref());
+        print_json(&infos.iter().map(info).collect::<Vec<_>>().into())?;
     } else {
-        print(infos.iter().map(|info| info_as_text(store, info)).collect::<String>())?;
+        let info = |info: &PathInfo| info_as_text(store, info, provenances.read(&info.path).as_ref());
+        print(infos.iter().map(info).collect::<String>())?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// What `nix path-info --json` prints of a path.
-fn info_as_json(store: &Store, info: &PathInfo) -> Value {
+/// What `nix path-info --json` prints of a path, and how it came about.
+fn info_as_json(store: &Store, info: &PathInfo, provenance: Option<&Provenance>) -> Value {
     let display = |path: &StorePath| store.store_dir().display(path);
     json!({
         "path": display(&info.path),
@@ -67,6 +71,7 @@ fn info_as_json(store: &Store, info: &PathInfo) -> Value {
         "deriver": info.deriver.as_ref().map(display),
         "narHash": info.nar_hash.to_sri(),
         "narSize": info.nar_size,
+        "provenance": report::provenance(provenance),
         "references": info.references.iter().map(display).collect::<Vec<_>>(),
         "registrationTime": info.registration_time,
         "signatures": info.signatures.iter().map(ToString::to_string).collect::<Vec<_>>(),
@@ -74,7 +79,7 @@ fn info_as_json(store: &Store, info: &PathInfo) -> Value {
     })
 }
 
-fn info_as_text(store: &Store, info: &PathInfo) -> String {
+fn info_as_text(store: &Store, info: &PathInfo, provenance: Option<&Provenance>) -> String {
     let display = |path: &StorePath| store.store_dir().display(path);
     let mut text = format!("{}\n", display(&info.path));
     let mut line = |key: &str, value: &str| {
@@ -85,6 +90,16 @@ fn info_as_text(store: &Store, info: &PathInfo) -> String {
     line("nar size", &info.nar_size.map_or_else(|| "not recorded".to_owned(), spoken_bytes));
     if let Some(deriver) = &info.deriver {
         line("made by", &display(deriver));
+    }
+    let how = provenance.map(|provenance| match provenance {
+        Provenance::Clean => "clean".to_owned(),
+        Provenance::Incremental { base } => format!("incremental, from checkpoint {base}"),
+        Provenance::Verified { base } => {
+            format!("incremental, from checkpoint {base}; verified: equal to a clean build")
+        }
+    });
+    if let Some(how) = how {
+        line("provenance", &how);
     }
     if let Some(ca) = &info.ca {
         line("content", &ca.to_string());
@@ -166,47 +181,6 @@ fn listed_as_json(file: &Listed) -> Value {
             json!({ "path": path, "type": "symlink", "target": target.to_string_lossy() })
         }
     }
-}
-
-fn collect(
-    session: &Session<'_>,
-    dry_run: bool,
-    max_freed: Option<u64>,
-    json: bool,
-) -> Result<ExitCode, CliError> {
-    let store = if dry_run { session.store_to_read()? } else { session.store_to_change()? };
-    let look = session.environment.look_of_stderr();
-    let mut waiting = || {
-        use std::io::Write as _;
-        // It is only a courtesy.
-        let _ = writeln!(std::io::stderr(), "{} waiting for another collection to end", look.yellow("note:"));
-    };
-    let report = store.gc(GcOptions { dry_run, max_freed }, &mut waiting)?;
-    if json {
-        print_json(&json!({
-            "dryRun": dry_run,
-            "deleted": report.deleted.iter().map(|path| store.store_dir().display(path)).collect::<Vec<_>>(),
-            "leftovers": report.leftovers.iter().map(|path| path.to_string_lossy()).collect::<Vec<_>>(),
-            "bytes": report.bytes,
-        }))?;
-        return Ok(ExitCode::SUCCESS);
-    }
-    let mut text = String::new();
-    if dry_run {
-        for path in &report.deleted {
-            let _ = writeln!(text, "{}", store.store_dir().display(path));
-        }
-        for path in &report.leftovers {
-            let _ = writeln!(text, "{}", path.display());
-        }
-    }
-    let (paths, leftovers) = (report.deleted.len(), report.leftovers.len());
-    let verb = if dry_run { "would be deleted" } else { "deleted" };
-    let also =
-        if leftovers == 0 { String::new() } else { format!(" and {leftovers} leftovers of killed builds") };
-    let _ = writeln!(text, "{paths} paths{also} {verb}, {} of disk", spoken_bytes(report.bytes));
-    print(text)?;
-    Ok(ExitCode::SUCCESS)
 }
 
 fn roots(store: &Store, json: bool) -> Result<ExitCode, CliError> {

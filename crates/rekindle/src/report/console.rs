@@ -99,7 +99,7 @@ impl Console {
         if let Some(board) = &mut state.board {
             board.note(event, now);
         }
-        let lines = state.transcript.lines(event);
+        let lines = state.transcript.lines(event, &state.history);
         state.show(&lines);
     }
 

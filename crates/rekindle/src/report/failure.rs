@@ -1,6 +1,6 @@
 //! A build that failed, told to the person who has to mend it.
 
-use rekindle_engine::{BuildResult, Failure, FailureKind};
+use rekindle_engine::{BuildResult, Failure, FailureKind, VerificationVerdict};
 use rekindle_nix::StorePath;
 
 use super::board::label;
@@ -66,12 +66,21 @@ pub(super) fn lines(
 /// The exit code for builds that ended like this, as Nix has it: a bit for a timeout, one for a wrong hash.
 pub(crate) fn exit_code<'a>(results: impl IntoIterator<Item = &'a BuildResult>) -> u8 {
     const FAILED: u8 = 0x64;
+    const DIFFERENT: u8 = 0x68;
     let (mut failed, mut cancelled, mut environment, mut bits) = (false, false, false, 0);
+    let mut different = false;
     for result in results {
-        let BuildResult::Failed(failure) = result else { continue };
+        let failure = match result {
+            BuildResult::Failed(failure) => failure,
+            BuildResult::Verified(verification) => {
+                different |= verification.verdict != VerificationVerdict::Equal;
+                continue;
+            }
+            _ => continue,
+        };
         match failure.kind {
             FailureKind::Cancelled => cancelled = true,
-            FailureKind::Environment(_) => environment = true,
+            FailureKind::Environment(_) | FailureKind::UnusableBase(_) => environment = true,
             FailureKind::TimedOut(_) | FailureKind::Silent(_) => {
                 failed = true;
                 bits |= 1;
@@ -85,6 +94,7 @@ pub(crate) fn exit_code<'a>(results: impl IntoIterator<Item = &'a BuildResult>) 
     }
     match (failed, cancelled, environment) {
         (_, true, _) => crate::commands::INTERRUPTED,
+        _ if different => DIFFERENT,
         (true, _, _) => FAILED | bits,
         (false, _, true) => 1,
         (false, false, false) => 0,
@@ -109,7 +119,9 @@ pub(crate) fn what(kind: &FailureKind) -> String {
         FailureKind::HashMismatch { .. } => {
             "what came has another hash than the one that is written down".to_owned()
         }
-        FailureKind::Refused(reason) | FailureKind::Environment(reason) => one_line(reason.as_bytes()),
+        FailureKind::Refused(reason)
+        | FailureKind::Environment(reason)
+        | FailureKind::UnusableBase(reason) => one_line(reason.as_bytes()),
     }
 }
 

@@ -6,6 +6,9 @@ use std::time::Duration;
 use rekindle_engine::{BuildResult, Event, RestartReason, StepUsage, Taken};
 use rekindle_nix::StorePath;
 
+/// What comes before all phases.
+const FIRST_STEP: &str = "setup";
+
 /// All that events said, in the order in which derivations began.
 #[derive(Debug, Default)]
 pub(crate) struct History {
@@ -21,7 +24,7 @@ pub(crate) struct Build {
     pub(crate) drv: StorePath,
     /// Its finished steps, those before a restart included.
     pub(crate) steps: Vec<Step>,
-    /// What became of its steps, those before a restart included.
+    /// What became of its steps, in the attempt that counts.
     pub(crate) verdicts: Vec<Judged>,
     /// What was taken from an earlier build, in the end.
     pub(crate) taken: Option<Taken>,
@@ -65,7 +68,12 @@ impl History {
             }
             Event::StepJudged { drv, phase, verdict, reason, why } => {
                 let (phase, why) = (phase.clone(), why.clone());
-                self.build(drv).verdicts.push(Judged { phase, verdict, reason, why });
+                let verdicts = &mut self.build(drv).verdicts;
+                if phase == FIRST_STEP {
+                    // Another attempt begins.
+                    verdicts.clear();
+                }
+                verdicts.push(Judged { phase, verdict, reason, why });
             }
             Event::Taken { drv, taken } => self.build(drv).taken = Some(taken.clone()),
             Event::Restarted { drv, reason } => self.build(drv).restarts.push(reason.clone()),
@@ -86,6 +94,11 @@ impl History {
     /// The derivations that were not valid.
     pub(crate) fn builds(&self) -> &[Build] {
         &self.builds
+    }
+
+    /// What happened to a derivation so far.
+    pub(crate) fn of(&self, drv: &StorePath) -> Option<&Build> {
+        self.places.get(drv).map(|place| &self.builds[*place])
     }
 
     /// The warnings.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use rekindle_engine::{BuildResult, Failure, FailureKind, RestartReason, Taken};
+use rekindle_engine::{BuildResult, Failure, FailureKind, Provenance, RestartReason, Taken};
 use rekindle_nix::{OutputName, StorePath};
 use serde_json::{Map, Value, json};
 
@@ -38,15 +38,22 @@ pub(crate) struct LinkedOutput {
     pub(crate) real_path: PathBuf,
     /// The link that was made to it.
     pub(crate) link: Option<PathBuf>,
+    /// How it came about, if it is known.
+    pub(crate) provenance: Option<Provenance>,
 }
 
 /// The whole report.
 pub(crate) fn report(goals: &[Goal], history: &History, exit_code: u8) -> Value {
+    about("goals", &goals.iter().map(goal).collect::<Vec<_>>(), history, exit_code)
+}
+
+/// A report about something else than outputs: `what` is the name of the field that has it.
+pub(crate) fn about(what: &str, list: &[Value], history: &History, exit_code: u8) -> Value {
     json!({
         "version": VERSION,
         "success": exit_code == 0,
         "exitCode": exit_code,
-        "goals": goals.iter().map(goal).collect::<Vec<_>>(),
+        what: list,
         "builds": history.builds().iter().map(build).collect::<Vec<_>>(),
         "warnings": history.warnings(),
     })
@@ -69,7 +76,13 @@ fn linked(output: &LinkedOutput) -> Value {
         "path": logical(&output.path),
         "realPath": output.real_path.to_string_lossy(),
         "link": output.link.as_ref().map(|path| path.to_string_lossy()),
+        "provenance": provenance(output.provenance.as_ref()),
     })
+}
+
+/// How an output came about; `null` if it is not known.
+pub(crate) fn provenance(provenance: Option<&Provenance>) -> Value {
+    provenance.map_or(Value::Null, |known| json!({ "kind": known.word(), "base": known.base() }))
 }
 
 fn build(build: &Build) -> Value {
@@ -83,6 +96,8 @@ fn build(build: &Build) -> Value {
         BuildResult::AlreadyValid => "already-valid",
         BuildResult::Failed(_) => "failed",
         BuildResult::Abandoned => "abandoned",
+        BuildResult::Prepared { .. } => "prepared",
+        BuildResult::Verified(_) => "verified",
     });
     let failed = match result {
         Some(BuildResult::Failed(failed)) => Some(failure(failed)),
@@ -151,6 +166,7 @@ fn failure(failure: &Failure) -> Value {
             FailureKind::MissingOutput(_) => "missing-output",
             FailureKind::HashMismatch { .. } => "hash-mismatch",
             FailureKind::Refused(_) => "refused",
+            FailureKind::UnusableBase(_) => "unusable-base",
             FailureKind::Environment(_) => "environment",
         },
         "message": what(&failure.kind),
@@ -195,6 +211,27 @@ mod tests {
         let usage =
             StepUsage { wall: Duration::from_millis(1500), cpu: Duration::from_nanos(1), peak_rss: 9 };
         history.note(&Event::Started { drv: drv.clone(), fetch: false });
+        for verdict in ["run", "reuse"] {
+            // The second attempt's is the one that counts.
+            history.note(&Event::StepJudged {
+                drv: drv.clone(),
+                phase: "setup".into(),
+                verdict,
+                reason: "unchanged",
+                why: "nothing changed".into(),
+            });
+        }
+        let taken = Taken {
+            base: "0a".into(),
+            added: 1,
+            changed: 2,
+            removed: 3,
+            reused: 4,
+            skipped: 5,
+            seeded: 6,
+            ran: 7,
+        };
+        history.note(&Event::Taken { drv: drv.clone(), taken });
         history.note(&Event::StepFinished { drv: drv.clone(), phase: Some("buildPhase".into()), usage });
         let kind = FailureKind::HashMismatch { expected: "sha256-a".into(), got: "sha256-b".into() };
         let failure = Failure { phase: None, kind, tail: vec![b"\x1b[1mx".to_vec()], log: None, kept: None };
@@ -205,6 +242,7 @@ mod tests {
             path: out.clone(),
             real_path: "/s/nix/store/x".into(),
             link: None,
+            provenance: Some(Provenance::Incremental { base: "0a".into() }),
         }];
         let goal =
             Goal { drv: drv.clone(), package: Some("a".into()), directory: None, outputs: Some(outputs) };
@@ -218,6 +256,7 @@ mod tests {
                 "directory": null,
                 "outputs": { "out": {
                     "path": format!("/nix/store/{out}"), "realPath": "/s/nix/store/x", "link": null,
+                    "provenance": { "kind": "incremental", "base": "0a" },
                 } },
             }],
             "builds": [{
@@ -225,6 +264,14 @@ mod tests {
                 "name": "a-1",
                 "result": "failed",
                 "wallSeconds": 2.0,
+                "verdicts": [{
+                    "phase": "setup", "verdict": "reuse", "reason": "unchanged", "why": "nothing changed",
+                }],
+                "taken": {
+                    "base": "0a",
+                    "sources": { "added": 1, "changed": 2, "removed": 3 },
+                    "steps": { "reused": 4, "skipped": 5, "seeded": 6, "ran": 7 },
+                },
                 "restarts": [],
                 "steps": [
                     { "phase": "buildPhase", "wallSeconds": 1.5, "cpuSeconds": 0.0, "peakRssBytes": 9 },

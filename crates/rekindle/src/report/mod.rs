@@ -17,7 +17,7 @@ mod transcript;
 pub(crate) use console::{Console, Verbosity};
 pub(crate) use failure::{Advice, exit_code};
 pub(crate) use history::{Build, History};
-pub(crate) use json::{Goal, LinkedOutput, report};
+pub(crate) use json::{Goal, LinkedOutput, about, provenance, report};
 pub(crate) use line::{one_line, shell_word, spoken_bytes};
 pub(crate) use look::Look;
 pub(crate) use transcript::Transcript;

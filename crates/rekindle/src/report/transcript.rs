@@ -3,14 +3,16 @@
 use std::io::Write as _;
 use std::path::Path;
 
-use rekindle_engine::{BuildResult, Event, RestartReason, Taken};
+use rekindle_engine::{
+    BuildResult, Event, OutputDifference, RestartReason, Taken, Verification, VerificationVerdict,
+};
 use rekindle_nix::StorePath;
 
 use super::board::label;
 use super::console::Verbosity;
 use super::failure;
 use super::failure::Advice;
-use super::history::Build;
+use super::history::{Build, History};
 use super::line::{one_line, spoken, spoken_bytes};
 use super::look::Look;
 
@@ -28,7 +30,7 @@ pub(crate) struct Transcript {
 
 impl Transcript {
     /// The lines that an event is worth.
-    pub(crate) fn lines(&self, event: &Event) -> Vec<String> {
+    pub(crate) fn lines(&self, event: &Event, history: &History) -> Vec<String> {
         let normal = self.verbosity != Verbosity::Quiet;
         match event {
             Event::Warning { message } => vec![self.warning(message)],
@@ -44,7 +46,10 @@ impl Transcript {
             Event::StepJudged { drv, phase, verdict, why, .. } if self.verbosity == Verbosity::Verbose => {
                 vec![self.said(drv, &format!("{phase}: {verdict}, {}", one_line(why.as_bytes())))]
             }
-            Event::Taken { drv, taken } if normal => vec![self.said(drv, &self::taken(taken))],
+            Event::Taken { drv, taken } if normal => {
+                let first = history.of(drv).and_then(|build| build.verdicts.first());
+                vec![self.said(drv, &self::taken(taken, first.map(|judged| judged.why.as_str())))]
+            }
             Event::Waiting { drv } if normal => {
                 vec![self.said(drv, "waits for another process that builds it")]
             }
@@ -54,10 +59,65 @@ impl Transcript {
             }
             Event::StepStarted { drv, phase: None } if normal && !self.board => vec![self.said(drv, "build")],
             Event::Finished { drv, result: BuildResult::Built, wall } if normal => {
-                vec![self.said(drv, &format!("built in {}", spoken(*wall)))]
+                let taken = history.of(drv).and_then(|build| build.taken.as_ref());
+                let how = if taken.is_some_and(is_incremental) { ", incremental" } else { "" };
+                vec![self.said(drv, &format!("built in {}{how}", spoken(*wall)))]
+            }
+            Event::Finished { drv, result: BuildResult::Prepared { existed, .. }, wall } if normal => {
+                vec![self.said(
+                    drv,
+                    &match existed {
+                        true => "there is a checkpoint of exactly these sources".to_owned(),
+                        false => format!("prepared in {}", spoken(*wall)),
+                    },
+                )]
+            }
+            Event::Finished { drv, result: BuildResult::Verified(verification), wall } => {
+                match verification.verdict {
+                    VerificationVerdict::Equal if normal => {
+                        vec![self.said(drv, &format!("is what a clean build gives, in {}", spoken(*wall)))]
+                    }
+                    VerificationVerdict::Equal => Vec::new(),
+                    _ => self.differences(drv, verification),
+                }
             }
             _ => Vec::new(),
         }
+    }
+
+    /// What is wrong with outputs, or with their package.
+    fn differences(&self, drv: &StorePath, verification: &Verification) -> Vec<String> {
+        let named = |difference: &OutputDifference| {
+            let OutputDifference { output, file, how, .. } = difference;
+            let file = one_line(file.to_string_lossy().as_bytes());
+            match file.as_str() {
+                "" => format!("the output {output} {how}"),
+                file => format!("{file} of the output {output} {how}"),
+            }
+        };
+        let error = self.look.red("error:");
+        let name = self.look.bold(label(drv));
+        let Verification { verdict, differences, quarantined } = verification;
+        let steady: Vec<_> = differences.iter().filter(|difference| !difference.varies).collect();
+        let Some(first) = steady.first().copied().or(differences.first()) else { return Vec::new() };
+        if *verdict == VerificationVerdict::NotReproducible {
+            return vec![format!(
+                "{error} {name} is not reproducible: {}, and comes out differently in each clean build",
+                named(first)
+            )];
+        }
+        let more = match steady.len() - 1 {
+            0 => String::new(),
+            more => format!(", and {more} more"),
+        };
+        let mut lines =
+            vec![format!("{error} {name} is not what a clean build gives: {}{more}", named(first))];
+        if *quarantined > 0 {
+            lines.push(format!(
+                "  {quarantined} checkpoints of its package are in quarantine; nothing starts from them"
+            ));
+        }
+        lines
     }
 
     /// A warning, in one line.
@@ -101,16 +161,29 @@ impl Transcript {
     }
 }
 
-/// What was taken from an earlier build.
-fn taken(taken: &Taken) -> String {
+/// Whether anything was taken from an earlier build.
+fn is_incremental(taken: &Taken) -> bool {
+    taken.reused + taken.skipped + taken.seeded > 0
+}
+
+/// What was taken from an earlier build; `why` is the reason of the first verdict.
+fn taken(taken: &Taken, why: Option<&str>) -> String {
     let Taken { base, added, changed, removed, reused, skipped, seeded, ran } = taken;
-    let kept = reused + skipped;
-    let sources = match added + changed + removed {
-        0 => "the same sources".to_owned(),
-        _ => format!("{changed} changed, {added} added, {removed} removed"),
-    };
     let base = base.get(..8).unwrap_or(base);
-    format!("from checkpoint {base}: {sources}; of its steps {kept} reused, {seeded} continued, {ran} run")
+    if !is_incremental(taken) {
+        let why = why.map(|why| format!(": {}", one_line(why.as_bytes()))).unwrap_or_default();
+        return format!("takes nothing from checkpoint {base}{why}");
+    }
+    let list = |counts: &[(&usize, &str)]| {
+        let said = counts.iter().filter(|(count, _)| **count > 0);
+        said.map(|(count, what)| format!("{count} {what}")).collect::<Vec<_>>().join(", ")
+    };
+    let sources = match list(&[(changed, "changed"), (added, "added"), (removed, "removed")]) {
+        none if none.is_empty() => "the same sources".to_owned(),
+        some => format!("sources: {some}"),
+    };
+    let steps = list(&[(reused, "reused"), (skipped, "not concerned"), (seeded, "continued"), (ran, "run")]);
+    format!("from checkpoint {base}; {sources}; steps: {steps}")
 }
 
 /// Why a derivation began again, as the end of a sentence.

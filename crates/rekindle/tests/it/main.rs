@@ -1,8 +1,10 @@
 //! End-to-end tests through the real program.
 #![expect(clippy::disallowed_methods, reason = "tests look at their own environment")]
 
+mod checkpoints;
 mod corpus;
 mod failures;
+mod gc;
 mod inspection;
 mod interrupts;
 mod kill;
@@ -14,3 +16,4 @@ mod output;
 mod packages;
 mod phases;
 mod project;
+mod verify;

@@ -1,0 +1,223 @@
+//! `verify`: a clean build beside what was built, and the comparison.
+//!
+//! The wrong outputs here are wrong by the build tool's own nature: a plain make that does not know a header goes on
+//! from an object that is stale.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::checkpoints::{json, list, program};
+use crate::project::Place;
+
+/// A package whose makefile does not say that `main.o` needs `a.h`.
+fn forgetful(place: &Place) -> PathBuf {
+    let root = program(place, "probe");
+    let makefile = "prog: main.o f.o\n\tgcc -o $@ $^\ninstall: prog\n\tinstall -D prog $(PREFIX)/bin/prog\n\
+                    \tinstall -D f.c $(PREFIX)/share/f.c\n";
+    place.write("probe", "Makefile", makefile);
+    root
+}
+
+fn verify(place: &Place, args: &[&str]) -> (Option<i32>, Value) {
+    let finished = place.rekindle(&["verify", "--json"]).args(args).run();
+    let code = finished.code();
+    (code, json(&finished))
+}
+
+fn provenance(place: &Place, path: &str) -> Value {
+    json(&place.rekindle(&["store", "path-info", "--json", path]).run())[0]["provenance"].clone()
+}
+
+fn runs(place: &Place, output: &str) -> String {
+    let run = Command::new(place.physical(output).join("bin/prog")).output().expect("it runs");
+    String::from_utf8(run.stdout).expect("text")
+}
+
+/// All that is in a tree, to see that nothing touched it.
+fn content(root: &Path) -> Vec<(PathBuf, Vec<u8>, std::time::SystemTime)> {
+    let mut found = Vec::new();
+    let mut pending = vec![root.to_owned()];
+    while let Some(path) = pending.pop() {
+        let metadata = path.symlink_metadata().expect("it is there");
+        let bytes = if metadata.is_file() { fs::read(&path).expect("a file") } else { Vec::new() };
+        found.push((path.clone(), bytes, metadata.modified().expect("a time")));
+        if metadata.is_dir() {
+            pending.extend(fs::read_dir(&path).expect("a directory").flatten().map(|entry| entry.path()));
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn what_is_equal_becomes_verified() {
+    let place = Place::new();
+    let root = program(&place, "probe");
+    place.build(&root, &[]);
+    place.write("probe", "main.c", "int f(void);\nint main(void) { return f() - 2; }\n");
+    let finished = place.rekindle(&["build", "--json"]).arg(&root).run();
+    let report = json(&finished);
+    let base = report["builds"][0]["taken"]["base"].as_str().expect("a base").to_owned();
+    let path = report["goals"][0]["outputs"]["out"]["path"].as_str().expect("a path").to_owned();
+    assert_eq!(provenance(&place, &path), serde_json::json!({ "kind": "incremental", "base": base }));
+    let before = content(&place.physical(&path));
+    let (code, verified) = verify(&place, &["result"]);
+    // The list of what was compiled is longer after a build that went on.
+    assert_eq!(code, Some(104), "{verified:#}");
+    assert_eq!(verified["verified"][0]["differences"][0]["file"], "compiled");
+    assert_eq!(content(&place.physical(&path)), before, "what is valid is not touched");
+
+    let place = Place::new();
+    let root = forgetful(&place);
+    place.build(&root, &[]);
+    place.write("probe", "f.c", "int f(void) { return 7; }\n");
+    let path = place.build(&root, &[]).remove(0);
+    let before = content(&place.physical(&path));
+    let root = root.to_str().expect("text");
+    let (code, verified) = verify(&place, &[root]);
+    assert_eq!(code, Some(0), "{verified:#}");
+    let one = &verified["verified"][0];
+    assert_eq!((&one["result"], &one["quarantinedCheckpoints"]), (&"equal".into(), &0.into()));
+    assert_eq!(one["outputs"]["out"]["provenance"]["kind"], "verified");
+    assert_eq!(provenance(&place, &path)["kind"], "verified");
+    assert!(place.rekindle(&["store", "path-info", &path]).run().stdout().contains("verified: equal"));
+    assert_eq!(content(&place.physical(&path)), before, "what is valid is not touched");
+    assert_eq!(place.leftovers(), Vec::<String>::new());
+    // Once more changes nothing.
+    let again = place.rekindle(&["verify", root]).run();
+    assert!(again.success() && again.stderr().contains("is what a clean build gives"), "{}", again.stderr());
+    assert_eq!(provenance(&place, &path)["kind"], "verified");
+}
+
+#[test]
+fn what_is_wrong_is_named_and_nothing_starts_from_it() {
+    for as_user in [false, true] {
+        let place = Place::new();
+        let root = forgetful(&place);
+        let run = |args: &[&str]| match as_user {
+            true => place.rekindle_as_user(args).arg(&root).run(),
+            false => place.rekindle(args).arg(&root).run(),
+        };
+        let build =
+            |args: &[&str]| run(&[&["build", "--no-link", "--print-out-paths"], args].concat()).line();
+        build(&[]);
+        place.write("probe", "a.h", "#define A 5\n");
+        let wrong = build(&[]);
+        assert_eq!(
+            runs(&place, &wrong),
+            "1 2\n",
+            "make must get it wrong here for this test to mean anything"
+        );
+
+        let found = run(&["verify"]);
+        assert_eq!(found.code(), Some(104), "{}", found.stderr());
+        assert!(
+            found.stderr().contains("bin/prog of the output out has other content"),
+            "{}",
+            found.stderr()
+        );
+        assert!(
+            found.stderr().contains("2 checkpoints of its package are in quarantine"),
+            "{}",
+            found.stderr()
+        );
+        assert!(list(&place).iter().all(|one| one["quarantined"] == true));
+        let report = json(&run(&["verify", "--json"]));
+        let one = &report["verified"][0];
+        assert_eq!((&one["result"], &report["exitCode"]), (&"different".into(), &104.into()));
+        let differences = one["differences"].as_array().expect("a list");
+        assert_eq!((differences.len(), &differences[0]["file"]), (1, &"bin/prog".into()));
+
+        // A checkpoint in quarantine is not gone on from, by choice or by name.
+        let id = list(&place)[0]["id"].as_str().expect("an identity").to_owned();
+        let named = run(&["build", "--no-link", "--from", &id]);
+        assert!(named.code() == Some(1) && named.stderr().contains("quarantine"), "{}", named.stderr());
+        place.write("probe", "a.h", "#define A 6\n");
+        let report = json(&run(&["build", "--no-link", "--json"]));
+        let output = &report["goals"][0]["outputs"]["out"];
+        assert_eq!(output["provenance"]["kind"], "clean", "{report:#}");
+        assert_eq!(runs(&place, output["path"].as_str().expect("a path")), "6 2\n");
+        // Collected like anything that is of no use.
+        let gc = if as_user { place.rekindle_as_user(&["gc"]).run() } else { place.rekindle(&["gc"]).run() };
+        assert!(gc.success(), "{}", gc.stderr());
+        assert!(list(&place).iter().all(|one| one["quarantined"] == false) && list(&place).len() == 1);
+    }
+}
+
+#[test]
+fn a_package_that_is_never_the_same_is_said_to_be() {
+    let place = Place::new();
+    let manifest = "[package]\nname = \"x\"\nversion = \"1\"\nbuild-system = \"custom\"\n[phases]\n\
+                    build = \"cat /proc/sys/kernel/random/uuid > out\"\ninstall = \"install -D out $out/random\"\n";
+    let root = place.write("x", "rekindle.toml", manifest);
+    place.write("x", "source", "1");
+    let root = root.to_str().expect("text");
+    let path = place.build(Path::new(root), &[]).remove(0);
+    let (code, report) = verify(&place, &[&path]);
+    assert_eq!(code, Some(104));
+    let one = &report["verified"][0];
+    assert_eq!((&one["result"], &one["quarantinedCheckpoints"]), (&"not-reproducible".into(), &0.into()));
+    assert_eq!(
+        (&one["differences"][0]["file"], &one["differences"][0]["varies"]),
+        (&"random".into(), &true.into())
+    );
+    assert!(list(&place).iter().all(|one| one["quarantined"] == false));
+    let said = place.rekindle(&["verify", root]).run().stderr();
+    assert!(said.contains("is not reproducible: random of the output out"), "{said}");
+}
+
+#[test]
+fn targets_have_many_names() {
+    let place = Place::new();
+    let root = forgetful(&place);
+    place.build(&root, &[]);
+    let nothing = place.rekindle(&["verify", "--sample", "50%"]).run();
+    assert!(nothing.success() && nothing.stdout().contains("nothing to verify"), "{}", nothing.stderr());
+    let mut paths = Vec::new();
+    for round in 3..6 {
+        place.write("probe", "f.c", format!("int f(void) {{ return {round}; }}\n"));
+        paths.push(place.build(&root, &[]).remove(0));
+    }
+    let kinds = || -> Vec<String> {
+        paths
+            .iter()
+            .map(|path| provenance(&place, path)["kind"].as_str().expect("a kind").to_owned())
+            .collect()
+    };
+    assert_eq!(kinds(), ["incremental"; 3]);
+    // A share is at least one.
+    let (code, report) = verify(&place, &["--sample", "1%"]);
+    assert_eq!((code, report["verified"].as_array().expect("a list").len()), (Some(0), 1));
+    assert_eq!(kinds().iter().filter(|kind| *kind == "verified").count(), 1);
+    let (code, report) = verify(&place, &["--sample", "100%"]);
+    assert_eq!((code, report["verified"].as_array().expect("a list").len()), (Some(0), 2));
+    assert_eq!(kinds(), ["verified"; 3]);
+    // By name: all that was built of it, the clean one too.
+    let (code, report) = verify(&place, &["probe-1"]);
+    assert_eq!((code, report["verified"].as_array().expect("a list").len()), (Some(0), 4));
+    // By derivation.
+    let drv = report["verified"][0]["drvPath"].as_str().expect("a path").to_owned();
+    assert_eq!(verify(&place, &[&drv]).0, Some(0));
+
+    let mistake = |args: &[&str], says: &str| {
+        let finished = place.rekindle(&["verify"]).args(args).run();
+        assert!(
+            finished.code() == Some(1) && finished.stderr().contains(says),
+            "{args:?}: {}",
+            finished.stderr()
+        );
+    };
+    mistake(&["nothing-like-it"], "nothing that is called");
+    place.write("probe", "f.c", "int f(void) { return 99; }\n");
+    mistake(&[root.to_str().expect("text")], "is not built");
+    let known = json(&place.rekindle(&["store", "path-info", "--json", "--all"]).run());
+    let known = known.as_array().expect("a list").clone();
+    let setup = known.iter().find(|info| info["deriver"].is_null()).expect("the set-up script");
+    mistake(&[setup["path"].as_str().expect("a path")], "was not built here");
+    // Without a checkpoint that has them there are no sources to build from.
+    assert!(place.rekindle(&["checkpoint", "rm", "-p", "probe"]).run().success());
+    mistake(&[&paths[0]], "in no checkpoint any more");
+}
