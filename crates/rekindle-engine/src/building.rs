@@ -66,7 +66,22 @@ impl<'a> Building<'a> {
             exact: job.options.exact_path || fixed,
             late: has_recipes,
         };
-        Ok(Building { job, collector, world, mode, clean: job.options.clean, has_recipes, began: false })
+        let is_wrong =
+            collector.outputs.iter().any(|output| collector.provenances.is_wrong(&output.final_path));
+        if is_wrong && job.purpose == Purpose::Build {
+            let name = &drv.name;
+            let message = format!("{name} is not what a clean build gives; it is built clean and replaced");
+            job.tell(Event::Warning { message });
+        }
+        Ok(Building {
+            job,
+            collector,
+            world,
+            mode,
+            clean: job.options.clean || is_wrong,
+            has_recipes,
+            began: false,
+        })
     }
 
     pub(crate) fn run(mut self) -> Result<Done, Error> {

@@ -48,7 +48,7 @@ impl Closure {
                 Some(unit) => *unit,
                 None => {
                     let drv = engine.derivation(&path)?;
-                    if all_valid(store, &path, &drv, wanted.as_ref())? {
+                    if all_valid(engine, &path, &drv, wanted.as_ref())? {
                         loader.valid.insert(path);
                         continue;
                     }
@@ -141,13 +141,13 @@ impl From<rekindle_nix::Error> for Problem {
 }
 
 fn all_valid(
-    store: &Store,
+    engine: &Engine,
     path: &StorePath,
     drv: &Derivation,
     wanted: Option<&BTreeSet<OutputName>>,
 ) -> Result<bool, Error> {
     if let Some(unknown) = wanted.into_iter().flatten().find(|output| !drv.outputs.contains_key(*output)) {
-        let drv = store.store_dir().display(path);
+        let drv = engine.store().store_dir().display(path);
         return Err(Error::usage(format!("{drv} has no output called \"{unknown}\"")));
     }
     for (name, output) in &drv.outputs {
@@ -155,7 +155,7 @@ fn all_valid(
             continue;
         }
         match output.path() {
-            Some(path) if store.is_valid(path)? => {}
+            Some(path) if engine.is_good(path)? => {}
             _ => return Ok(false),
         }
     }

@@ -361,7 +361,7 @@ impl Engine {
             let mut valid = BTreeMap::new();
             for (name, output) in &drv.outputs {
                 if let Some(path) = output.path()
-                    && self.store.is_valid(path)?
+                    && self.is_good(path)?
                 {
                     valid.insert(name.clone(), path.clone());
                 }
@@ -429,6 +429,11 @@ impl Engine {
 
     pub(crate) fn checkpoints(&self) -> &Checkpoints {
         &self.checkpoints
+    }
+
+    /// Whether an output is valid, and nothing is known against it.
+    pub(crate) fn is_good(&self, output: &StorePath) -> Result<bool, Error> {
+        Ok(self.store.is_valid(output)? && !self.provenances().is_wrong(output))
     }
 
     /// How outputs came about.

@@ -75,7 +75,7 @@ impl Job<'_> {
         };
         let mut valid = true;
         for path in &paths {
-            valid &= store.is_valid(path)?;
+            valid &= self.engine.is_good(path)?;
         }
         if valid && self.purpose == Purpose::Build {
             return Ok(BuildResult::AlreadyValid);
@@ -99,6 +99,7 @@ impl Job<'_> {
             moved: &moved,
             inputs: &inputs,
             source,
+            provenances: &self.engine.provenances(),
         };
         let done = match request {
             Some(_) if self.purpose != Purpose::Build => {

@@ -16,6 +16,7 @@ use rekindle_store::{OutputLocks, Registration, Staging, Store, Tree};
 use crate::canary;
 use crate::error::Error;
 use crate::event::{FailureKind, RestartReason};
+use crate::provenance::Provenances;
 use crate::rewriting::{left_of_scratch, substitutions, unreachable_by_rewriting};
 use crate::scratch::OutputPaths;
 use crate::world::TREE_STORE;
@@ -44,6 +45,7 @@ pub(crate) struct Collector<'a> {
     pub(crate) inputs: &'a [StorePath],
     /// The source that is mounted, to which an output may refer, too.
     pub(crate) source: Option<&'a StorePath>,
+    pub(crate) provenances: &'a Provenances,
 }
 
 impl Collector<'_> {
@@ -128,7 +130,11 @@ impl Collector<'_> {
                 None => None,
             };
             if self.store.is_valid(&output.final_path)? {
-                // It was valid while another output of the derivation was not. What is valid never changes.
+                // It was valid while another output of the derivation was not. What is valid never changes, but for
+                // what a clean build found wrong.
+                if self.provenances.is_wrong(&output.final_path) {
+                    self.store.replace_output(self.locks, &root, &output.final_path, &candidates)?;
+                }
                 continue;
             }
             let mut registration =

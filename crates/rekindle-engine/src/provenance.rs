@@ -29,15 +29,21 @@ pub enum Provenance {
         /// The checkpoint.
         base: String,
     },
+    /// It was [`Provenance::Incremental`], and a clean build gave other bytes. A build makes it again.
+    Wrong {
+        /// The checkpoint that its build went on from.
+        base: String,
+    },
 }
 
 impl Provenance {
-    /// One word: `clean`, `verified` or `incremental`.
+    /// One word: `clean`, `verified`, `incremental` or `wrong`.
     pub fn word(&self) -> &'static str {
         match self {
             Provenance::Clean => "clean",
             Provenance::Verified { .. } => "verified",
             Provenance::Incremental { .. } => "incremental",
+            Provenance::Wrong { .. } => "wrong",
         }
     }
 
@@ -45,7 +51,9 @@ impl Provenance {
     pub fn base(&self) -> Option<&str> {
         match self {
             Provenance::Clean => None,
-            Provenance::Verified { base } | Provenance::Incremental { base } => Some(base),
+            Provenance::Verified { base } | Provenance::Incremental { base } | Provenance::Wrong { base } => {
+                Some(base)
+            }
         }
     }
 
@@ -55,6 +63,7 @@ impl Provenance {
             ("clean", None) => Provenance::Clean,
             ("verified", Some(base)) => Provenance::Verified { base },
             ("incremental", Some(base)) => Provenance::Incremental { base },
+            ("wrong", Some(base)) => Provenance::Wrong { base },
             _ => return None,
         };
         words.next().is_none().then_some(found)
@@ -83,6 +92,11 @@ impl Provenances {
     /// How this output came about, if it is known.
     pub fn read(&self, output: &StorePath) -> Option<Provenance> {
         Provenance::parse(&fs::read_to_string(self.file(output)).ok()?)
+    }
+
+    /// Whether a comparison with a clean build found this output wrong.
+    pub fn is_wrong(&self, output: &StorePath) -> bool {
+        matches!(self.read(output), Some(Provenance::Wrong { .. }))
     }
 
     /// Forgets outputs that were deleted.
@@ -130,6 +144,7 @@ mod tests {
             Provenance::Clean,
             Provenance::Incremental { base: base.clone() },
             Provenance::Verified { base: base.clone() },
+            Provenance::Wrong { base: base.clone() },
         ] {
             noted.write(&output, &provenance).expect("written");
             assert_eq!(noted.read(&output), Some(provenance));

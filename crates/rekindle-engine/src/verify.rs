@@ -6,7 +6,8 @@
 //! what does not makes the output wrong.
 //!
 //! An output that is equal and was incremental becomes verified. One that is wrong and was incremental makes all
-//! checkpoints of its package suspect: they go into quarantine, and nothing starts from them.
+//! checkpoints of its package suspect: they go into quarantine, and nothing starts from them. It is noted to be wrong, and
+//! the next build that wants it makes it again, clean, and replaces it.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -119,7 +120,9 @@ impl Job<'_> {
         let noted = self.engine.provenances();
         if differences.is_empty() {
             for output in collector.outputs {
-                if let Some(Provenance::Incremental { base }) = noted.read(&output.final_path) {
+                if let Some(Provenance::Incremental { base } | Provenance::Wrong { base }) =
+                    noted.read(&output.final_path)
+                {
                     noted.write(&output.final_path, &Provenance::Verified { base })?;
                 }
             }
@@ -144,9 +147,19 @@ impl Job<'_> {
             true => (VerificationVerdict::NotReproducible, 0),
             false => (VerificationVerdict::Different, 0),
         };
-        let was_clean = |path| matches!(noted.read(path), Some(Provenance::Clean));
-        let all_clean = collector.outputs.iter().all(|output| was_clean(&output.final_path));
-        if verdict == VerificationVerdict::Different && !all_clean {
+        let mut is_news = false;
+        if verdict == VerificationVerdict::Different {
+            for output in collector.outputs {
+                if let Some(Provenance::Incremental { base } | Provenance::Verified { base }) =
+                    noted.read(&output.final_path)
+                {
+                    noted.write(&output.final_path, &Provenance::Wrong { base })?;
+                    is_news = true;
+                }
+            }
+        }
+        // What was clean and differs says nothing of checkpoints; what was found wrong before said it then.
+        if is_news {
             let (package, system) = self.package();
             quarantined = self.engine.checkpoints().quarantine(&package, &system)?;
         }

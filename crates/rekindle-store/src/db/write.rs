@@ -62,6 +62,54 @@ impl Db {
         }
     }
 
+    /// Gives a valid path another hash, size and references: its files are others now. `exchange` puts them in place
+    /// when all else is known to be right.
+    pub(crate) fn replace(
+        &mut self,
+        dir: &StoreDir,
+        new: &Registration,
+        exchange: impl FnOnce() -> Result<()>,
+    ) -> Result<()> {
+        let path = dir.display(&new.path);
+        let mut failed = None;
+        let verdict = self.change_if_allowed("replace a path", |tx| {
+            let Some(id) = id_of(tx, &path)? else {
+                return Ok(Verdict::Forbidden(Cause::NotValid { path: path.clone() }));
+            };
+            tx.prepare_cached("delete from Refs where referrer = ?")?.execute([id])?;
+            for reference in &new.references {
+                let Some(reference_id) = id_of(tx, &dir.display(reference))? else {
+                    let reference = dir.display(reference);
+                    return Ok(Verdict::Forbidden(Cause::ReferenceNotValid {
+                        path: path.clone(),
+                        reference,
+                    }));
+                };
+                tx.prepare_cached("insert or replace into Refs (referrer, reference) values (?, ?)")?
+                    .execute(params![id, reference_id])?;
+            }
+            // Whoever signed it signed other files.
+            tx.prepare_cached("update ValidPaths set hash = ?, narSize = ?, sigs = null where id = ?")?
+                .execute(params![
+                    new.nar_hash.to_prefixed_hex(),
+                    i64::try_from(new.nar_size).unwrap_or(i64::MAX),
+                    id
+                ])?;
+            match exchange() {
+                Ok(()) => Ok(Verdict::Done),
+                Err(error) => {
+                    failed = Some(error);
+                    Ok(Verdict::Forbidden(Cause::NotValid { path: path.clone() }))
+                }
+            }
+        })?;
+        match (verdict, failed) {
+            (_, Some(error)) => Err(error),
+            (Verdict::Done, None) => Ok(()),
+            (Verdict::Forbidden(cause), None) => Err(cause.into()),
+        }
+    }
+
     /// Makes a path invalid. It must have no referrers but itself. One that is not valid is no error.
     pub(crate) fn invalidate(&mut self, path: &str) -> Result<()> {
         let verdict = self.change_if_allowed("forget a path", |tx| {

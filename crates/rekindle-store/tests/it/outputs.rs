@@ -167,3 +167,45 @@ fn a_second_registration_keeps_the_first_record() {
     assert_eq!(after.signatures.iter().map(ToString::to_string).collect::<Vec<_>>(), [signature]);
     assert_eq!((after.nar_size, after.deriver), (before.nar_size, before.deriver));
 }
+
+#[test]
+fn what_is_valid_and_wrong_is_replaced_whole() {
+    let Build { store, drv, out, dev, dir } = build();
+    let candidates: BTreeSet<_> = [out.clone(), dev.clone()].into();
+    let of_dev = install(&store, &dev, &drv, &candidates, |built| std::fs::write(built, "dev").unwrap());
+    let of_out = install(&store, &out, &drv, &candidates, |built| {
+        std::fs::create_dir(built).unwrap();
+        std::fs::write(built.join("wrong"), "wrong").unwrap();
+    });
+    store.register(vec![of_dev, of_out]).unwrap();
+    let before = store.require(&out).unwrap();
+
+    let staging = store.staging().unwrap();
+    let from = staging.path().join("new");
+    std::fs::create_dir(&from).unwrap();
+    std::fs::write(from.join("right"), store.store_dir().display(&dev)).unwrap();
+    {
+        let locks = store.lock_outputs([&dev], &mut |_| {}).unwrap();
+        let error = store.replace_output(&locks, &from, &out, &candidates).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Malformed, "it is not locked");
+    }
+    let locks = store.lock_outputs([&out], &mut |_| {}).unwrap();
+    store.replace_output(&locks, &from, &out, &candidates).unwrap();
+    drop(locks);
+    drop(staging);
+    let after = store.require(&out).unwrap();
+    assert_ne!(after.nar_hash, before.nar_hash);
+    assert_eq!((&after.deriver, after.references.len()), (&before.deriver, 1));
+    assert!(store.real_path(&out).join("right").exists() && !store.real_path(&out).join("wrong").exists());
+    assert_eq!(store.verify(true).unwrap(), []);
+    Nix::on(store.root(), &dir.path().join("home")).verify();
+
+    // A file in the place of a directory.
+    let staging = store.staging().unwrap();
+    let from = staging.path().join("new");
+    std::fs::write(&from, "a file").unwrap();
+    let locks = store.lock_outputs([&out], &mut |_| {}).unwrap();
+    store.replace_output(&locks, &from, &out, &candidates).unwrap();
+    assert_eq!(std::fs::read(store.real_path(&out)).unwrap(), b"a file");
+    assert_eq!(store.verify(true).unwrap(), []);
+}

@@ -165,8 +165,8 @@ Exit codes: 0 equal, 1 mistake or machine, 100 a clean build failed, 104 not equ
 /// Builds clean what was built before, and compares every byte.
 ///
 /// The outputs that are there are not touched. One that is equal and was incremental becomes verified. If one that was
-/// incremental is wrong, the checkpoints of its package go into quarantine, so that nothing starts from them; `rekindle
-/// build` then builds clean once the wrong output is gone. A package that comes out differently each time, clean or not,
+/// incremental is wrong, the checkpoints of its package go into quarantine, so that nothing starts from them, and the next
+/// `rekindle build` of it is clean and replaces it. A package that comes out differently each time, clean or not,
 /// is said to be not reproducible: that takes a second clean build.
 #[derive(Debug, Clone, ClapArgs)]
 #[command(after_help = VERIFY_AFTER_HELP)]

@@ -97,6 +97,9 @@ fn info_as_text(store: &Store, info: &PathInfo, provenance: Option<&Provenance>)
         Provenance::Verified { base } => {
             format!("incremental, from checkpoint {base}; verified: equal to a clean build")
         }
+        Provenance::Wrong { base } => {
+            format!("incremental, from checkpoint {base}; wrong: a clean build gives something else")
+        }
     });
     if let Some(how) = how {
         line("provenance", &how);

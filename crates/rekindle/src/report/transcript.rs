@@ -113,6 +113,7 @@ impl Transcript {
         let mut lines =
             vec![format!("{error} {name} is not what a clean build gives: {}{more}", named(first))];
         if *quarantined > 0 {
+            lines.push("  the next build of it is clean, and replaces it".to_owned());
             lines.push(format!(
                 "  {quarantined} checkpoints of its package are in quarantine; nothing starts from them"
             ));

@@ -52,6 +52,15 @@ fn content(root: &Path) -> Vec<(PathBuf, Vec<u8>, std::time::SystemTime)> {
     found
 }
 
+fn run_rm(place: &Place, as_user: bool, id: &str) -> bool {
+    let args = ["checkpoint", "rm", id];
+    if as_user {
+        place.rekindle_as_user(&args).run().success()
+    } else {
+        place.rekindle(&args).run().success()
+    }
+}
+
 #[test]
 fn what_is_equal_becomes_verified() {
     let place = Place::new();
@@ -131,10 +140,25 @@ fn what_is_wrong_is_named_and_nothing_starts_from_it() {
         let differences = one["differences"].as_array().expect("a list");
         assert_eq!((differences.len(), &differences[0]["file"]), (1, &"bin/prog".into()));
 
+        assert_eq!(one["outputs"]["out"]["provenance"]["kind"], "wrong");
+        // The same sources again: built clean, and right. Then there is nothing to say about it any more.
+        let again = run(&["build", "--no-link", "--print-out-paths"]);
+        assert!(again.stderr().contains("built clean and replaced"), "{}", again.stderr());
+        assert_eq!((again.line(), runs(&place, &wrong).as_str()), (wrong.clone(), "5 2\n"));
+        assert_eq!(provenance(&place, &wrong)["kind"], "clean");
+        let sound = place.rekindle(&["store", "verify"]).run();
+        assert!(sound.success(), "{}{}", sound.stdout(), sound.stderr());
+        assert!(run(&["verify"]).success());
+
         // A checkpoint in quarantine is not gone on from, by choice or by name.
-        let id = list(&place)[0]["id"].as_str().expect("an identity").to_owned();
+        let quarantined = list(&place).into_iter().find(|one| one["quarantined"] == true).expect("one");
+        let id = quarantined["id"].as_str().expect("an identity").to_owned();
         let named = run(&["build", "--no-link", "--from", &id]);
         assert!(named.code() == Some(1) && named.stderr().contains("quarantine"), "{}", named.stderr());
+        for one in list(&place).iter().filter(|one| one["quarantined"] == false) {
+            let id = one["id"].as_str().expect("an identity");
+            assert!(run_rm(&place, as_user, id), "the clean one would be gone on from");
+        }
         place.write("probe", "a.h", "#define A 6\n");
         let report = json(&run(&["build", "--no-link", "--json"]));
         let output = &report["goals"][0]["outputs"]["out"];
