@@ -22,10 +22,11 @@ use rekindle_plan::{
     BaseStep, Before, Chain, Effect, Facts, Judged, Observations, Placement, Reason, Recipe, RecipeKey,
     Seedable, Step, StepList, Unusable, Verdict, judge,
 };
-use rekindle_sandbox::{Cancel, Sandbox, Status};
+use rekindle_sandbox::{Cancel, ErrorKind, Overlay, Sandbox, Status, TreeRoot};
 
 use crate::base::{Base, CHAIN_LIMIT};
 use crate::checkpoint::{Record, StepRecord};
+use crate::copied::Copied;
 use crate::error::Error;
 use crate::event::{FailureKind, RestartReason, StepUsage};
 use crate::recipes::{Planned, Recipes, SETUP, touched};
@@ -71,6 +72,8 @@ pub(crate) trait Watch {
     fn steps(&mut self, phases: &[String]);
     fn step_judged(&mut self, phase: &str, judged: &Judged);
     fn step_started(&mut self, phase: Option<&str>);
+    /// Trees cannot be stacked here, for this reason. It happens once, and the step goes on with a copy.
+    fn cannot_stack(&mut self, why: &str);
     fn output(&mut self, bytes: &[u8]);
     fn step_finished(&mut self, phase: Option<&str>, usage: StepUsage);
 }
@@ -95,6 +98,8 @@ pub(crate) struct Given<'a> {
     pub(crate) base: Result<Base, Unusable>,
     /// The layers of the mounted source.
     pub(crate) source: Stack,
+    /// Whether the steps work in a copy of the tree and not in an overlay.
+    pub(crate) copies: bool,
 }
 
 /// One attempt.
@@ -109,6 +114,10 @@ pub(crate) struct Attempt<'a> {
     tree: Stack,
     /// What the failed step left, where one failed.
     failed: Option<Draft>,
+    /// See [`Given::copies`]; also where it turns out that overlays cannot be mounted.
+    copies: bool,
+    /// The copy, from the first step that runs in one.
+    copied: Option<Copied>,
     shell: Option<ShellState>,
     placement: Placement,
     phases: Vec<String>,
@@ -148,6 +157,8 @@ impl<'a> Attempt<'a> {
             steps_run: 0,
             tree: if given.mode.is_kept() { given.source.clone() } else { Stack::new() },
             failed: None,
+            copies: given.copies,
+            copied: None,
             shell: None,
             placement: if given.mode.exact { Placement::Final } else { Placement::Scratch },
             phases: Vec::new(),
@@ -163,7 +174,7 @@ impl<'a> Attempt<'a> {
     /// Runs all steps.
     pub(crate) fn run(&mut self, watch: &mut dyn Watch, cancel: &Cancel) -> Result<Outcome, Error> {
         if !self.given.mode.phased {
-            return self.step(None, self.placed(), None, watch, cancel).map(|ended| match ended {
+            return self.step(None, &self.placed(), None, watch, cancel).map(|ended| match ended {
                 Ended::Well { .. } => Outcome::Built,
                 Ended::Badly(kind) => Outcome::Failed { phase: None, kind },
             });
@@ -341,7 +352,7 @@ impl<'a> Attempt<'a> {
         }
         let command = self.command(planned);
         self.reveal(planned, &command);
-        match self.step(Some(phase), command, draft, watch, cancel)? {
+        match self.step(Some(phase), &command, draft, watch, cancel)? {
             Ended::Badly(kind) => Ok(Some(Outcome::Failed { phase: Some(phase.to_owned()), kind })),
             Ended::Well { .. } if is_last => Ok(None),
             Ended::Well { state, .. } => self.take_state(phase, &state),
@@ -392,7 +403,7 @@ impl<'a> Attempt<'a> {
         });
         let command = self.command(planned);
         self.reveal(planned, &command);
-        let (state, observed) = match self.step(Some(phase), command, draft, watch, cancel)? {
+        let (state, observed) = match self.step(Some(phase), &command, draft, watch, cancel)? {
             Ended::Badly(kind) => return Ok(Some(Outcome::Failed { phase: Some(phase.to_owned()), kind })),
             Ended::Well { state, observed } => (state, observed),
         };
@@ -545,9 +556,37 @@ impl<'a> Attempt<'a> {
     }
 
     /// Where the mounted source lies in its layers.
-    fn source_parts(&self) -> Vec<PathBuf> {
+    fn source_parts(&mut self) -> Result<Vec<PathBuf>, Error> {
         let layers: Vec<PathBuf> = self.given.source.iter().map(|layer| layer.path()).collect();
-        self.given.world.source.map(|source| source.parts(&layers)).unwrap_or_default()
+        let parts = self.given.world.source.map(|source| source.parts(&layers)).unwrap_or_default();
+        match &mut self.copied {
+            Some(copied) => copied.source(parts),
+            None => Ok(parts),
+        }
+    }
+
+    /// The tree for a step. With `found` the draft holds something that lies on top of what the steps before left.
+    fn tree_root(&mut self, draft: &Draft, found: bool) -> Result<TreeRoot, Error> {
+        if !self.copies {
+            let (upper, work) = (draft.upper().to_owned(), draft.work().to_owned());
+            return Ok(TreeRoot::Overlay(Overlay { lowers: self.tree(), upper, work }));
+        }
+        let bottom = self.bottom.upper();
+        let mut copied = Copied::of(self.copied.take(), &self.tree, bottom, self.given.layers)?;
+        if found {
+            copied.prepare(draft)?;
+        }
+        let root = copied.root().to_owned();
+        self.copied = Some(copied);
+        Ok(TreeRoot::Plain(root))
+    }
+
+    /// What a step changed in the copy, as a layer.
+    fn captured(&mut self, draft: Draft, found: bool) -> Result<Draft, Error> {
+        let copied = self.copied.as_mut().expect("it was made for the step");
+        let left = copied.capture(found.then_some(draft), self.bottom.upper(), self.given.layers)?;
+        self.unreadable |= left.unlocked;
+        Ok(left.draft)
     }
 
     /// What a step runs, with everything where it lies now, and only what the step may see.
@@ -628,7 +667,7 @@ impl<'a> Attempt<'a> {
     fn step(
         &mut self,
         phase: Option<&str>,
-        command: Command,
+        command: &Command,
         prepared: Option<Draft>,
         watch: &mut dyn Watch,
         cancel: &Cancel,
@@ -636,10 +675,6 @@ impl<'a> Attempt<'a> {
         // What a seeded step looks at says nothing of the builds before it. After one there is hardly a step that the
         // next build could do without, and watches cost what the tree is large.
         let watch_it = self.given.keeps && self.placement == Placement::Scratch && !self.seeded;
-        let draft = match prepared {
-            Some(draft) => draft,
-            None => self.given.layers.begin()?,
-        };
         let state = self.states.upper().join(self.steps_run.to_string());
         self.steps_run += 1;
         fs::create_dir(&state).map_err(|error| Error::io("make the directory", &state, error))?;
@@ -647,25 +682,42 @@ impl<'a> Attempt<'a> {
             shell.write(&state).map_err(|error| Error::io("write the shell state to", &state, error))?;
         }
         let world = self.given.world;
-        let dirs = StepDirs {
-            lowers: self.tree(),
-            upper: draft.upper().to_owned(),
-            work: draft.work().to_owned(),
-            state: state.clone(),
-            source: self.source_parts(),
-            in_place: self.given.mode.is_kept(),
-            placement: self.placement,
-            watch: watch_it,
-        };
-        let source_path = world.scratch_source(&dirs);
-        let spec = world
-            .spec(command, dirs)
-            .map_err(|error| Error::environment("cannot prepare the sandbox").caused_by(error))?;
         watch.step_started(phase);
-        let exit =
-            self.given.sandbox.run(&spec, &mut |bytes| watch.output(bytes), cancel).map_err(|error| {
-                Error::environment("cannot run the builder in a sandbox").caused_by(error)
-            })?;
+        let mut prepared = prepared;
+        let (draft, exit, source_path) = loop {
+            let found = prepared.is_some();
+            let draft = match prepared.take() {
+                Some(draft) => draft,
+                None => self.given.layers.begin()?,
+            };
+            let dirs = StepDirs {
+                tree: self.tree_root(&draft, found)?,
+                state: state.clone(),
+                source: self.source_parts()?,
+                in_place: self.given.mode.is_kept(),
+                placement: self.placement,
+                watch: watch_it,
+            };
+            let source_path = world.scratch_source(&dirs);
+            let spec = world
+                .spec(command.clone(), dirs)
+                .map_err(|error| Error::environment("cannot prepare the sandbox").caused_by(error))?;
+            match self.given.sandbox.run(&spec, &mut |bytes| watch.output(bytes), cancel) {
+                Ok(exit) => {
+                    let draft = if self.copies { self.captured(draft, found)? } else { draft };
+                    break (draft, exit, source_path);
+                }
+                Err(error) if error.kind() == ErrorKind::NoOverlay && !self.copies => {
+                    self.copies = true;
+                    let error = Error::environment("trees cannot be stacked").caused_by(error);
+                    watch.cannot_stack(&error.one_line());
+                    prepared = found.then_some(draft);
+                }
+                Err(error) => {
+                    return Err(Error::environment("cannot run the builder in a sandbox").caused_by(error));
+                }
+            }
+        };
         let usage = exit.usage;
         let cpu = usage.user + usage.system;
         watch.step_finished(phase, StepUsage { wall: usage.wall, cpu, peak_rss: usage.peak_rss_bytes });
@@ -675,6 +727,9 @@ impl<'a> Attempt<'a> {
                 let observed = observations(exit.observed.as_ref(), draft.upper(), source)
                     .unwrap_or_else(|_| Observations::everything());
                 self.tree.insert(0, Layer::draft(draft));
+                if let Some(copied) = &mut self.copied {
+                    copied.is_now(&self.tree);
+                }
                 return Ok(Ended::Well { state, observed });
             }
             Status::Code(code) => FailureKind::Exit(code),

@@ -10,6 +10,7 @@ use rekindle_plan::{Judged, Unusable, Verdict};
 use rekindle_sandbox::Limits;
 
 use crate::attempt::{Attempt, Given, Mode, Outcome, Watch};
+use crate::copied::asks_for_copy;
 use crate::error::Error;
 use crate::event::{Event, Failure, FailureKind, RestartReason, StepUsage};
 use crate::job::{Done, Job, Purpose};
@@ -145,6 +146,7 @@ impl<'a> Building<'a> {
             prepares: job.purpose == Purpose::Prepare,
             base,
             source,
+            copies: job.engine.cannot_stack() || asks_for_copy(self.world.drv),
         })?;
         let mut watcher = Watcher { job, transcript: RefCell::new(transcript), verdicts: RefCell::default() };
         let outcome = attempt.run(&mut watcher, job.cancel);
@@ -273,6 +275,13 @@ impl Watch for Watcher<'_> {
     fn step_started(&mut self, phase: Option<&str>) {
         let phase = phase.map(str::to_owned);
         self.job.tell(Event::StepStarted { drv: self.job.drv_path().clone(), phase });
+    }
+
+    fn cannot_stack(&mut self, why: &str) {
+        if self.job.engine.note_cannot_stack() {
+            let message = format!("{why}; builds work in copies of their trees, which takes longer");
+            self.job.tell(Event::Warning { message });
+        }
     }
 
     fn output(&mut self, bytes: &[u8]) {

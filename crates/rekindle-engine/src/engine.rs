@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
@@ -111,6 +112,8 @@ pub struct Engine {
     checkpoints: Checkpoints,
     /// Sources and derivations that need not be in the store.
     offered: Mutex<Offered>,
+    /// Whether it turned out that overlays cannot be mounted here.
+    cannot_stack: AtomicBool,
     own_dir: PathBuf,
 }
 
@@ -128,7 +131,16 @@ impl Engine {
         let memory = SourceMemory::open(own_dir.join("sources"))?;
         let checkpoints = Checkpoints::open(own_dir.join("checkpoints"))?;
         let sandbox = Sandbox::with_helper(config.helper);
-        Ok(Engine { store, layers, sandbox, memory, checkpoints, offered: Mutex::default(), own_dir })
+        Ok(Engine {
+            store,
+            layers,
+            sandbox,
+            memory,
+            checkpoints,
+            offered: Mutex::default(),
+            cannot_stack: AtomicBool::new(false),
+            own_dir,
+        })
     }
 
     /// The store.
@@ -439,6 +451,16 @@ impl Engine {
     /// How outputs came about.
     pub fn provenances(&self) -> Provenances {
         Provenances::of(self.store.root())
+    }
+
+    /// Whether it turned out that overlays cannot be mounted here.
+    pub(crate) fn cannot_stack(&self) -> bool {
+        self.cannot_stack.load(Ordering::Relaxed)
+    }
+
+    /// Notes that they cannot; true for the first to do so.
+    pub(crate) fn note_cannot_stack(&self) -> bool {
+        !self.cannot_stack.swap(true, Ordering::Relaxed)
     }
 
     pub(crate) fn layers(&self) -> &LayerStore {

@@ -20,6 +20,7 @@ mod canary;
 mod checkpoint;
 mod closure;
 mod continuation;
+mod copied;
 mod engine;
 mod error;
 mod event;

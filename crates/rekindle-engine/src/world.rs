@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use rekindle_nix::{Derivation, Hash, StorePath};
 use rekindle_plan::Placement;
-use rekindle_sandbox::{Limits, Mount, Network, Overlay, Spec, Stack, Tree, TreeBind, TreeRoot, Watch};
+use rekindle_sandbox::{Limits, Mount, Network, Spec, Stack, Tree, TreeBind, TreeRoot, Watch};
 use rekindle_store::Store;
 
 use crate::mounted::Mounted;
@@ -65,10 +65,8 @@ pub(crate) struct World<'a> {
 /// Where the files of one step come from and go to, on the host.
 #[derive(Debug)]
 pub(crate) struct StepDirs {
-    /// The layers of the steps before, topmost first, and the base below them.
-    pub(crate) lowers: Vec<PathBuf>,
-    pub(crate) upper: PathBuf,
-    pub(crate) work: PathBuf,
+    /// What the steps before left, and where what this one changes goes.
+    pub(crate) tree: TreeRoot,
     /// The directory that is [`STATE_DIR`] inside.
     pub(crate) state: PathBuf,
     /// The directories that show the mounted source when they are stacked, topmost first.
@@ -122,7 +120,7 @@ impl World<'_> {
         let mut spec = Spec::new(program);
         spec.argv0 = spec.program.file_name().map(OsString::from);
         spec.args = command.args.into_iter().map(OsString::from_vec).collect();
-        spec.env = self.environment(command.env, &dirs.upper)?;
+        spec.env = self.environment(command.env, writable(&dirs.tree))?;
         spec.cwd = PathBuf::from(BUILD_DIR);
         spec.limits = self.limits;
         spec.network = if self.network { Network::Host } else { Network::Loopback };
@@ -171,7 +169,7 @@ impl World<'_> {
         }
         let bind = |dir: &str, target: &str| TreeBind { dir: dir.into(), target: target.into() };
         spec.tree = Some(Tree {
-            root: TreeRoot::Overlay(Overlay { lowers: dirs.lowers, upper: dirs.upper, work: dirs.work }),
+            root: dirs.tree,
             binds: vec![
                 bind(TREE_BUILD, BUILD_DIR),
                 bind(TREE_STORE, self.store.store_dir().as_str()),
@@ -270,6 +268,14 @@ impl World<'_> {
 /// Which driver of phases this program has.
 pub(crate) fn driver_digest() -> String {
     Hash::sha256(DRIVER_SCRIPT).to_nix32()
+}
+
+/// The directory into which something can be put for a step to find, before it runs.
+fn writable(tree: &TreeRoot) -> &Path {
+    match tree {
+        TreeRoot::Overlay(overlay) => &overlay.upper,
+        TreeRoot::Plain(dir) => dir,
+    }
 }
 
 #[expect(clippy::disallowed_methods, reason = "impureEnvVars asks for the caller's environment by name")]

@@ -208,12 +208,15 @@ impl TreeWriter {
             .map_err(|errno| self.fail("make", path, errno))
     }
 
-    /// Makes a whiteout: whatever the layers below have there is hidden.
+    /// Makes a whiteout: whatever the layers below have there is hidden. Must come after [`TreeWriter::opaque`].
     pub(crate) fn whiteout(&mut self, path: &Path) -> Result<(), Error> {
         let (dir, name) = self.place(path)?;
-        // This one device may be made without privilege, since Linux 5.8.
-        rustix::fs::mknodat(dir, name, rustix::fs::FileType::CharacterDevice, Mode::empty(), 0)
-            .map_err(|errno| self.fail("make a whiteout (Linux 5.8 or newer is needed) at", path, errno))
+        // This one device may be made without privilege, since Linux 5.8; but not on an overlay.
+        match rustix::fs::mknodat(dir, name, rustix::fs::FileType::CharacterDevice, Mode::empty(), 0) {
+            Err(Errno::PERM) => whiteout_by_attribute(dir, name),
+            other => other,
+        }
+        .map_err(|errno| self.fail("make a whiteout at", path, errno))
     }
 
     /// Makes a directory opaque: nothing that the layers below have in it shows.
@@ -252,6 +255,16 @@ impl TreeWriter {
     pub(crate) fn fail(&self, doing: &'static str, path: &Path, error: impl Into<io::Error>) -> Error {
         Error::os(doing, self.root_path.join(path), error)
     }
+}
+
+/// Makes a whiteout of the kind that needs no device. Its directory has to say that there may be such.
+fn whiteout_by_attribute(dir: &OwnedFd, name: &OsStr) -> rustix::io::Result<()> {
+    let mut value = [0; 1];
+    if rustix::fs::fgetxattr(dir, "user.overlay.opaque", &mut value[..]).is_ok() && value == *b"y" {
+        return Ok(());
+    }
+    rustix::fs::fsetxattr(dir, "user.overlay.opaque", b"x", XattrFlags::empty())?;
+    rustix::fs::fsetxattr(create(dir, name)?, "user.overlay.whiteout", b"y", XattrFlags::empty())
 }
 
 /// Makes an empty file in a directory.

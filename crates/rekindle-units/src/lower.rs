@@ -21,7 +21,7 @@ pub use order::order;
 
 /// Environment variables that Rekindle or the sandbox sets; a manifest may not use them for anything else.
 /// Sorted.
-pub const RESERVED: [&str; 31] = [
+pub const RESERVED: [&str; 32] = [
     "HOME",
     "NIX_ATTRS_JSON_FILE",
     "NIX_ATTRS_SH_FILE",
@@ -46,6 +46,7 @@ pub const RESERVED: [&str; 31] = [
     "patches",
     "pname",
     "propagatedBuildInputs",
+    "rekindleCopyTree",
     "rekindleHostPaths",
     "rekindleToolchain",
     "src",
@@ -127,6 +128,9 @@ pub fn lower(stdenv: &Stdenv<'_>, package: &Package, facts: &Resolved<'_>) -> Re
     draft.inputs(package, facts)?;
     draft.phases(package)?;
     draft.flags(package)?;
+    if package.copy_tree {
+        draft.set("rekindleCopyTree", "1")?;
+    }
     if let Some(vendor) = facts.cargo_vendor {
         let path = draft.made(vendor, &OutputName::out())?;
         draft.set("cargoVendor", path)?;

@@ -5,9 +5,9 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use rekindle_layers::{Draft, Snapshot, View, WorkingCopy, Written, disk_usage};
+use rekindle_layers::{Draft, LayerStore, Snapshot, View, WorkingCopy, Written, disk_usage, squash};
 
-use crate::kernel::{Workshop, assert_same};
+use crate::kernel::{Overlay, Workshop, assert_same};
 use crate::namespace;
 use crate::seed::{Rng, seeds};
 use crate::tree::edit;
@@ -202,6 +202,54 @@ fn directories_can_be_renamed() {
     let (draft, written) = work.capture();
     assert_eq!(names(draft.upper()), ["new", "new/sub", "new/sub/file", "old"]);
     assert_eq!((written.files, written.directories), (1, 2));
+}
+
+/// Where the layers themselves lie on an overlay, as in a container, devices for whiteouts cannot be made.
+#[test]
+fn layers_may_lie_on_an_overlay() {
+    namespace::with_mounts("working_copy::inner_on_an_overlay");
+}
+
+#[test]
+fn inner_on_an_overlay() {
+    if !namespace::is_part() {
+        return;
+    }
+    for seed in seeds().into_iter().take(20) {
+        let mut rng = Rng::new(seed);
+        let temp = tempfile::tempdir().unwrap();
+        let [at, lower, upper, work] = ["at", "lower", "upper", "work"].map(|name| temp.path().join(name));
+        for dir in [&at, &lower, &upper, &work] {
+            fs::create_dir(dir).unwrap();
+        }
+        let _overlay = Overlay::new(&at, std::slice::from_ref(&lower), Some((&upper, &work)));
+        let store = LayerStore::open(&at.join("store")).unwrap();
+        let draft = store.begin().unwrap();
+        for _ in 0..40 {
+            edit(&mut rng, draft.upper());
+        }
+        let mut stack = vec![store.path(draft.commit().unwrap())];
+        let root = at.join("copy");
+        let mut copy = WorkingCopy::write(&stack, &root).unwrap();
+        for round in 0..3 {
+            for _ in 0..15 {
+                edit(&mut rng, &root);
+            }
+            let draft = store.begin().unwrap();
+            copy.capture(&stack, &draft).unwrap();
+            stack.insert(0, store.path(draft.commit().unwrap()));
+            let what = format!("REKINDLE_SEED={seed}, round {round}");
+            let there = Snapshot::of_path(&root).unwrap();
+            let view = Snapshot::of_view(&View::of_layers(&stack, Path::new("")).unwrap()).unwrap();
+            assert_same(&there, &view, &what);
+
+            let draft = store.begin().unwrap();
+            squash(&stack[..2], &draft).unwrap();
+            stack.splice(..2, [store.path(draft.commit().unwrap())]);
+            let view = Snapshot::of_view(&View::of_layers(&stack, Path::new("")).unwrap()).unwrap();
+            assert_same(&there, &view, &format!("{what}, squashed"));
+        }
+    }
 }
 
 const BIG: usize = 1 << 20;

@@ -198,6 +198,7 @@ impl Checker<'_> {
             phases: self.phases(table.phases)?,
             flags: self.flags(table.flags)?,
             toolchain: self.toolchain(table.toolchain)?,
+            copy_tree: table.copy_tree,
         };
         let has_text = |phase| package.phases.custom.get(&phase).is_some_and(|text| text.run.is_some());
         if package.build_system == Some(BuildSystem::Custom)

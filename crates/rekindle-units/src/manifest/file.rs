@@ -105,6 +105,10 @@ pub(super) struct Table {
     #[serde(default)]
     #[schemars(with = "ToolchainTable")]
     pub(super) toolchain: Option<Spanned<ToolchainTable>>,
+    /// Builds in a copy of the tree instead of an overlay: slower to begin, but directories of an earlier phase can be
+    /// renamed with rename(2), and inode numbers stay. Default: `false`.
+    #[serde(default)]
+    pub(super) copy_tree: bool,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]

@@ -60,6 +60,8 @@ pub struct Package {
     pub flags: Flags,
     /// Where compilers and shell tools come from.
     pub toolchain: Toolchain,
+    /// Whether it is built in a copy of its tree, as it does what overlayfs cannot.
+    pub copy_tree: bool,
 }
 
 /// A package's name: not empty, only characters that a store path may have.
@@ -283,6 +285,7 @@ impl Package {
             env: BTreeMap::new(),
             flags: Flags::default(),
             toolchain: Toolchain::default(),
+            copy_tree: false,
         }
     }
 

@@ -57,6 +57,9 @@ fn table(text: &mut String, package: &Package, header: &str, prefix: &str) {
         }
         line(text, format_args!("]"));
     }
+    if package.copy_tree {
+        line(text, format_args!("copy-tree = true"));
+    }
     phases(text, package, prefix);
     if !package.env.is_empty() {
         line(text, format_args!("\n[{prefix}env]"));

@@ -189,6 +189,7 @@ fn defaults() {
     assert_eq!(package.outputs, [OutputName::out()]);
     assert_eq!(package.build_system, None);
     assert_eq!(package.toolchain.kind, ToolchainKind::Host);
+    assert!(!package.copy_tree);
     assert_eq!(package.full_name(), "x");
 }
 
@@ -203,6 +204,7 @@ fn everything_said_is_kept() {
         exclude = ["*.o"]
         patches = ["a.patch", "b.patch"]
         build-system = "cmake-make"
+        copy-tree = true
         outputs = ["out", "dev"]
         inputs = [
             "/nix/store/00bgd045z0d4icpbc2yyz4gx48ak44la-zlib",
@@ -242,6 +244,7 @@ fn everything_said_is_kept() {
     assert_eq!(package.phases.custom[&Phase::Install].post.as_deref(), Some("echo"));
     assert_eq!(package.flags.make, ["V=1", "X=a b"]);
     assert_eq!(package.toolchain.paths, [Path::new("/opt/x")]);
+    assert!(package.copy_tree);
     assert_eq!(
         parse(&Manifest::single(package.clone()).to_toml()).expect("what is printed parses"),
         Manifest::single(package)
@@ -311,6 +314,7 @@ fn package() -> impl Strategy<Value = Package> {
                 Package::new(PackageName::new(&name).expect("a good name"), BuildSystem::ALL[system]);
             package.phases = phases;
             package.env = env;
+            package.copy_tree = system % 2 == 0;
             package.rules = SourceRules { include: a.clone(), exclude: b.clone() };
             package.patches = c.iter().map(PathBuf::from).collect();
             package.flags = Flags { configure: a, make: b, cargo: c, meson: d, ..Flags::default() };

@@ -2,6 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "tests look at their own environment")]
 
 mod checkpoints;
+mod copies;
 mod corpus;
 mod failures;
 mod gc;
