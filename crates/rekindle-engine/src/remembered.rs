@@ -8,6 +8,7 @@
 //! derivations/<base name of the .drv>     its text, as Nix writes it
 //! ```
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -93,25 +94,38 @@ impl Engine {
         Ok(())
     }
 
-    /// Whether all is there that it takes to build a derivation again: it itself, its sources and its inputs.
+    /// Those of derivations for which all is there that it takes to build them again: they themselves, their sources and
+    /// the derivations of their inputs.
     ///
     /// # Errors
     /// A store that cannot be read.
-    pub fn can_rebuild(&self, path: &StorePath) -> Result<bool, Error> {
-        let Ok(drv) = self.derivation(path) else { return Ok(false) };
-        for source in &drv.input_srcs {
-            let mut is_there = self.directory(source)?.is_some() || self.store().is_valid(source)?;
-            is_there |= is_src(&drv, source, self.store().store_dir()) && self.sources_of(path).is_some();
-            if !is_there {
-                return Ok(false);
+    pub fn rebuildable(&self, drvs: BTreeSet<StorePath>) -> Result<BTreeSet<StorePath>, Error> {
+        let layers = self.layers();
+        let in_checkpoints: BTreeSet<String> = self
+            .checkpoints()
+            .all()
+            .into_iter()
+            .filter(|one| one.unusable(layers).is_none())
+            .filter_map(|one| one.record.ok())
+            .filter(|record| !record.source.is_empty())
+            .map(|record| record.drv)
+            .collect();
+        let mut found = BTreeSet::new();
+        'each: for path in drvs {
+            let Ok(drv) = self.derivation(&path) else { continue };
+            for source in &drv.input_srcs {
+                let mut is_there = self.directory(source)?.is_some() || self.store().is_valid(source)?;
+                is_there |= is_src(&drv, source, self.store().store_dir())
+                    && in_checkpoints.contains(path.base_name());
+                if !is_there {
+                    continue 'each;
+                }
+            }
+            if drv.input_drvs.keys().all(|input| self.derivation(input).is_ok()) {
+                found.insert(path);
             }
         }
-        for input in drv.input_drvs.keys() {
-            if self.derivation(input).is_err() {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+        Ok(found)
     }
 
     /// Lays the sources of derivations out again where nobody offered them.

@@ -98,7 +98,7 @@ fn choose(session: &Session<'_>, args: &VerifyArgs) -> Result<(Engine, Chosen), 
         let (able, unable) = incremental(&engine)?;
         in_store = able;
         if unable > 0 {
-            chosen.warnings.push(format!("{unable} outputs that are incremental cannot be verified: their sources are in no checkpoint any more"));
+            chosen.warnings.push(format!("of what is incremental {unable} cannot be verified: its sources are in no checkpoint any more"));
         }
     }
     chosen.toolchains.extend(toolchains_of(&engine, &in_store)?);
@@ -154,16 +154,20 @@ fn named(engine: &Engine, target: &OsString) -> Result<Vec<StorePath>, CliError>
 /// The derivations of all outputs that are incremental and can be built again, and how many cannot.
 fn incremental(engine: &Engine) -> Result<(Vec<StorePath>, usize), CliError> {
     let store = engine.store();
-    let (mut able, mut unable) = (BTreeSet::new(), 0);
+    let mut drvs = BTreeSet::new();
+    let mut unknown = 0;
     for path in store.all_valid()? {
         if !matches!(engine.provenances().read(&path), Some(Provenance::Incremental { .. })) {
             continue;
         }
         match store.path_info(&path)?.and_then(|info| info.deriver) {
-            Some(drv) if engine.can_rebuild(&drv)? => _ = able.insert(drv),
-            _ => unable += 1,
+            Some(drv) => _ = drvs.insert(drv),
+            None => unknown += 1,
         }
     }
+    let all = drvs.len();
+    let able = engine.rebuildable(drvs)?;
+    let unable = unknown + all - able.len();
     Ok((able.into_iter().collect(), unable))
 }
 

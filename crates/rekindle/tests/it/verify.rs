@@ -244,4 +244,10 @@ fn targets_have_many_names() {
     // Without a checkpoint that has them there are no sources to build from.
     assert!(place.rekindle(&["checkpoint", "rm", "-p", "probe"]).run().success());
     mistake(&[&paths[0]], "in no checkpoint any more");
+    place.build(&root, &[]);
+    place.write("probe", "f.c", "int f(void) { return 100; }\n");
+    place.build(&root, &[]);
+    assert!(place.rekindle(&["checkpoint", "rm", "-p", "probe"]).run().success());
+    let left = place.rekindle(&["verify", "--sample", "50"]).run();
+    assert!(left.success() && left.stderr().contains("of what is incremental 1 cannot"), "{}", left.stderr());
 }
