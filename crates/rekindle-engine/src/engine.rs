@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
@@ -123,6 +125,7 @@ impl Engine {
     /// # Errors
     /// A store of an unknown version, a disk that is full or that may not be written.
     pub fn open(config: Config) -> Result<Engine, Error> {
+        check_owner(&config.store_root.join(OWN_DIR))?;
         let store = Store::open(&config.store_root, Mode::ReadWrite)?;
         let own_dir = store.root().join(OWN_DIR);
         fs::create_dir_all(&own_dir).map_err(|error| Error::io("make the directory", &own_dir, error))?;
@@ -474,4 +477,22 @@ impl Engine {
     pub(crate) fn failed_dir(&self) -> PathBuf {
         self.own_dir.join("failed")
     }
+}
+
+/// Refuses a store of another user. In a sandbox even root cannot read the layers of others, and what it would leave
+/// among them would lock out their owner.
+fn check_owner(own_dir: &Path) -> Result<(), Error> {
+    let owner = match fs::metadata(own_dir) {
+        Ok(metadata) => metadata.uid(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(Error::io("look at", own_dir, error)),
+    };
+    if owner == rustix::process::geteuid().as_raw() {
+        return Ok(());
+    }
+    let message = format!(
+        "{} belongs to the user with the number {owner}; build as that user, or with another --store",
+        own_dir.display()
+    );
+    Err(Error::environment(message))
 }
