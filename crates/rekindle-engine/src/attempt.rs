@@ -370,6 +370,9 @@ impl<'a> Attempt<'a> {
         cancel: &Cancel,
     ) -> Result<Option<Outcome>, Error> {
         let (mut judged, changes) = self.judge(index, phase, planned)?;
+        if let Some(changes) = &changes {
+            self.mark_differently(index, changes)?;
+        }
         let mark = self.given.base.as_ref().ok().and_then(|base| base.mark);
         if judged.verdict == Verdict::Seed && mark.is_none() {
             // No file time is newer than all in the checkpoint and not in the future.
@@ -529,6 +532,18 @@ impl<'a> Attempt<'a> {
             Rc::new(Changes::between(&paths(tree_then, bottom), &paths(&self.tree, bottom))?)
         };
         Ok((judged, Some(changes)))
+    }
+
+    /// Sees to it that every tool sees the changes of a seeded step, by waiting if it has to be.
+    fn mark_differently(&mut self, index: usize, changes: &Changes) -> Result<(), Error> {
+        let bottom = self.bottom.upper();
+        let Ok(base) = &mut self.given.base else { return Ok(()) };
+        let Some(mark) = base.mark else { return Ok(()) };
+        let (now, onto) = (paths(&self.tree, bottom), paths(&base.steps[index].tree, bottom));
+        if changes.look_the_same(&now, &onto, mark, &base.canaries)? {
+            base.wait_for_another_second();
+        }
+        Ok(())
     }
 
     /// Takes what an earlier build left.

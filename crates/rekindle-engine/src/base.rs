@@ -16,6 +16,8 @@ use crate::world::TREE_BUILD;
 
 /// After so long the time of what was just made has passed.
 const MOMENT: Duration = Duration::from_millis(50);
+/// More moments than a second has.
+const MOMENTS: u32 = 30;
 
 /// How many builds may go on from one another. Then a clean one begins again, or an older checkpoint does.
 pub(crate) const CHAIN_LIMIT: u32 = 12;
@@ -54,12 +56,14 @@ pub(crate) struct BaseStepData {
 
 impl Base {
     /// Chooses among the checkpoints of a package, newest first. `wanted` gives the keys of all steps, if the set-up
-    /// finds these phases; `decisive` how many of them decide.
+    /// finds these phases; `decisive` how many of them decide. What is wrong with one that would have been chosen is
+    /// given to `complain`.
     pub(crate) fn choose(
         found: Vec<Found>,
         layers: &LayerStore,
         sources: Option<&Manifest>,
         wanted: impl Fn(&[String]) -> (Vec<RecipeKey>, usize),
+        complain: &dyn Fn(String),
     ) -> Result<Base, Unusable> {
         let keys: Vec<Vec<RecipeKey>> =
             found.iter().map(|found| found.record.steps.iter().map(|step| step.key).collect()).collect();
@@ -71,7 +75,7 @@ impl Base {
         let Some((wanted, decisive)) = same_setup else {
             // Only to explain how the newest differs.
             return match found.into_iter().find(|found| !found.quarantined) {
-                Some(found) => Base::open(found, layers),
+                Some(found) => Base::open(found, layers, complain),
                 None => Err(Unusable::Absent),
             };
         };
@@ -88,9 +92,9 @@ impl Base {
                 unusable: found.quarantined.then_some(Unusable::Quarantined),
             })
             .collect();
-        let chosen = choose(&wanted, decisive, &candidates, |at| distance(&found[*at], sources))?;
+        let chosen = choose(&wanted, decisive, &candidates, |at| distance(&found[*at], sources, complain))?;
         let found = found.into_iter().nth(chosen.index).expect("it was chosen among them");
-        Base::open(found, layers)
+        Base::open(found, layers, complain)
     }
 
     /// Takes the checkpoint that the user named.
@@ -113,13 +117,29 @@ impl Base {
             unusable: found.quarantined.then_some(Unusable::Quarantined),
         };
         choose_by_id(&wanted(&found.record.phases), &[candidate], &id)?;
-        Base::open(found, layers).map_err(Refusal::Unusable)
+        // The refusal says it.
+        Base::open(found, layers, &|_| {}).map_err(Refusal::Unusable)
     }
 
-    fn open(found: Found, layers: &LayerStore) -> Result<Base, Unusable> {
+    /// Has the time for changed sources be in another second than it is in, unless the clock stands still.
+    pub(crate) fn wait_for_another_second(&mut self) {
+        let Some(first) = self.mark else { return };
+        for _ in 0..MOMENTS {
+            match canary::choose(self.newest, canary::now()) {
+                Some(mark) if mark.secs == first.secs => std::thread::sleep(MOMENT),
+                mark => {
+                    self.mark = mark;
+                    return;
+                }
+            }
+        }
+        self.mark = None;
+    }
+
+    fn open(found: Found, layers: &LayerStore, complain: &dyn Fn(String)) -> Result<Base, Unusable> {
         let manifest = match found.record.source.is_empty() {
             true => None,
-            false => Some(found.manifest().map_err(|_| Unusable::Damaged)?),
+            false => Some(manifest(&found, complain)?),
         };
         let Record { id, depth, phases, canaries, source_dir, source, steps, sizes, .. } = found.record;
         let source_dir = source_dir.map(|name| Path::new(TREE_BUILD).join(name));
@@ -146,9 +166,20 @@ impl Base {
     }
 }
 
-fn distance(found: &Found, sources: Option<&Manifest>) -> Result<Distance, Unusable> {
+fn manifest(found: &Found, complain: &dyn Fn(String)) -> Result<Manifest, Unusable> {
+    found.manifest().map_err(|error| {
+        complain(format!("the checkpoint {} is not used: {}", found.record.id, error.one_line()));
+        Unusable::Damaged
+    })
+}
+
+fn distance(
+    found: &Found,
+    sources: Option<&Manifest>,
+    complain: &dyn Fn(String),
+) -> Result<Distance, Unusable> {
     let Some(sources) = sources else { return Ok(Distance { differences: 0, bytes: 0 }) };
-    let manifest = found.manifest().map_err(|_| Unusable::Damaged)?;
+    let manifest = manifest(found, complain)?;
     let changes = manifest.changes(sources);
     let size = |path| match sources.get(path).map(|entry| entry.kind) {
         Some(rekindle_layers::EntryKind::File { size, .. }) => size,

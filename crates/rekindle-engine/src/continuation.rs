@@ -58,7 +58,9 @@ impl Job<'_> {
             self.tell(Event::Warning { message });
         }
         let sources = mounted.map(|mounted| &*mounted.manifest);
-        let base = Base::choose(found, self.engine.layers(), sources, |phases| wanted(recipes, phases));
+        let complain = |message| self.tell(Event::Warning { message });
+        let wanted = |phases: &[String]| wanted(recipes, phases);
+        let base = Base::choose(found, self.engine.layers(), sources, wanted, &complain);
         if let Ok(base) = &base {
             self.warn_of_clock(base);
         }

@@ -126,6 +126,34 @@ impl Changes {
         Ok(Changes { tree, seen })
     }
 
+    /// Whether a changed file would look to whoever keeps sizes and whole seconds, as Python does with what it compiled,
+    /// just as it looked before. `now` and `onto` are what the changes come from and go to, `mark` is the time that they
+    /// get, and `marks` those that others got.
+    pub(crate) fn look_the_same(
+        &self,
+        now: &[PathBuf],
+        onto: &[PathBuf],
+        mark: Timestamp,
+        marks: &[Timestamp],
+    ) -> Result<bool, Error> {
+        if !marks.iter().any(|other| other.secs == mark.secs) {
+            return Ok(false);
+        }
+        let (now, onto) = (View::of_layers(now, Path::new(""))?, View::of_layers(onto, Path::new(""))?);
+        for change in &self.tree {
+            let Some(new) = now.metadata(&change.path)? else { continue };
+            let looks = match onto.metadata(&change.path)? {
+                Some(old) => old.size == new.size && old.mtime.secs == mark.secs,
+                // It may have been there, and gone since.
+                None => true,
+            };
+            if looks && new.file_type == FileType::File {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// What they mean for a step that observed this.
     pub(crate) fn effect(&self, observations: &Observations) -> Effect {
         let is_watched = |change: &&SourceChange| {
