@@ -1,0 +1,256 @@
+//! Checkpoints that are damaged, foreign or gone: a clean build, told in one line, and nothing that others need is lost.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use super::edit::{self, replace, write};
+use super::make::{MANIFEST, project};
+use super::{Built, checkpoints, equal, verify};
+use crate::project::Place;
+
+/// A package that was built once, and one beside it that must not suffer.
+struct Damaged {
+    place: Place,
+    clean: Place,
+    root: PathBuf,
+    other: PathBuf,
+}
+
+impl Damaged {
+    fn new() -> Damaged {
+        let place = Place::new();
+        let (root, other) = (place.path().join("project"), place.path().join("other"));
+        edit::make(&root, &project());
+        edit::make(&other, &project());
+        write("rekindle.toml", MANIFEST.replace("probe", "other")).apply(&other);
+        place.build(&other, &[]);
+        place.build(&root, &[]);
+        Damaged { place, clean: Place::new(), root, other }
+    }
+
+    /// The checkpoint of the package.
+    fn checkpoint(&self) -> PathBuf {
+        let mut of_root = checkpoints(&self.place).into_iter().filter(|dir| {
+            let record = fs::read(dir.join("record")).expect("a record");
+            // Its name is the second text in it.
+            position(&record, b"other").is_none()
+        });
+        of_root.next().expect("a checkpoint")
+    }
+
+    /// Builds after an edit: clean, with `told` in one line, and then goes on from there.
+    #[track_caller]
+    fn check(&self, told: &str) {
+        replace("b.c", "2", "3").apply(&self.root);
+        let built = equal(&self.place, &self.clean, &self.root);
+        assert!(!built.takes_something(), "{}", built.told);
+        let lines: Vec<&str> = built.told.lines().filter(|line| line.starts_with("warning:")).collect();
+        match told {
+            "" => assert_eq!(lines, Vec::<&str>::new(), "{}", built.told),
+            told => {
+                assert!(lines.len() == 1 && lines[0].contains(told), "{told}: {}", built.told);
+            }
+        }
+        self.check_after();
+    }
+
+    /// The next builds go on from what there is.
+    #[track_caller]
+    fn check_after(&self) {
+        verify(&self.place);
+        write("b.c", "int b(void) { return 77; }\n").apply(&self.root);
+        assert!(equal(&self.place, &self.clean, &self.root).takes_something());
+        replace("b.c", "2", "3").apply(&self.other);
+        assert!(
+            equal(&self.place, &self.clean, &self.other).takes_something(),
+            "another package lost its own"
+        );
+        verify(&self.place);
+        assert_eq!(self.place.leftovers(), Vec::<String>::new());
+    }
+}
+
+fn position(text: &[u8], word: &[u8]) -> Option<usize> {
+    text.windows(word.len()).position(|window| window == word)
+}
+
+/// Flips a bit in the middle of a file.
+fn flip(file: &Path) {
+    let mut bytes = fs::read(file).expect("a file");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(file, bytes).expect("our own file");
+}
+
+#[test]
+fn a_record_that_is_damaged() {
+    let damaged = Damaged::new();
+    flip(&damaged.checkpoint().join("record"));
+    damaged.check("it is damaged");
+}
+
+#[test]
+fn a_record_that_is_cut_off_or_empty() {
+    for length in [0, 23, 200] {
+        let damaged = Damaged::new();
+        let record = damaged.checkpoint().join("record");
+        let bytes = fs::read(&record).expect("a record");
+        fs::write(&record, &bytes[..length]).expect("our own file");
+        damaged.check("is not used");
+    }
+}
+
+#[test]
+fn a_record_of_another_version() {
+    let damaged = Damaged::new();
+    let record = damaged.checkpoint().join("record");
+    let mut bytes = fs::read(&record).expect("a record");
+    let version = b"rekindle checkpoint v".len();
+    assert_eq!(bytes[version + 1], b'\n', "the first line ends with the version");
+    bytes[version] = b'9';
+    fs::write(&record, bytes).expect("our own file");
+    damaged.check("version");
+    assert!(record.exists(), "another version may still need it");
+}
+
+#[test]
+fn a_record_in_the_wrong_place() {
+    let damaged = Damaged::new();
+    let dir = damaged.checkpoint();
+    fs::rename(&dir, dir.with_file_name("0123456789abcdef0123456789abcdef")).expect("our own directory");
+    damaged.check("it is not the one that it says it is");
+}
+
+#[test]
+fn sources_that_are_damaged() {
+    let damage: [fn(&Path); 3] = [
+        flip,
+        |file| fs::write(file, "").expect("our own file"),
+        |file| fs::remove_file(file).expect("our own file"),
+    ];
+    for damage in damage {
+        let damaged = Damaged::new();
+        damage(&damaged.checkpoint().join("sources"));
+        damaged.check("sources");
+    }
+}
+
+#[test]
+fn a_layer_that_is_gone() {
+    let damaged = Damaged::new();
+    let record = fs::read(damaged.checkpoint().join("record")).expect("a record");
+    let layers = damaged.place.store().join("rekindle-1/layers/layers");
+    let named = fs::read_dir(&layers).expect("layers").flatten().map(|entry| entry.path());
+    let own = named
+        .filter(|path| position(&record, path.file_name().expect("a name").as_encoded_bytes()).is_some());
+    let own: Vec<PathBuf> = own.collect();
+    assert!(own.len() > 2);
+    fs::remove_dir_all(&own[0]).expect("our own directory");
+    damaged.check("is missing");
+}
+
+#[test]
+fn a_checkpoint_that_was_half_written() {
+    let damaged = Damaged::new();
+    let dir = damaged.checkpoint();
+    fs::rename(&dir, dir.with_file_name("new-0123456789abcdef0123456789abcdef")).expect("our own directory");
+    damaged.check("");
+    let left = fs::read_dir(dir.parent().expect("a package")).expect("a directory").flatten();
+    let left: Vec<_> = left.filter(|entry| entry.file_name().to_string_lossy().starts_with("new-")).collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn garbage_beside_the_checkpoints() {
+    let damaged = Damaged::new();
+    let dir = damaged.checkpoint();
+    fs::write(dir.with_file_name("a file"), "garbage").expect("our own file");
+    fs::create_dir(dir.with_file_name("a directory")).expect("our own directory");
+    fs::create_dir(dir.join("unknown")).expect("our own directory");
+    replace("b.c", "2", "3").apply(&damaged.root);
+    assert!(equal(&damaged.place, &damaged.clean, &damaged.root).takes_something());
+    damaged.check_after();
+}
+
+/// Somebody removes all checkpoints while a build goes on from one.
+#[test]
+fn a_checkpoint_that_is_removed_while_in_use() {
+    let damaged = Damaged::new();
+    let slow = format!("{MANIFEST}[package.phases]\npre-build = \"echo started; sleep 1\"\n");
+    write("rekindle.toml", slow).apply(&damaged.root);
+    damaged.place.build(&damaged.root, &[]);
+    replace("b.c", "2", "3").apply(&damaged.root);
+    let mut command = damaged.place.rekindle(&["build", "--no-link", "-L"]).arg(&damaged.root).command();
+    let mut child = command.stderr(Stdio::piped()).spawn().expect("the program starts");
+    let mut told = BufReader::new(child.stderr.take().expect("piped"));
+    let mut line = String::new();
+    while !line.contains("started") {
+        line.clear();
+        assert_ne!(told.read_line(&mut line).expect("text"), 0, "it never started");
+    }
+    for dir in checkpoints(&damaged.place) {
+        let record = fs::read(dir.join("record")).expect("a record");
+        if position(&record, b"other").is_none() {
+            fs::remove_dir_all(dir).expect("our own directory");
+        }
+    }
+    // A build of another package removes what nobody names any more, meanwhile.
+    replace("a.c", "1", "9").apply(&damaged.other);
+    equal(&damaged.place, &damaged.clean, &damaged.other);
+    let mut rest = String::new();
+    told.read_to_string(&mut rest).expect("text");
+    assert!(child.wait().expect("it ends").success(), "{rest}");
+    let built = Built::of(&damaged.clean, &damaged.root, &["--clean"]).good();
+    let (ours, theirs) = (Built::of(&damaged.place, &damaged.root, &[]).good(), built);
+    let (one, other) = (ours.outputs(&damaged.place), theirs.outputs(&damaged.clean));
+    let differs = super::tree::differences(&one.expect("built"), &other.expect("built"));
+    assert!(differs.is_empty(), "{differs:?}");
+    damaged.check_after();
+}
+
+/// The store lies on a small file system, which fills up while the build leaves what a checkpoint would keep.
+#[test]
+fn a_disk_that_is_full() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let place = Place::new();
+    let root = place.path().join("project");
+    edit::make(&root, &project());
+    fs::create_dir(place.store()).expect("our own directory");
+    let mounted =
+        Command::new("mount").args(["-t", "tmpfs", "-o", "size=24m", "small"]).arg(place.store()).status();
+    assert!(mounted.expect("mount").success());
+    let outcome = std::panic::catch_unwind(|| fill(&place, &root));
+    let unmounted = Command::new("umount").arg(place.store()).status();
+    assert!(unmounted.expect("umount").success());
+    if let Err(panic) = outcome {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+fn fill(place: &Place, root: &Path) {
+    let clean = Place::new();
+    place.build(root, &[]);
+    // In the build tree, in the output, or in the sources: whatever it is, there is too much of it.
+    let big = "head -c 40000000 /dev/urandom";
+    for phases in [format!("post-build = \"{big} > big\""), format!("post-install = \"{big} > $out/big\"")] {
+        write("rekindle.toml", format!("{MANIFEST}[package.phases]\n{phases}\n")).apply(root);
+        let failed = place.rekindle(&["build", "--no-link"]).arg(root).run();
+        assert!(!failed.success(), "it fits");
+        verify(place);
+    }
+    write("rekindle.toml", MANIFEST).apply(root);
+    fs::write(root.join("share/big"), vec![b'x'; 40_000_000]).expect("our own file");
+    let failed = place.rekindle(&["build", "--no-link"]).arg(root).run();
+    assert!(!failed.success(), "it fits");
+    assert!(failed.stderr().contains(place.store().to_str().expect("a plain path")), "{}", failed.stderr());
+    verify(place);
+    fs::remove_file(root.join("share/big")).expect("our own file");
+    replace("b.c", "2", "3").apply(root);
+    assert!(equal(place, &clean, root).takes_something(), "what was there before is not lost");
+    assert_eq!(place.leftovers(), Vec::<String>::new());
+    verify(place);
+}
