@@ -197,10 +197,9 @@ impl Job<'_> {
     fn output_paths(&self) -> Result<Vec<OutputPaths>, Error> {
         let paths = self.drv().outputs.iter().map(|(name, output)| {
             let unknown = || Error::usage(format!("the path of output {name} is not known"));
-            let path = output.path().ok_or_else(unknown)?;
-            OutputPaths::new(name.clone(), path.clone())
+            Ok((name.clone(), output.path().ok_or_else(unknown)?.clone()))
         });
-        paths.collect()
+        OutputPaths::of_outputs(paths.collect::<Result<Vec<_>, Error>>()?)
     }
 
     /// All store paths that the builder may see, but for the source that is mounted.

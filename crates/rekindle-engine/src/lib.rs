@@ -36,6 +36,7 @@ mod recipes;
 mod remembered;
 mod rewriting;
 mod scratch;
+mod scratch_hash;
 mod shell_state;
 mod source;
 mod toolchain;

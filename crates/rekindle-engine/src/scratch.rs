@@ -2,13 +2,14 @@
 //!
 //! `$out` inside a step is not the final store path. That one changes with every edit, and `--prefix=$out` would
 //! carry it into `config.h` and into every object. Up to and including `install`, an output lies at a path of the
-//! same length whose hash part is derived from the names of derivation and output alone. Afterwards every
+//! same length whose hash part is derived from the names of derivation and outputs alone (`scratch_hash`). Afterwards every
 //! occurrence of that hash part becomes that of the final path, as Nix does for content-addressed outputs.
 
-use rekindle_nix::{Derivation, Hash, OutputName, Placeholder, StoreDir, StorePath, StorePathName};
+use rekindle_nix::{Derivation, OutputName, Placeholder, StoreDir, StorePath, StorePathName};
 use rekindle_plan::Placement;
 
 use crate::error::Error;
+use crate::scratch_hash::ScratchHashes;
 use crate::world::Command;
 
 /// What a mounted source is called among outputs. A derivation with an output of this name has no mounted source.
@@ -25,25 +26,27 @@ pub(crate) struct OutputPaths {
 }
 
 impl OutputPaths {
-    /// Both paths of the output `name`, which will be registered at `final_path`.
-    pub(crate) fn new(name: OutputName, final_path: StorePath) -> Result<Self, Error> {
-        OutputPaths::derived("rekindle scratch output:", name, final_path)
+    /// Both paths of all outputs of a derivation, of which the paths are `final_paths`.
+    pub(crate) fn of_outputs(
+        final_paths: impl IntoIterator<Item = (OutputName, StorePath)>,
+    ) -> Result<Vec<Self>, Error> {
+        let mut hashes = ScratchHashes::of_outputs();
+        let paths = final_paths.into_iter();
+        paths.map(|(name, path)| OutputPaths::with(&mut hashes, name, path)).collect()
     }
 
     /// A mounted source, which has a path that does not change with its content, too. As it moves like an output, it is
     /// listed like one, under a name that no output has.
     pub(crate) fn of_source(path: StorePath) -> Result<Self, Error> {
         let name = OutputName::new(SOURCE).map_err(|error| Error::usage("a source").caused_by(error))?;
-        OutputPaths::derived("rekindle scratch source:", name, path)
+        OutputPaths::with(&mut ScratchHashes::of_source(), name, path)
     }
 
-    fn derived(domain: &str, name: OutputName, final_path: StorePath) -> Result<Self, Error> {
-        let seed = Hash::sha256(format!("{domain}{}", final_path.name()).as_bytes());
-        let mut digest = [0; 20];
-        digest.copy_from_slice(&seed.digest()[..20]);
+    fn with(hashes: &mut ScratchHashes, name: OutputName, final_path: StorePath) -> Result<Self, Error> {
         let path_name = StorePathName::new(final_path.name())
             .map_err(|error| Error::usage("an output cannot be named so").caused_by(error))?;
-        Ok(OutputPaths { name, scratch: StorePath::new(&digest, &path_name), final_path })
+        let scratch = StorePath::new(&hashes.next(final_path.name()), &path_name);
+        Ok(OutputPaths { name, scratch, final_path })
     }
 
     pub(crate) fn at(&self, placement: Placement) -> &StorePath {
