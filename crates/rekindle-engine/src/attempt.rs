@@ -29,8 +29,9 @@ use crate::checkpoint::{Record, StepRecord};
 use crate::copied::Copied;
 use crate::error::Error;
 use crate::event::{FailureKind, RestartReason, StepUsage};
+use crate::fragments::Fragments;
 use crate::recipes::{Planned, Recipes, SETUP, touched};
-use crate::rewriting::{substitutions, unreachable_by_rewriting};
+use crate::rewriting::{finish_rewriting, substitutions};
 use crate::scratch::{OutputPaths, placed};
 use crate::shell_state::{Dump, ShellState, read_phases};
 use crate::tree::{Changes, Layer, Stack, newest, observations, paths};
@@ -659,6 +660,8 @@ impl<'a> Attempt<'a> {
             fs::create_dir(&point).map_err(|error| Error::io("make the directory", &point, error))?;
         }
         let options = MaterialiseOptions { substitute: substitutions(given.moved) };
+        let store_dir = given.world.store.store_dir().as_str();
+        let fragments = Fragments::new(store_dir, given.moved, given.world.inputs);
         for output in given.outputs {
             let scratch = output.scratch.base_name();
             let view = match View::of_layers(&self.tree(), &Path::new(TREE_STORE).join(scratch)) {
@@ -667,9 +670,8 @@ impl<'a> Attempt<'a> {
                 Err(error) => return Err(error.into()),
             };
             let moved = store.join(output.final_path.base_name());
-            let store_dir = given.world.store.store_dir().as_str();
             materialise(&view, &moved, &options)?;
-            if let Some(reason) = unreachable_by_rewriting(&moved, store_dir, output, given.moved)? {
+            if let Some(reason) = finish_rewriting(&moved, &fragments, output, given.moved)? {
                 return Ok(Err(reason));
             }
             let target = given.world.store.store_dir().display(&output.final_path);

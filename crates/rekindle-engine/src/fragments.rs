@@ -1,48 +1,129 @@
-//! Looks for pieces of a scratch path that a compiler has cut.
+//! Finds the pieces of a scratch path that a compiler has cut, and replaces those that are certain.
 //!
 //! A compiler copies a short string with moves of 4, 8 or 16 bytes: pieces of it stand as operands among the
 //! instructions, or in a pool of constants, in any order. The last move may overlap the one before, so that the last
 //! characters of a hash part stand a second time, followed by the rest of the path. None of these pieces is the whole
-//! hash part, so none of them is replaced, and the program would put a path together that is half scratch and half
-//! final. GNU hello does so with its library directory.
+//! hash part, so none of them is replaced with it, and the program would put a path together that is half scratch and
+//! half final. GNU hello does so with its library directory, as does any program with a compiled-in prefix.
 //!
-//! A piece is one of these, where it is not part of a whole hash part:
-//! - eight characters in a row: moves of eight bytes or more always leave such a one, as a hash part has 32;
-//! - several rows of four, close together: moves of four bytes;
-//! - the store directory with the first four characters behind it;
-//! - the last character, before `-` and the whole name: the overlapping move.
+//! # What a piece is
 //!
-//! The last kind may also be chance. A hit costs a build at the final path, never a wrong output.
+//! A *run* is bytes that go as the scratch path goes, as far as they do, with at least one character of its hash part,
+//! and not the whole of it. Where it ends is not where the piece ends: what follows may go on like the path by chance. So
+//! a piece needs a program that shows its ends (`operand`): it is the operand of an x86 instruction, eight or four bytes
+//! behind the opcode; or whole rows of eight aligned bytes in an ELF object. At most two characters of the run may be beside
+//! it, by chance; beside a row nothing may be that a zero ends, as it would end a string. Only then is it replaced, character
+//! by character, and what is beside it is not.
+//!
+//! # What is certain
+//!
+//! In *n* random bytes a certain run of *k* characters is expected *n* · 2⁻⁸ᵏ times, and a hash part has at most 40
+//! places where one may begin. Per gigabyte of output that is
+//!
+//! | known characters | runs by chance | and shown by an opcode (2⁻¹² for eight bytes, 2⁻⁴ for four) |
+//! | --- | --- | --- |
+//! | 4 | 10 | 0.6 |
+//! | 6 | 2·10⁻⁴ | – |
+//! | 8 | 2·10⁻⁹ | 6·10⁻¹³ |
+//! | 4, within 256 bytes of a certain one | 5·10⁻⁶ for each certain one | 3·10⁻⁷ |
+//!
+//! Against text the numbers are different: the store directory and the name are in every other path of that name or that
+//! store, and only the characters of the hash part tell one from the other, with five bits each. Three of them leave
+//! 3·10⁻⁵ for each other path that is cut in the same place; but of the paths that can be in the file, the closure of the
+//! inputs, each is known and is compared. And what is text has no opcode before it. So a piece is certain if
+//! - it has eight known characters, three of them of the hash part;
+//! - or eight, one of the hash part, and five behind it: `x-hello`, which is no other path than one of that name;
+//! - or together with another one within 256 bytes it has as many. Pieces of four bytes are of this kind.
+//!
+//! It is not if another path, of the inputs or of the outputs, has the same characters there. And a program that puts a
+//! path together has all of it: where the pieces of a path in a file do not cover the hash part, and it is not there as
+//! a whole either, there must be more that was not found.
+//!
+//! # What is not
+//!
+//! What may be a piece and is not certain costs a build at the final path, never a wrong output. This is
+//! - a piece that nothing shows the ends of (a text, another processor, another format), if it has eight known
+//!   characters of which three are the hash part's, or the store directory and four characters, or the last character and
+//!   the whole name, or if it is a row of four near another one;
+//! - eight characters in reversed order, as a comparison by size has them;
+//! - four wide characters of two or four bytes in a row: no representation that is replaced;
+//! - a piece that was replaced and is under a checksum, or in a compressed member: searched for afterwards.
+//!
+//! After replacing, the file is looked through again. Nothing may be found.
+//!
+//! Not seen are pieces of one or two bytes: an operand of two bytes ends a copy, and behind a hash part there are three
+//! bytes at least. An ARM processor has operands of two bytes in the middle of an instruction; there the covering rule
+//! and the pieces that are longer have to tell.
 
-use std::collections::HashMap;
-use std::fs::{self, File};
-use std::io::{self, Read};
+mod operand;
+mod scan;
+mod targets;
+#[cfg(test)]
+mod tests;
+mod verdict;
+
+use std::fs::{self, File, FileTimes, OpenOptions, Permissions};
+use std::io::{self, Read, Seek};
+use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use memchr::memmem;
+use rekindle_nix::StorePath;
 
+use crate::hidden::find_hidden;
 use crate::scratch::OutputPaths;
+use scan::scan;
+use targets::Targets;
+use verdict::{Patch, Verdict, judge};
 
-/// How much of a file is looked at in one go.
-const BLOCK: usize = 1 << 20;
-/// How much of a block is looked at again with the next: more than the longest path.
-const OVERLAP: usize = 1024;
-/// How close together rows of four have to be.
-const NEAR: usize = 256;
-/// The characters of a hash part.
-const HASH_LEN: usize = 32;
+/// What scratch paths are looked for, and what they become.
+pub(crate) struct Fragments {
+    targets: Targets,
+}
 
-/// Looks through all regular files at and below `root`, where the outputs lie at their final paths. Returns the first
-/// file with a piece in it, relative to `root`.
-///
-/// # Errors
-/// A file or directory that cannot be read.
-pub(crate) fn find_piece(
-    root: &Path,
-    store_dir: &str,
-    outputs: &[OutputPaths],
-) -> io::Result<Option<PathBuf>> {
-    let search = Search::new(store_dir, outputs);
+impl Fragments {
+    /// Of `outputs`, in files where the paths of `others` may be, too.
+    pub(crate) fn new(store_dir: &str, outputs: &[OutputPaths], others: &[StorePath]) -> Self {
+        Fragments { targets: Targets::new(store_dir, outputs, others) }
+    }
+
+    /// Replaces the pieces in all regular files at and below `root`, where whole hash parts are replaced already. Returns
+    /// the first file with one that is not certain, relative to `root`; the files after it are as they were.
+    ///
+    /// # Errors
+    /// A file or directory that cannot be read or written.
+    pub(crate) fn replace(&self, root: &Path) -> io::Result<Option<PathBuf>> {
+        each_file(root, &mut |path| {
+            let Verdict::Replace(patches) = self.look_into(path)? else { return Ok(false) };
+            if patches.is_empty() {
+                return Ok(true);
+            }
+            write(path, &patches)?;
+            let is_clean = self.look_into(path)? == Verdict::Replace(Vec::new());
+            Ok(is_clean && !is_hidden(path, &patches)?)
+        })
+    }
+
+    /// Returns the first file with a piece in it, certain or not, relative to `root`.
+    ///
+    /// # Errors
+    /// A file or directory that cannot be read.
+    pub(crate) fn find(&self, root: &Path) -> io::Result<Option<PathBuf>> {
+        each_file(root, &mut |path| Ok(self.look_into(path)? == Verdict::Replace(Vec::new())))
+    }
+
+    fn look_into(&self, path: &Path) -> io::Result<Verdict> {
+        let mut file = File::open(path)?;
+        let found = scan(&mut file, &self.targets)?;
+        judge(&self.targets, &found, &mut |target| {
+            file.rewind()?;
+            contains(&mut file, &self.targets.all[target].last)
+        })
+    }
+}
+
+/// Calls `is_good` for all regular files at and below `root`, in order, until one is not.
+fn each_file(root: &Path, is_good: &mut dyn FnMut(&Path) -> io::Result<bool>) -> io::Result<Option<PathBuf>> {
     let mut pending = vec![root.to_owned()];
     while let Some(path) = pending.pop() {
         let kind = fs::symlink_metadata(&path)?.file_type();
@@ -52,210 +133,48 @@ pub(crate) fn find_piece(
             let mut entries = entries?;
             entries.sort();
             pending.extend(entries.into_iter().rev());
-        } else if kind.is_file() && search.is_in(&mut File::open(&path)?)? {
+        } else if kind.is_file() && !is_good(&path)? {
             return Ok(Some(path.strip_prefix(root).unwrap_or(&path).to_owned()));
         }
     }
     Ok(None)
 }
 
-/// A part of a file, with some bytes of the parts before and after it.
-struct Block<'a> {
-    bytes: &'a [u8],
-    is_first: bool,
-    is_last: bool,
-}
-
-struct Target {
-    scratch: [u8; HASH_LEN],
-    last: [u8; HASH_LEN],
-    /// `-` and the name.
-    tail: memmem::Finder<'static>,
-}
-
-struct Search {
-    store_dir: Vec<u8>,
-    targets: Vec<Target>,
-    /// Each row of four characters: of which target, and where in its hash part.
-    rows: HashMap<[u8; 4], Vec<(usize, usize)>>,
-    /// A bit for each pair of bytes that begins a row, so that most of a file needs one look-up a byte.
-    begins: Vec<bool>,
-}
-
-impl Search {
-    fn new(store_dir: &str, outputs: &[OutputPaths]) -> Search {
-        let mut search = Search {
-            store_dir: format!("{store_dir}/").into_bytes(),
-            targets: Vec::new(),
-            rows: HashMap::new(),
-            begins: vec![false; 1 << 16],
-        };
-        for (index, output) in outputs.iter().enumerate() {
-            let scratch = *output.scratch.hash_part_bytes();
-            for (at, row) in scratch.windows(4).enumerate() {
-                let row = [row[0], row[1], row[2], row[3]];
-                search.begins[usize::from(u16::from_le_bytes([row[0], row[1]]))] = true;
-                search.rows.entry(row).or_default().push((index, at));
-            }
-            let tail = format!("-{}", output.scratch.name());
-            search.targets.push(Target {
-                scratch,
-                last: *output.final_path.hash_part_bytes(),
-                tail: memmem::Finder::new(tail.as_bytes()).into_owned(),
-            });
+/// Whether `needle` is in what is left of `file`.
+fn contains(file: &mut dyn Read, needle: &[u8]) -> io::Result<bool> {
+    let finder = memmem::Finder::new(needle);
+    let mut bytes = Vec::new();
+    loop {
+        let before = bytes.len();
+        file.take(scan::BLOCK as u64).read_to_end(&mut bytes)?;
+        if finder.find(&bytes).is_some() {
+            return Ok(true);
         }
-        search
-    }
-
-    fn is_in(&self, file: &mut dyn Read) -> io::Result<bool> {
-        let mut bytes = Vec::with_capacity(BLOCK + OVERLAP);
-        let mut is_first = true;
-        loop {
-            let kept = bytes.len();
-            file.take(BLOCK as u64).read_to_end(&mut bytes)?;
-            let is_last = bytes.len() == kept;
-            let block = Block { bytes: &bytes, is_first, is_last };
-            if self.targets.iter().any(|target| target.is_overlapped_in(&block)) || self.has_rows(&block) {
-                return Ok(true);
-            }
-            if is_last {
-                return Ok(false);
-            }
-            let over = bytes.len().saturating_sub(OVERLAP);
-            is_first &= over == 0;
-            bytes.drain(..over);
+        if bytes.len() == before {
+            return Ok(false);
         }
-    }
-
-    fn has_rows(&self, block: &Block<'_>) -> bool {
-        let bytes = block.bytes;
-        // Where the last row was that is part of nothing longer, for each target.
-        let mut lonely: Vec<Option<(usize, usize)>> = vec![None; self.targets.len()];
-        for at in 0..bytes.len().saturating_sub(3) {
-            if !self.begins[usize::from(u16::from_le_bytes([bytes[at], bytes[at + 1]]))] {
-                continue;
-            }
-            let row = [bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]];
-            for &(index, within) in self.rows.get(&row).into_iter().flatten() {
-                let target = &self.targets[index];
-                if target.may_be_whole(block, at, within) {
-                    continue;
-                }
-                let (begin, length) = target.row_around(bytes, at, within);
-                let first = within - (at - begin);
-                let is_head = first == 0 && bytes[..begin].ends_with(&self.store_dir);
-                let is_near = lonely[index].is_some_and(|(place, of)| of != first && begin - place <= NEAR);
-                if length >= 8 || is_head || is_near {
-                    return true;
-                }
-                lonely[index] = Some((begin, first));
-            }
-        }
-        false
+        bytes.drain(..bytes.len().saturating_sub(needle.len()));
     }
 }
 
-impl Target {
-    /// Whether the byte at `at` is number `within` of a whole hash part, the scratch or the final one; or may be,
-    /// because the rest of it lies in the block before or after.
-    fn may_be_whole(&self, block: &Block<'_>, at: usize, within: usize) -> bool {
-        let Some(start) = at.checked_sub(within) else { return !block.is_first };
-        match block.bytes.get(start..start + HASH_LEN) {
-            Some(text) => text == self.last || text == self.scratch,
-            None => !block.is_last,
-        }
+/// Writes `patches` into a file that may be read-only, and leaves its mode and time as they were.
+fn write(path: &Path, patches: &[Patch]) -> io::Result<()> {
+    let metadata = fs::metadata(path)?;
+    let mode = metadata.permissions().mode();
+    fs::set_permissions(path, Permissions::from_mode(mode | 0o200))?;
+    let file = OpenOptions::new().write(true).open(path)?;
+    for patch in patches {
+        file.write_all_at(&patch.bytes, patch.at)?;
     }
-
-    /// How far the characters around `at` go on as in the hash part: where they begin in the block, and how many.
-    fn row_around(&self, bytes: &[u8], at: usize, within: usize) -> (usize, usize) {
-        let before =
-            (1..=within.min(at)).take_while(|back| bytes[at - back] == self.scratch[within - back]).count();
-        let room = (HASH_LEN - within).min(bytes.len() - at);
-        let after = (0..room).take_while(|ahead| bytes[at + ahead] == self.scratch[within + ahead]).count();
-        (at - before, before + after)
-    }
-
-    /// Whether the name stands behind the last character of the hash part, and not behind a whole one.
-    fn is_overlapped_in(&self, block: &Block<'_>) -> bool {
-        self.tail.find_iter(block.bytes).any(|tail| {
-            let Some(before) = tail.checked_sub(1) else { return false };
-            let ends = block.bytes[before] == self.scratch[HASH_LEN - 1];
-            ends && !self.may_be_whole(block, before, HASH_LEN - 1)
-        })
-    }
+    file.set_times(FileTimes::new().set_modified(metadata.modified()?))?;
+    // Writing takes away the bits that give a program another user's rights.
+    fs::set_permissions(path, Permissions::from_mode(mode))
 }
 
-#[cfg(test)]
-mod tests {
-    use rekindle_nix::{OutputName, StorePath};
-
-    use super::*;
-
-    fn outputs() -> Vec<OutputPaths> {
-        let last =
-            StorePath::from_base_name(b"rrmg97f3zqkz1r246gkqv3585nwh2sav-hello-2.10").expect("a store path");
-        vec![OutputPaths::new(OutputName::out(), last).expect("an output")]
-    }
-
-    fn found(text: &[u8]) -> bool {
-        Search::new("/nix/store", &outputs()).is_in(&mut &text[..]).expect("memory can be read")
-    }
-
-    /// Some bytes that are nothing, and enough of them that no block begins or ends near the text.
-    fn amid(text: &[u8]) -> Vec<u8> {
-        [&[0x90; 2000][..], text, &[0x90; 2000][..]].concat()
-    }
-
-    #[test]
-    fn whole_paths_are_no_pieces() {
-        let outputs = outputs();
-        for path in [&outputs[0].scratch, &outputs[0].final_path] {
-            assert!(!found(&amid(format!("/nix/store/{}/lib", path.base_name()).as_bytes())));
-        }
-        assert!(!found(&amid(b"/nix/store/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-hello-2.10")));
-        assert!(!found(b""));
-    }
-
-    #[test]
-    fn a_whole_path_may_lie_across_blocks() {
-        let path = outputs()[0].scratch.base_name().to_owned();
-        for shift in 0..path.len() + 2 {
-            let text = [vec![b'x'; BLOCK - shift], path.clone().into_bytes(), vec![b'x'; BLOCK]].concat();
-            assert!(!found(&text), "{shift}");
-        }
-    }
-
-    #[test]
-    fn what_a_compiler_cuts_is_found() {
-        let path = format!("/nix/store/{}/lib", outputs()[0].scratch.base_name()).into_bytes();
-        for size in [4, 8, 16] {
-            let cut: Vec<u8> =
-                path.chunks(size).flat_map(|piece| [&[0x48, 0xb8][..], piece].concat()).collect();
-            assert!(found(&amid(&cut)), "moves of {size}");
-        }
-        // Each place at which an overlapping last move of 16 bytes can begin within the hash part, beside a whole path.
-        let whole = format!("/nix/store/{}/l", outputs()[0].scratch.base_name()).into_bytes();
-        let name_at = 11 + HASH_LEN;
-        for from in 12..name_at {
-            let text = [whole.clone(), b"\0\0".to_vec(), whole[from..].to_vec()].concat();
-            assert!(found(&amid(&text)), "from {from}");
-        }
-    }
-
-    #[test]
-    fn a_head_alone_is_found() {
-        let head = format!("/nix/store/{}", &outputs()[0].scratch.hash_part()[..5]);
-        assert!(found(&amid(head.as_bytes())));
-    }
-
-    #[test]
-    fn the_file_is_named() {
-        let dir = tempfile::tempdir().expect("a temporary directory");
-        fs::create_dir(dir.path().join("bin")).expect("our own directory");
-        let piece = &outputs()[0].scratch.hash_part()[3..14].to_owned();
-        fs::write(dir.path().join("bin/a"), amid(b"nothing")).expect("our own file");
-        fs::write(dir.path().join("bin/b"), amid(piece.as_bytes())).expect("our own file");
-        let found = find_piece(dir.path(), "/nix/store", &outputs()).expect("readable");
-        assert_eq!(found, Some(PathBuf::from("bin/b")));
-    }
+/// Whether a replaced piece is where bytes are not to be replaced.
+fn is_hidden(path: &Path, patches: &[Patch]) -> io::Result<bool> {
+    let mut pieces: Vec<Vec<u8>> = patches.iter().map(|patch| patch.piece.clone()).collect();
+    pieces.sort_unstable();
+    pieces.dedup();
+    Ok(find_hidden(path, &pieces)?.is_some_and(|hit| hit.hidden))
 }

@@ -16,8 +16,9 @@ use rekindle_store::{OutputLocks, Registration, Staging, Store, Tree};
 use crate::canary;
 use crate::error::Error;
 use crate::event::{FailureKind, RestartReason};
+use crate::fragments::Fragments;
 use crate::provenance::Provenances;
-use crate::rewriting::{left_of_scratch, substitutions, unreachable_by_rewriting};
+use crate::rewriting::{finish_rewriting, left_of_scratch, substitutions};
 use crate::scratch::OutputPaths;
 use crate::world::TREE_STORE;
 
@@ -75,6 +76,7 @@ impl Collector<'_> {
         let moves = placement == Placement::Scratch;
         let options =
             MaterialiseOptions { substitute: if moves { substitutions(self.moved) } else { Vec::new() } };
+        let fragments = Fragments::new(self.store.store_dir().as_str(), self.moved, self.inputs);
         for output in self.outputs {
             let place = Path::new(TREE_STORE).join(output.at(placement).base_name());
             let view = match View::of_layers(tree, &place) {
@@ -92,10 +94,8 @@ impl Collector<'_> {
             }
             let reason = match (exact, placement) {
                 (true, _) => None,
-                (false, Placement::Scratch) => {
-                    unreachable_by_rewriting(&dest, self.store.store_dir().as_str(), output, self.moved)?
-                }
-                (false, Placement::Final) => left_of_scratch(&dest, output, self.moved)?,
+                (false, Placement::Scratch) => finish_rewriting(&dest, &fragments, output, self.moved)?,
+                (false, Placement::Final) => left_of_scratch(&dest, &fragments, output, self.moved)?,
             };
             if let Some(reason) = reason {
                 return Ok(Err(Collected::Restart(reason)));

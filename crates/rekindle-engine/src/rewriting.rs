@@ -1,17 +1,18 @@
 //! Moving outputs from their scratch paths to their final ones, and knowing when that cannot be done.
 //!
 //! Every occurrence of a scratch hash part is replaced by the final one, which is as long. Three kinds of place defy it:
-//! inside a compressed member the bytes cannot be seen, under a checksum (a stored zip entry, a tar header) the new
-//! bytes no longer fit, and a compiler may have cut the path into pieces. All are looked for after the move. A step that runs at scratch paths never knows the final
+//! a compiler may have cut the path into pieces, inside a compressed member the bytes cannot be seen, and under a
+//! checksum (a stored zip entry, a tar header) the new bytes no longer fit. Pieces are replaced where they are certain
+//! (`fragments`), and the rest is looked for after the move. A step that runs at scratch paths never knows the final
 //! ones, so a final hash part under a checksum can only have come there by the replacement.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rekindle_layers::Substitution;
 
 use crate::error::Error;
 use crate::event::RestartReason;
-use crate::fragments::find_piece;
+use crate::fragments::Fragments;
 use crate::hidden::{Hit, find_hidden};
 use crate::scratch::OutputPaths;
 
@@ -24,10 +25,11 @@ pub(crate) fn substitutions(outputs: &[OutputPaths]) -> Vec<Substitution> {
     outputs.iter().map(substitution).collect()
 }
 
-/// Looks for what the replacement missed or broke in `moved`, where `output` was just moved to.
-pub(crate) fn unreachable_by_rewriting(
+/// Replaces in `moved`, where `output` was just moved to, the pieces of paths that the replacement of whole hash parts
+/// left, and looks for what it missed or broke.
+pub(crate) fn finish_rewriting(
     moved: &Path,
-    store_dir: &str,
+    fragments: &Fragments,
     output: &OutputPaths,
     outputs: &[OutputPaths],
 ) -> Result<Option<RestartReason>, Error> {
@@ -37,18 +39,26 @@ pub(crate) fn unreachable_by_rewriting(
     if let Some(hit) = hit {
         return Ok(Some(reason(hit, output)));
     }
-    let piece = find_piece(moved, store_dir, outputs).map_err(|error| Error::io("search", moved, error))?;
-    Ok(piece.map(|file| RestartReason::ScratchPathInPieces { file, output: output.name.clone() }))
+    let uncertain = fragments.replace(moved).map_err(|error| Error::io("replace paths in", moved, error))?;
+    Ok(uncertain.map(|file| in_pieces(file, output)))
 }
 
 /// Looks for a scratch path in `moved`, an output that was at its final path while the last steps ran.
 pub(crate) fn left_of_scratch(
     moved: &Path,
+    fragments: &Fragments,
     output: &OutputPaths,
     outputs: &[OutputPaths],
 ) -> Result<Option<RestartReason>, Error> {
-    let hit = search(moved, outputs.iter().map(|output| output.scratch.hash_part()))?;
-    Ok(hit.map(|hit| reason(hit, output)))
+    if let Some(hit) = search(moved, outputs.iter().map(|output| output.scratch.hash_part()))? {
+        return Ok(Some(reason(hit, output)));
+    }
+    let piece = fragments.find(moved).map_err(|error| Error::io("search", moved, error))?;
+    Ok(piece.map(|file| in_pieces(file, output)))
+}
+
+fn in_pieces(file: PathBuf, output: &OutputPaths) -> RestartReason {
+    RestartReason::ScratchPathInPieces { file, output: output.name.clone() }
 }
 
 fn search<'a>(root: &Path, needles: impl Iterator<Item = &'a str>) -> Result<Option<Hit>, Error> {

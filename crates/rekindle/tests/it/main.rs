@@ -16,5 +16,6 @@ mod oracle;
 mod output;
 mod packages;
 mod phases;
+mod pieces;
 mod project;
 mod verify;
