@@ -15,7 +15,7 @@ set -euo pipefail
 declare -A packages=(
   [lua]=lua5.4 [zlib]=zlib [redis]=redis [git]=git  # a Makefile, or a configure script of their own
   [hello]=hello                                     # Autotools
-  [cmark]=cmark [re2]=re2                           # CMake, in C and in C++
+  [cmark]=cmark [yaml-cpp]=yaml-cpp                 # CMake, in C and in C++
   [serd]=serd [fribidi]=fribidi                     # Meson; fribidi has a configure script as well
 )
 # A program from the Rust registry that has a Cargo.lock in its archive: name, version, and the archive's SHA-256.

@@ -60,12 +60,12 @@ const PROJECTS: &[Project] = &[
         line: C_LINE,
     },
     Project {
-        name: "re2",
-        manifest: "[package]\nname = \"re2\"\nversion = \"1\"\nbuild-system = \"cmake\"\n",
-        configure: "cmake -S . -B build -GNinja -DCMAKE_BUILD_TYPE=Release -DCMAKE_INSTALL_PREFIX=$OUT -DRE2_BUILD_TESTING=OFF -DBUILD_TESTING=OFF",
+        name: "yaml-cpp",
+        manifest: "",
+        configure: "cmake -S . -B build -GNinja -DCMAKE_BUILD_TYPE=Release -DCMAKE_INSTALL_PREFIX=$OUT -DBUILD_TESTING=OFF",
         build: "ninja -C build -j$JOBS",
         install: "ninja -C build install",
-        edited: "re2/parse.cc",
+        edited: "src/parser.cpp",
         line: C_LINE,
     },
     Project {
