@@ -394,7 +394,8 @@ impl<'a> Attempt<'a> {
                 let draft = self.given.layers.begin()?;
                 let bottom = self.bottom.upper();
                 let (now, after) = (paths(&before, bottom), paths(&onto, bottom));
-                merge(&changes.tree, &now, &after, draft.upper(), Path::new(""), mark)?;
+                let changes = changes.to_apply(&now, &after)?;
+                merge(&changes, &now, &after, draft.upper(), Path::new(""), mark)?;
                 self.seeded = true;
                 Some((onto, draft))
             }
@@ -525,6 +526,9 @@ impl<'a> Attempt<'a> {
         if judged.verdict != Verdict::Seed {
             return Ok((judged, None));
         }
+        if self.has_outputs(&then.tree)? {
+            return Ok((Judged { verdict: Verdict::Run, reason: Reason::OutputsWritten }, None));
+        }
         // The changes of the sources alone are those of the tree only at its bottom.
         let changes = if self.some_ran {
             changes
@@ -545,6 +549,17 @@ impl<'a> Attempt<'a> {
             base.wait_for_another_second();
         }
         Ok(())
+    }
+
+    /// Whether a tree has something where an output is to come.
+    fn has_outputs(&self, tree: &Stack) -> Result<bool, Error> {
+        let view = View::of_layers(&paths(tree, self.bottom.upper()), Path::new(TREE_STORE))?;
+        for output in self.given.outputs {
+            if view.metadata(Path::new(output.scratch.base_name()))?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Takes what an earlier build left.

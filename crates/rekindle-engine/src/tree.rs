@@ -154,6 +154,18 @@ impl Changes {
         Ok(false)
     }
 
+    /// What is to be applied to the tree `onto`, which a step left, for it to run there again on what is there `now`
+    /// before it. `/tmp` becomes what it is now: no build tool looks after what it left there.
+    pub(crate) fn to_apply(&self, now: &[PathBuf], onto: &[PathBuf]) -> Result<Vec<TreeChange>, Error> {
+        let tmp = Path::new(TREE_TMP);
+        let others = self.tree.iter().filter(|change| !change.path.starts_with(tmp)).cloned();
+        let of_tmp = difference(onto, now, tmp)?.into_iter().map(|change| TreeChange {
+            path: tmp.join(change.path).components().collect(),
+            kind: change.kind,
+        });
+        Ok(others.chain(of_tmp).collect())
+    }
+
     /// What they mean for a step that observed this.
     pub(crate) fn effect(&self, observations: &Observations) -> Effect {
         let is_watched = |change: &&SourceChange| {

@@ -206,6 +206,8 @@ pub enum Reason {
         /// How many builds went on from one another.
         depth: u32,
     },
+    /// In the checkpoint the step had written into the outputs, where a clean run finds nothing.
+    OutputsWritten,
     /// The user asked for a clean build.
     Clean,
     /// There is nothing to take from.
@@ -225,6 +227,7 @@ impl Reason {
             Reason::Recipe(_) => "recipe",
             Reason::FailedBefore => "failed-before",
             Reason::TooDeep { .. } => "too-deep",
+            Reason::OutputsWritten => "outputs-written",
             Reason::Clean => "clean",
             Reason::Base(unusable) => unusable.name(),
         }
@@ -245,6 +248,7 @@ impl fmt::Display for Reason {
             Reason::TooDeep { depth } => {
                 write!(f, "{depth} builds went on from one another up to the checkpoint")
             }
+            Reason::OutputsWritten => f.write_str("it writes into the outputs, and would find what it wrote"),
             Reason::Clean => f.write_str("a clean build was asked for"),
             Reason::Base(unusable) => fmt::Display::fmt(unusable, f),
         }

@@ -18,4 +18,5 @@ mod packages;
 mod phases;
 mod pieces;
 mod project;
+mod restored;
 mod verify;
