@@ -129,8 +129,8 @@ const PREPARE_AFTER_HELP: &str = "\
 Examples:
   rekindle prepare                   a checkpoint of the package in this directory
   id=$(rekindle prepare -q)          remember which
-  rekindle build --from \"$id\"       go on from it, whatever was edited since
-  rekindle checkpoint pin \"$id\"     keep it until it is removed on request
+  rekindle build --from \"$id\"         go on from it, whatever was edited since
+  rekindle checkpoint pin \"$id\"       keep it until it is removed on request
 
 Exit codes: as of `rekindle build`.";
 
