@@ -517,6 +517,7 @@ impl<'a> Attempt<'a> {
             before,
             sources,
             seedable,
+            outputs_written: seedable && self.has_outputs(&then.tree)?,
             chain: Chain { depth: base.depth, limit: CHAIN_LIMIT },
         });
         if judged.verdict == Verdict::Skip && then.own.is_none() {
@@ -525,9 +526,6 @@ impl<'a> Attempt<'a> {
         }
         if judged.verdict != Verdict::Seed {
             return Ok((judged, None));
-        }
-        if self.has_outputs(&then.tree)? {
-            return Ok((Judged { verdict: Verdict::Run, reason: Reason::OutputsWritten }, None));
         }
         // The changes of the sources alone are those of the tree only at its bottom.
         let changes = if self.some_ran {

@@ -152,7 +152,7 @@ impl<'a> Building<'a> {
         let outcome = attempt.run(&mut watcher, job.cancel);
         let (log, tail) = watcher.transcript.into_inner().finish()?;
         let verdicts = watcher.verdicts.into_inner();
-        let failure = |phase, kind| -> Result<Turn, Error> {
+        let failure = |phase, kind, tail| -> Result<Turn, Error> {
             let kept = if job.options.keep_failed { Some(job.keep_tree(&attempt)?) } else { None };
             Ok(Turn::Over(Done::Failed(Failure { phase, kind, tail, log: Some(log), kept })))
         };
@@ -179,13 +179,13 @@ impl<'a> Building<'a> {
             }
             Outcome::Failed { phase, kind } => {
                 if attempt.is_seeded() && kind != FailureKind::Cancelled {
-                    return Ok(self.without_seed(phase.unwrap_or_default()));
+                    return Ok(self.without_seed(phase.unwrap_or_default(), tail));
                 }
                 // To be looked at, its layers are made readable, and so are not what the steps left.
                 if keeps && !job.options.keep_failed {
                     job.checkpoint(&attempt, mounted, Some(phase.clone().unwrap_or_default()));
                 }
-                failure(phase, kind)
+                failure(phase, kind, tail)
             }
             Outcome::Built if job.purpose == Purpose::Prepare => {
                 job.tell_taken(&attempt, &verdicts);
@@ -219,9 +219,9 @@ impl<'a> Building<'a> {
                         Ok(Turn::Over(Done::Installed(registrations)))
                     }
                     Collected::Failed(kind) if attempt.is_seeded() && kind != FailureKind::Cancelled => {
-                        Ok(self.without_seed(String::new()))
+                        Ok(self.without_seed(String::new(), Vec::new()))
                     }
-                    Collected::Failed(kind) => failure(None, kind),
+                    Collected::Failed(kind) => failure(None, kind, tail),
                     Collected::Restart(reason) => {
                         match reason {
                             RestartReason::TimeInOutput { .. } => self.clean = true,
@@ -236,8 +236,8 @@ impl<'a> Building<'a> {
     }
 
     /// What failed may not fail without what an earlier build left.
-    fn without_seed(&mut self, phase: String) -> Turn {
-        self.job.restarted(RestartReason::SeedFailed { phase });
+    fn without_seed(&mut self, phase: String, tail: Vec<Vec<u8>>) -> Turn {
+        self.job.restarted(RestartReason::SeedFailed { phase, tail });
         self.clean = true;
         Turn::Again
     }

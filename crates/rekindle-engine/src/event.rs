@@ -166,6 +166,8 @@ pub enum RestartReason {
     SeedFailed {
         /// The phase.
         phase: String,
+        /// The last lines that the builder printed. Most likely it fails again, and who reads them need not wait.
+        tail: Vec<Vec<u8>>,
     },
     /// A step went on from an earlier build, and an output holds the file time by which changed sources are marked.
     TimeInOutput {

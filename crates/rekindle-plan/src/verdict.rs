@@ -9,7 +9,7 @@
 //! | there is nothing to take from: no checkpoint, or not one that can be used | run |
 //! | another recipe | run |
 //! | the steps before left another state | run |
-//! | the step failed in the checkpoint, or saw something that changed: it cannot go on from what it left, or the chain is too deep | run |
+//! | the step failed in the checkpoint, or saw something that changed: it cannot go on from what it left, it would find its own outputs, or the chain is too deep | run |
 //! | the same: it can | seed |
 //! | something changed that it did not look at | skip |
 //! | nothing changed | reuse |
@@ -178,6 +178,8 @@ pub struct Facts {
     pub sources: Effect,
     /// Whether it can go on from what it left; see [`Seedable`](crate::Seedable).
     pub seedable: bool,
+    /// Whether it had written into the outputs in the checkpoint.
+    pub outputs_written: bool,
     /// Where in a chain the checkpoint stands.
     pub chain: Chain,
 }
@@ -272,7 +274,7 @@ impl fmt::Display for Judged {
 
 /// Judges one step.
 pub fn judge(facts: Facts) -> Judged {
-    let Facts { clean, base, recipe, before, sources, seedable, chain } = facts;
+    let Facts { clean, base, recipe, before, sources, seedable, outputs_written, chain } = facts;
     let judged = |verdict, reason| Judged { verdict, reason };
     if clean {
         return judged(Verdict::Run, Reason::Clean);
@@ -298,6 +300,8 @@ pub fn judge(facts: Facts) -> Judged {
     };
     if !seedable {
         judged(Verdict::Run, redo)
+    } else if outputs_written {
+        judged(Verdict::Run, Reason::OutputsWritten)
     } else if chain.depth >= chain.limit {
         judged(Verdict::Run, Reason::TooDeep { depth: chain.depth })
     } else {

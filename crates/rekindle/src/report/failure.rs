@@ -36,13 +36,8 @@ pub(super) fn lines(
         lines.push(format!("  expected: {expected}"));
         lines.push(format!("  got:      {got}"));
     }
-    if !logs && !failure.tail.is_empty() {
-        lines.push(match failure.tail.len() {
-            1 => "  the last line that it printed:".to_owned(),
-            count => format!("  the last {count} lines that it printed:"),
-        });
-        let bar = if look.unicode { "│" } else { "|" };
-        lines.extend(failure.tail.iter().map(|line| format!("  {} {}", look.dim(bar), one_line(line))));
+    if !logs {
+        lines.extend(tail(look, &failure.tail));
     }
     if let Some(log) = &failure.log {
         lines.push(format!("  the whole log: {}", log.display()));
@@ -61,6 +56,18 @@ pub(super) fn lines(
         None => {}
     }
     lines
+}
+
+/// The last lines that a builder printed.
+pub(super) fn tail(look: &Look, tail: &[Vec<u8>]) -> Vec<String> {
+    let head = match tail.len() {
+        0 => return Vec::new(),
+        1 => "  the last line that it printed:".to_owned(),
+        count => format!("  the last {count} lines that it printed:"),
+    };
+    let bar = if look.unicode { "│" } else { "|" };
+    let lines = tail.iter().map(|line| format!("  {} {}", look.dim(bar), one_line(line)));
+    std::iter::once(head).chain(lines).collect()
 }
 
 /// The exit code for builds that ended like this, as Nix has it: a bit for a timeout, one for a wrong hash.

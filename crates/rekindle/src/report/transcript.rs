@@ -41,7 +41,13 @@ impl Transcript {
                 vec![format!("{} {}", self.look.dim(format!("{}>", label(drv))), one_line(line))]
             }
             Event::Restarted { drv, reason } if normal => {
-                vec![self.said(drv, &format!("begins again: {}", restart(reason)))]
+                let mut lines = vec![self.said(drv, &format!("begins again: {}", restart(reason)))];
+                if let RestartReason::SeedFailed { tail, .. } = reason
+                    && !self.logs
+                {
+                    lines.extend(failure::tail(&self.look, tail));
+                }
+                lines
             }
             Event::StepJudged { drv, phase, verdict, why, .. } if self.verbosity == Verbosity::Verbose => {
                 vec![self.said(drv, &format!("{phase}: {verdict}, {}", one_line(why.as_bytes())))]
@@ -202,11 +208,11 @@ pub(crate) fn restart(reason: &RestartReason) -> String {
             "{} of the output {output} still has the scratch path in it, so it is built at the final path",
             one_line(file.to_string_lossy().as_bytes())
         ),
-        RestartReason::SeedFailed { phase } if phase.is_empty() => {
+        RestartReason::SeedFailed { phase, .. } if phase.is_empty() => {
             "its outputs are not right after it went on from an earlier build, so it is built clean"
                 .to_owned()
         }
-        RestartReason::SeedFailed { phase } => {
+        RestartReason::SeedFailed { phase, .. } => {
             format!("{phase} failed going on from an earlier build, so it is built clean")
         }
         RestartReason::TimeInOutput { file, output } => format!(
