@@ -118,7 +118,7 @@ impl Checkpoints {
                 fs::write(new.join(QUARANTINED), "")?;
             }
             let mut file = File::create(new.join("record"))?;
-            file.write_all(&encode(record))?;
+            file.write_all(&encode(record)?)?;
             fs::rename(&new, &dir)
         };
         write().map_err(|error| Error::io("write the checkpoint", &dir, error))

@@ -1,18 +1,25 @@
 //! A checkpoint's record, in memory and as bytes.
 //!
-//! Integers are little-endian, everything of variable length follows its length, and the last 32 bytes are a digest of
-//! all before. The first line names the version: a record of an older one is of no use any more, and one of a newer
-//! one names layers that are not known here. It must not know where records lie.
+//! The first line names the version: a record of an older one is of no use any more, and one of a newer one names layers
+//! that are not known here. Then comes the body, packed with zstd, because the states of a package's steps are nearly
+//! the same text, and an edit should not cost more than it is large. Last is a digest of all before, of 32 bytes. In
+//! the body integers are little-endian, and everything of variable length follows its length. It must not know where
+//! records lie.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Read};
 
 use rekindle_layers::{LayerId, Timestamp};
 use rekindle_nix::Hash;
 use rekindle_plan::{Observations, Recipe, RecipeKey};
 
 const FAMILY: &[u8] = b"rekindle checkpoint v";
-const VERSION: u32 = 2;
-const MAGIC: &[u8] = b"rekindle checkpoint v2\n";
+const VERSION: u32 = 3;
+const MAGIC: &[u8] = b"rekindle checkpoint v3\n";
+/// More than any record has, so that a forged one cannot take all memory.
+const LARGEST_BODY: usize = 256 << 20;
+/// How hard zstd tries: beyond this it takes long and gains little.
+const LEVEL: i32 = 3;
 
 /// By whom a record was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,8 +100,24 @@ pub(crate) struct StepRecord {
     pub(crate) newest: Timestamp,
 }
 
-pub(crate) fn encode(record: &Record) -> Vec<u8> {
+/// The bytes of a record.
+///
+/// # Errors
+/// It is larger than any that can be read again.
+pub(crate) fn encode(record: &Record) -> io::Result<Vec<u8>> {
+    let body = body(record);
+    if body.len() > LARGEST_BODY {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "the record of the checkpoint is too large"));
+    }
     let mut out = MAGIC.to_vec();
+    out.extend(zstd::bulk::compress(&body, LEVEL)?);
+    let digest = Hash::sha256(&out);
+    out.extend(digest.digest());
+    Ok(out)
+}
+
+fn body(record: &Record) -> Vec<u8> {
+    let mut out = Vec::new();
     let text = |out: &mut Vec<u8>, text: &[u8]| {
         out.extend((text.len() as u64).to_le_bytes());
         out.extend(text);
@@ -139,17 +162,21 @@ pub(crate) fn encode(record: &Record) -> Vec<u8> {
         text(&mut out, layer.to_string().as_bytes());
         out.extend(size.to_le_bytes());
     }
-    let digest = Hash::sha256(&out);
-    out.extend(digest.digest());
     out
 }
 
 pub(crate) fn decode(bytes: &[u8]) -> Option<Record> {
-    let (body, digest) = bytes.split_last_chunk::<32>()?;
-    if Hash::sha256(body).digest() != digest {
+    let (sealed, digest) = bytes.split_last_chunk::<32>()?;
+    if Hash::sha256(sealed).digest() != digest {
         return None;
     }
-    let mut reader = Reader(body.strip_prefix(MAGIC)?);
+    let mut body = Vec::new();
+    let packed = zstd::stream::read::Decoder::new(sealed.strip_prefix(MAGIC)?).ok()?;
+    packed.take(LARGEST_BODY as u64 + 1).read_to_end(&mut body).ok()?;
+    if body.len() > LARGEST_BODY {
+        return None;
+    }
+    let mut reader = Reader(&body);
     let (id, package, system) = (reader.string()?, reader.string()?, reader.string()?);
     let (drv, boot) = (reader.string()?, reader.string()?);
     let (has_failed, phase) = (reader.flag()?, reader.string()?);
