@@ -16,7 +16,7 @@ mod member;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
@@ -257,51 +257,61 @@ fn checksummed_header(window: &[u8], at: usize) -> Option<&[u8]> {
     (header.iter().enumerate().map(byte).sum::<u32>() == stated).then_some(header)
 }
 
-/// Finds any of several needles, by Horspool's method on their common shortest length.
+/// Finds any of several needles, by the method of Wu and Manber: the two bytes at the end of a window as long as the
+/// shortest needle say how far it may move on. There may be hundreds of needles, and much of a program is zeros, so
+/// what decides which of them are looked at is those two bytes and the first.
 struct Matcher<'a> {
     needles: &'a [Vec<u8>],
     shortest: usize,
     longest: usize,
-    /// How far the window may move on when its last byte is this one.
-    skip: [usize; 256],
-    /// The needles that begin with each byte.
-    beginning: Vec<Vec<usize>>,
+    /// How far the window may move on, by its last two bytes; not at all if a needle may be there.
+    skip: Vec<usize>,
+    /// The needles that may be in a window, by its first and its last two bytes.
+    candidates: HashMap<[u8; 3], Vec<usize>>,
 }
 
 impl<'a> Matcher<'a> {
     fn new(needles: &'a [Vec<u8>]) -> Self {
         let lengths = || needles.iter().map(Vec::len);
         let (shortest, longest) = (lengths().min().unwrap_or(0), lengths().max().unwrap_or(0));
-        let mut skip = [shortest; 256];
-        for needle in needles {
-            for (at, byte) in needle[..shortest].iter().enumerate().take(shortest.saturating_sub(1)) {
-                let skip = &mut skip[usize::from(*byte)];
-                *skip = (*skip).min(shortest - 1 - at);
+        let mut skip = vec![shortest.saturating_sub(1); 1 << 16];
+        let mut candidates: HashMap<_, Vec<usize>> = HashMap::new();
+        for (index, needle) in needles.iter().enumerate().filter(|_| shortest > 1) {
+            for (at, pair) in needle[..shortest].windows(2).enumerate() {
+                let skip = &mut skip[block(pair)];
+                *skip = (*skip).min(shortest - 2 - at);
             }
+            candidates.entry(key(&needle[..shortest])).or_default().push(index);
         }
-        let mut beginning = vec![Vec::new(); 256];
-        for (index, needle) in needles.iter().enumerate() {
-            if let Some(first) = needle.first() {
-                beginning[usize::from(*first)].push(index);
-            }
-        }
-        Matcher { needles, shortest, longest, skip, beginning }
+        Matcher { needles, shortest, longest, skip, candidates }
     }
 
     /// The index of a needle that occurs in `bytes`: of those that begin first, the one that comes first.
     fn find(&self, bytes: &[u8]) -> Option<usize> {
-        if self.shortest == 0 {
-            return None;
+        if self.shortest < 2 {
+            let starts = |at: usize| self.needles.iter().position(|needle| bytes[at..].starts_with(needle));
+            return (0..bytes.len()).filter(|_| self.shortest > 0).find_map(starts);
         }
         let mut at = 0;
-        while let Some(last) = bytes.get(at + self.shortest - 1) {
-            let possible = &self.beginning[usize::from(bytes[at])];
-            let found = possible.iter().find(|index| bytes[at..].starts_with(&self.needles[**index]));
-            if let Some(found) = found {
-                return Some(*found);
+        while let Some(window) = bytes.get(at..at + self.shortest) {
+            let skip = self.skip[block(&window[self.shortest - 2..])];
+            if skip == 0 {
+                let possible = self.candidates.get(&key(window)).map_or(&[][..], Vec::as_slice);
+                let found = possible.iter().find(|index| bytes[at..].starts_with(&self.needles[**index]));
+                if let Some(found) = found {
+                    return Some(*found);
+                }
             }
-            at += self.skip[usize::from(*last)];
+            at += skip.max(1);
         }
         None
     }
+}
+
+fn block(pair: &[u8]) -> usize {
+    usize::from(u16::from_le_bytes([pair[0], pair[1]]))
+}
+
+fn key(window: &[u8]) -> [u8; 3] {
+    [window[0], window[window.len() - 2], window[window.len() - 1]]
 }
