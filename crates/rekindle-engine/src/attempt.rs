@@ -34,7 +34,7 @@ use crate::recipes::{Planned, Recipes, SETUP, touched};
 use crate::rewriting::{finish_rewriting, substitutions};
 use crate::scratch::{OutputPaths, placed};
 use crate::shell_state::{Dump, ShellState, read_phases};
-use crate::tree::{Changes, Layer, Stack, newest, observations, paths};
+use crate::tree::{Changes, Layer, Stack, newest, observations, paths, shorten};
 use crate::unlock::unlock;
 use crate::world::{Command, DRIVER, StepDirs, TREE_STORE, World};
 
@@ -277,13 +277,19 @@ impl<'a> Attempt<'a> {
     pub(crate) fn keep(&self) -> Result<Option<Record>, Error> {
         let layers = self.given.layers;
         let ids = |stack: &Stack| stack.iter().map(|layer| layer.keep(layers)).collect::<Result<Vec<_>, _>>();
+        let mut trees: Vec<Stack> = self.kept.iter().map(|kept| kept.tree.clone()).collect();
+        let mut source = self.given.source.clone();
+        // What a step added must stay by itself, to be put on another tree.
+        let own: Vec<_> = self.kept.iter().filter_map(|kept| kept.own.as_ref()).flatten().cloned().collect();
+        let mut stacks: Vec<&mut Stack> = trees.iter_mut().chain([&mut source]).collect();
+        shorten(&mut stacks, &own, self.base_sizes(), layers);
         let mut steps = Vec::with_capacity(self.kept.len());
-        for kept in &self.kept {
+        for (kept, tree) in self.kept.iter().zip(&trees) {
             steps.push(StepRecord {
                 recipe: kept.recipe.clone(),
                 key: kept.key,
                 state: kept.state.clone(),
-                tree: ids(&kept.tree)?,
+                tree: ids(tree)?,
                 own: kept.own.as_ref().map(ids).transpose()?,
                 observations: kept.observations.clone(),
                 newest: kept.newest,
@@ -310,7 +316,7 @@ impl<'a> Attempt<'a> {
             depth: if is_incremental { depth } else { 0 },
             phases: self.phases.clone(),
             canaries: if is_incremental { self.canaries() } else { Vec::new() },
-            source: ids(&self.given.source)?,
+            source: ids(&source)?,
             steps,
         }))
     }

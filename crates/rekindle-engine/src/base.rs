@@ -20,7 +20,7 @@ const MOMENT: Duration = Duration::from_millis(50);
 const MOMENTS: u32 = 30;
 
 /// How many builds may go on from one another. Then a clean one begins again, or an older checkpoint does.
-pub(crate) const CHAIN_LIMIT: u32 = 12;
+pub(crate) const CHAIN_LIMIT: u32 = 500;
 
 /// A checkpoint that a build starts from.
 #[derive(Debug)]

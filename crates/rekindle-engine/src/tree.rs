@@ -2,13 +2,14 @@
 //! checkpoint that it began from.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use rekindle_layers::{
     Draft, FileType, LayerId, LayerStore, Timestamp, TreeChange, TreeChangeKind, View, difference,
+    disk_usage, runs_to_squash, squash,
 };
 use rekindle_plan::{ChangeKind, Effect, How, Observations, ObservationsBuilder, Seen, SourceChange};
 use rekindle_sandbox::Observed;
@@ -49,6 +50,17 @@ impl Layer {
             Slot::Draft(draft) => Some(draft.upper().to_owned()),
             Slot::Kept(..) | Slot::Lost(_) => None,
         }
+    }
+
+    /// What it takes on disk. `known` are those that were measured.
+    fn size(&self, known: Option<&BTreeMap<LayerId, u64>>) -> u64 {
+        if let Slot::Kept(id, _) = &*self.0.borrow()
+            && let Some(size) = known.and_then(|known| known.get(id))
+        {
+            return *size;
+        }
+        // One that cannot be measured is left alone: it is larger than all others.
+        disk_usage(&self.path()).map_or(u64::MAX / 4, |usage| usage.bytes)
     }
 
     /// Keeps it beyond the end of the build.
@@ -93,6 +105,40 @@ impl Opened {
 /// The directories of a stack, with `base` below all.
 pub(crate) fn paths(stack: &[Rc<Layer>], base: &Path) -> Vec<PathBuf> {
     stack.iter().map(|layer| layer.path()).chain([base.to_owned()]).collect()
+}
+
+/// How many layers of about the same size a checkpoint may have on top of each other.
+const MOST_ALIKE: usize = 16;
+
+/// Makes one layer of many small ones, in all stacks alike, so that a chain of builds goes on at the same speed however
+/// long it is. Those that are `pinned` stay, as do all if it fails: it is for speed alone.
+pub(crate) fn shorten(
+    stacks: &mut [&mut Stack],
+    pinned: &[Rc<Layer>],
+    sizes: Option<&BTreeMap<LayerId, u64>>,
+    layers: &LayerStore,
+) {
+    let mut known: HashMap<*const Layer, Rc<Layer>> = HashMap::new();
+    let mut names: Vec<Vec<*const Layer>> = Vec::with_capacity(stacks.len());
+    for stack in &*stacks {
+        known.extend(stack.iter().map(|layer| (Rc::as_ptr(layer), Rc::clone(layer))));
+        names.push(stack.iter().map(Rc::as_ptr).collect());
+    }
+    let names: Vec<&[*const Layer]> = names.iter().map(Vec::as_slice).collect();
+    let is_pinned = |name| pinned.iter().any(|layer| Rc::as_ptr(layer) == name);
+    for run in runs_to_squash(&names, MOST_ALIKE, is_pinned, |name| known[&name].size(sizes)) {
+        let parts: Vec<PathBuf> = run.iter().map(|name| known[name].path()).collect();
+        let Ok(draft) = layers.begin() else { continue };
+        if squash(&parts, &draft).is_err() {
+            continue;
+        }
+        let whole = Layer::draft(draft);
+        for stack in &mut *stacks {
+            if let Some(at) = stack.iter().position(|layer| Rc::as_ptr(layer) == run[0]) {
+                stack.splice(at..at + run.len(), [Rc::clone(&whole)]);
+            }
+        }
+    }
 }
 
 /// What differs between two stacks of directories.

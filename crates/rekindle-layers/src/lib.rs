@@ -6,7 +6,7 @@
 //!   A layer is immutable once committed.
 //! - [`View`] shows a stack of layers as the one tree that overlayfs would show, without mounting it.
 //! - [`difference`] compares two stacks, and [`merge`] applies what differs to a third; [`squash`] makes one layer of
-//!   several; [`capture_source`] makes a layer of a source directory.
+//!   several, which ones says [`runs_to_squash`]; [`capture_source`] makes a layer of a source directory.
 //! - [`WorkingCopy`] does what an overlay mount does without one: it writes a stack out, and makes a layer of what
 //!   has changed there since.
 //! - [`newest_mtime`] and [`disk_usage`] say what a layer amounts to.
@@ -50,7 +50,7 @@ pub use merge::{Merged, merge};
 pub use remove::remove_tree;
 pub use scan::{Scan, ScanOptions, scan};
 pub use snapshot::{Difference, Node, NodeKind, Snapshot};
-pub use squash::squash;
+pub use squash::{runs_to_squash, squash};
 pub use stat_index::StatIndex;
 pub use survey::{DiskUsage, disk_usage, newest_mtime};
 pub use timestamp::Timestamp;

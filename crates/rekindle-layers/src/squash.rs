@@ -5,7 +5,11 @@
 //! any of the layers that have a part in it, or if one of them has a whiteout or no directory at its path, because
 //! there the kernel stops to merge.
 
+mod policy;
+
 use std::path::Path;
+
+pub use policy::runs_to_squash;
 
 use crate::tree_writer::TreeWriter;
 use crate::view::Marked;
