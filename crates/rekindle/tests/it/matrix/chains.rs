@@ -9,10 +9,8 @@ use super::make::{MANIFEST, project};
 use super::{Built, checkpoints, equal, verify};
 use crate::project::Place;
 
-/// After so many builds that went on from one another there is one that does not.
-const LONGEST: usize = 12;
-/// More directories than this are never stacked.
-const HIGHEST: usize = 64;
+/// More directories than this are never stacked, however long the chain: small layers are squashed.
+const HIGHEST: usize = 32;
 
 #[test]
 fn a_chain_of_fifty_builds_stays_right() {
@@ -26,7 +24,6 @@ fn a_chain_of_fifty_builds_stays_right() {
     place.build(&root, &[]);
     let known = || -> BTreeSet<PathBuf> { checkpoints(&place).into_iter().collect() };
     let mut depths: BTreeMap<String, usize> = known().iter().map(|dir| (id(dir), 0)).collect();
-    let mut anchors = 0;
     for round in 0..50 {
         let edit = match round % 7 {
             3 => write("a.h", format!("#define A {}\n", 100 + round)),
@@ -50,8 +47,8 @@ fn a_chain_of_fifty_builds_stays_right() {
             "seed" => depths[built.base().expect("it went on from one")] + 1,
             _ => 0,
         };
-        assert!(depth <= LONGEST, "{depth} builds went on from one another");
-        anchors += usize::from(depth == 0);
+        // From the one before, or from another that differs as little.
+        assert!(depth > round / 2, "round {round}: {depth}");
         let new: Vec<String> = known().difference(&before).map(|dir| id(dir)).collect();
         let [new] = &new[..] else { panic!("one new checkpoint: {new:?}") };
         depths.insert(new.clone(), depth);
@@ -63,8 +60,6 @@ fn a_chain_of_fifty_builds_stays_right() {
             .unwrap_or_else(|| panic!("round {round}: the build phase did not run: {}", built.told));
         assert!((2..=HIGHEST).contains(&stacked), "round {round}: {stacked}");
     }
-    // It is a chain, and not a row of clean builds.
-    assert!((1..=10).contains(&anchors), "{anchors}");
     assert!(checkpoints(&place).len() <= 8, "{:?}", checkpoints(&place));
     let layers = std::fs::read_dir(place.store().join("rekindle-1/layers/layers")).expect("layers").count();
     assert!(layers <= 8 * HIGHEST, "{layers}");
