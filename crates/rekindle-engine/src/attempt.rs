@@ -9,6 +9,8 @@
 //! The layers of an attempt are drafts for as long as nothing keeps them: they live and go with the attempt, and the
 //! death of the process leaves them to the next sweep. [`Attempt::keep`] makes a checkpoint of them.
 
+mod step;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -22,7 +24,9 @@ use rekindle_plan::{
     BaseStep, Before, Chain, Effect, Facts, Judged, Observations, Placement, Reason, Recipe, RecipeKey,
     Seedable, Step, StepList, Unusable, Verdict, judge,
 };
-use rekindle_sandbox::{Cancel, ErrorKind, Overlay, Sandbox, Status, TreeRoot};
+use rekindle_sandbox::{Cancel, Sandbox};
+
+use step::Ended;
 
 use crate::base::{Base, CHAIN_LIMIT};
 use crate::checkpoint::{Record, StepRecord};
@@ -34,9 +38,9 @@ use crate::recipes::{Planned, Recipes, SETUP, touched};
 use crate::rewriting::{finish_rewriting, substitutions};
 use crate::scratch::{OutputPaths, placed};
 use crate::shell_state::{Dump, ShellState, read_phases};
-use crate::tree::{Changes, Layer, Stack, newest, observations, paths, shorten};
+use crate::tree::{Changes, Stack, newest, paths, shorten};
 use crate::unlock::unlock;
-use crate::world::{Command, DRIVER, StepDirs, TREE_STORE, World};
+use crate::world::{Command, DRIVER, TREE_STORE, World};
 
 /// How an attempt goes about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -590,40 +594,6 @@ impl<'a> Attempt<'a> {
         });
     }
 
-    /// Where the mounted source lies in its layers.
-    fn source_parts(&mut self) -> Result<Vec<PathBuf>, Error> {
-        let layers: Vec<PathBuf> = self.given.source.iter().map(|layer| layer.path()).collect();
-        let parts = self.given.world.source.map(|source| source.parts(&layers)).unwrap_or_default();
-        match &mut self.copied {
-            Some(copied) => copied.source(parts),
-            None => Ok(parts),
-        }
-    }
-
-    /// The tree for a step. With `found` the draft holds something that lies on top of what the steps before left.
-    fn tree_root(&mut self, draft: &Draft, found: bool) -> Result<TreeRoot, Error> {
-        if !self.copies {
-            let (upper, work) = (draft.upper().to_owned(), draft.work().to_owned());
-            return Ok(TreeRoot::Overlay(Overlay { lowers: self.tree(), upper, work }));
-        }
-        let bottom = self.bottom.upper();
-        let mut copied = Copied::of(self.copied.take(), &self.tree, bottom, self.given.layers)?;
-        if found {
-            copied.prepare(draft)?;
-        }
-        let root = copied.root().to_owned();
-        self.copied = Some(copied);
-        Ok(TreeRoot::Plain(root))
-    }
-
-    /// What a step changed in the copy, as a layer.
-    fn captured(&mut self, draft: Draft, found: bool) -> Result<Draft, Error> {
-        let copied = self.copied.as_mut().expect("it was made for the step");
-        let left = copied.capture(found.then_some(draft), self.bottom.upper(), self.given.layers)?;
-        self.unreadable |= left.unlocked;
-        Ok(left.draft)
-    }
-
     /// What a step runs, with everything where it lies now, and only what the step may see.
     fn command(&self, planned: &Planned) -> Command {
         let mut env = self.placed().env;
@@ -699,84 +669,6 @@ impl<'a> Attempt<'a> {
         }
         Ok(Ok(draft))
     }
-
-    fn step(
-        &mut self,
-        phase: Option<&str>,
-        command: &Command,
-        prepared: Option<Draft>,
-        watch: &mut dyn Watch,
-        cancel: &Cancel,
-    ) -> Result<Ended, Error> {
-        // What a seeded step looks at says nothing of the builds before it. After one there is hardly a step that the
-        // next build could do without, and watches cost what the tree is large.
-        let watch_it = self.given.keeps && self.placement == Placement::Scratch && !self.seeded;
-        let state = self.states.upper().join(self.steps_run.to_string());
-        self.steps_run += 1;
-        fs::create_dir(&state).map_err(|error| Error::io("make the directory", &state, error))?;
-        if let Some(shell) = &self.shell {
-            shell.write(&state).map_err(|error| Error::io("write the shell state to", &state, error))?;
-        }
-        let world = self.given.world;
-        watch.step_started(phase);
-        let mut prepared = prepared;
-        let (draft, exit, source_path) = loop {
-            let found = prepared.is_some();
-            let draft = match prepared.take() {
-                Some(draft) => draft,
-                None => self.given.layers.begin()?,
-            };
-            let dirs = StepDirs {
-                tree: self.tree_root(&draft, found)?,
-                state: state.clone(),
-                source: self.source_parts()?,
-                in_place: self.given.mode.is_kept(),
-                placement: self.placement,
-                watch: watch_it,
-            };
-            let source_path = world.scratch_source(&dirs);
-            let spec = world
-                .spec(command.clone(), dirs)
-                .map_err(|error| Error::environment("cannot prepare the sandbox").caused_by(error))?;
-            match self.given.sandbox.run(&spec, &mut |bytes| watch.output(bytes), cancel) {
-                Ok(exit) => {
-                    let draft = if self.copies { self.captured(draft, found)? } else { draft };
-                    break (draft, exit, source_path);
-                }
-                Err(error) if error.kind() == ErrorKind::NoOverlay && !self.copies => {
-                    self.copies = true;
-                    let error = Error::environment("trees cannot be stacked").caused_by(error);
-                    watch.cannot_stack(&error.one_line());
-                    prepared = found.then_some(draft);
-                }
-                Err(error) => {
-                    return Err(Error::environment("cannot run the builder in a sandbox").caused_by(error));
-                }
-            }
-        };
-        let usage = exit.usage;
-        let cpu = usage.user + usage.system;
-        watch.step_finished(phase, StepUsage { wall: usage.wall, cpu, peak_rss: usage.peak_rss_bytes });
-        let kind = match exit.status {
-            Status::Code(0) => {
-                let source = world.source.zip(source_path.as_deref());
-                let observed = observations(exit.observed.as_ref(), draft.upper(), source)
-                    .unwrap_or_else(|_| Observations::everything());
-                self.tree.insert(0, Layer::draft(draft));
-                if let Some(copied) = &mut self.copied {
-                    copied.is_now(&self.tree);
-                }
-                return Ok(Ended::Well { state, observed });
-            }
-            Status::Code(code) => FailureKind::Exit(code),
-            Status::Signal(signal) => FailureKind::Signal(signal),
-            Status::TimedOut => FailureKind::TimedOut(world.limits.time.unwrap_or_default()),
-            Status::Silent => FailureKind::Silent(world.limits.idle.unwrap_or_default()),
-            Status::Cancelled => FailureKind::Cancelled,
-        };
-        self.failed = Some(draft);
-        Ok(Ended::Badly(kind))
-    }
 }
 
 /// Whether a step, or one before it, puts something where the outputs are.
@@ -795,9 +687,4 @@ pub(crate) fn phases_with_args(phases: &[String]) -> impl Iterator<Item = (&str,
 
 fn driver_args(action: &str, phase: Option<&str>) -> Vec<Vec<u8>> {
     ["-e", DRIVER, action].into_iter().chain(phase).map(|word| word.as_bytes().to_vec()).collect()
-}
-
-enum Ended {
-    Well { state: PathBuf, observed: Observations },
-    Badly(FailureKind),
 }

@@ -1,0 +1,136 @@
+//! One step of an attempt: its tree, its sandbox, and the layer of what it changed.
+
+use std::fs;
+use std::path::PathBuf;
+
+use rekindle_layers::Draft;
+use rekindle_plan::{Observations, Placement};
+use rekindle_sandbox::{Cancel, ErrorKind, Overlay, Status, TreeRoot};
+
+use super::{Attempt, Watch};
+use crate::copied::Copied;
+use crate::error::Error;
+use crate::event::{FailureKind, StepUsage};
+use crate::tree::{Layer, observations};
+use crate::world::{Command, StepDirs};
+
+/// How a step ended.
+pub(super) enum Ended {
+    Well { state: PathBuf, observed: Observations },
+    Badly(FailureKind),
+}
+
+impl Attempt<'_> {
+    /// Runs it. `prepared` is on top of what the steps before left, and becomes part of its layer.
+    pub(super) fn step(
+        &mut self,
+        phase: Option<&str>,
+        command: &Command,
+        prepared: Option<Draft>,
+        watch: &mut dyn Watch,
+        cancel: &Cancel,
+    ) -> Result<Ended, Error> {
+        // What a seeded step looks at says nothing of the builds before it. After one there is hardly a step that the
+        // next build could do without, and watches cost what the tree is large.
+        let watch_it = self.given.keeps && self.placement == Placement::Scratch && !self.seeded;
+        let state = self.states.upper().join(self.steps_run.to_string());
+        self.steps_run += 1;
+        fs::create_dir(&state).map_err(|error| Error::io("make the directory", &state, error))?;
+        if let Some(shell) = &self.shell {
+            shell.write(&state).map_err(|error| Error::io("write the shell state to", &state, error))?;
+        }
+        let world = self.given.world;
+        watch.step_started(phase);
+        let mut prepared = prepared;
+        let (draft, exit, source_path) = loop {
+            let found = prepared.is_some();
+            let draft = match prepared.take() {
+                Some(draft) => draft,
+                None => self.given.layers.begin()?,
+            };
+            let dirs = StepDirs {
+                tree: self.tree_root(&draft, found)?,
+                state: state.clone(),
+                source: self.source_parts()?,
+                in_place: self.given.mode.is_kept(),
+                placement: self.placement,
+                watch: watch_it,
+            };
+            let source_path = world.scratch_source(&dirs);
+            let spec = world
+                .spec(command.clone(), dirs)
+                .map_err(|error| Error::environment("cannot prepare the sandbox").caused_by(error))?;
+            match self.given.sandbox.run(&spec, &mut |bytes| watch.output(bytes), cancel) {
+                Ok(exit) => {
+                    let draft = if self.copies { self.captured(draft, found)? } else { draft };
+                    break (draft, exit, source_path);
+                }
+                Err(error) if error.kind() == ErrorKind::NoOverlay && !self.copies => {
+                    self.copies = true;
+                    let error = Error::environment("trees cannot be stacked").caused_by(error);
+                    watch.cannot_stack(&error.one_line());
+                    prepared = found.then_some(draft);
+                }
+                Err(error) => {
+                    return Err(Error::environment("cannot run the builder in a sandbox").caused_by(error));
+                }
+            }
+        };
+        let usage = exit.usage;
+        let cpu = usage.user + usage.system;
+        watch.step_finished(phase, StepUsage { wall: usage.wall, cpu, peak_rss: usage.peak_rss_bytes });
+        let kind = match exit.status {
+            Status::Code(0) => {
+                let source = world.source.zip(source_path.as_deref());
+                let observed = observations(exit.observed.as_ref(), draft.upper(), source)
+                    .unwrap_or_else(|_| Observations::everything());
+                self.tree.insert(0, Layer::draft(draft));
+                if let Some(copied) = &mut self.copied {
+                    copied.is_now(&self.tree);
+                }
+                return Ok(Ended::Well { state, observed });
+            }
+            Status::Code(code) => FailureKind::Exit(code),
+            Status::Signal(signal) => FailureKind::Signal(signal),
+            Status::TimedOut => FailureKind::TimedOut(world.limits.time.unwrap_or_default()),
+            Status::Silent => FailureKind::Silent(world.limits.idle.unwrap_or_default()),
+            Status::Cancelled => FailureKind::Cancelled,
+        };
+        self.failed = Some(draft);
+        Ok(Ended::Badly(kind))
+    }
+
+    /// Where the mounted source lies in its layers.
+    fn source_parts(&mut self) -> Result<Vec<PathBuf>, Error> {
+        let layers: Vec<PathBuf> = self.given.source.iter().map(|layer| layer.path()).collect();
+        let parts = self.given.world.source.map(|source| source.parts(&layers)).unwrap_or_default();
+        match &mut self.copied {
+            Some(copied) => copied.source(parts),
+            None => Ok(parts),
+        }
+    }
+
+    /// The tree for a step. With `found` the draft holds something that lies on top of what the steps before left.
+    fn tree_root(&mut self, draft: &Draft, found: bool) -> Result<TreeRoot, Error> {
+        if !self.copies {
+            let (upper, work) = (draft.upper().to_owned(), draft.work().to_owned());
+            return Ok(TreeRoot::Overlay(Overlay { lowers: self.tree(), upper, work }));
+        }
+        let bottom = self.bottom.upper();
+        let mut copied = Copied::of(self.copied.take(), &self.tree, bottom, self.given.layers)?;
+        if found {
+            copied.prepare(draft)?;
+        }
+        let root = copied.root().to_owned();
+        self.copied = Some(copied);
+        Ok(TreeRoot::Plain(root))
+    }
+
+    /// What a step changed in the copy, as a layer.
+    fn captured(&mut self, draft: Draft, found: bool) -> Result<Draft, Error> {
+        let copied = self.copied.as_mut().expect("it was made for the step");
+        let left = copied.capture(found.then_some(draft), self.bottom.upper(), self.given.layers)?;
+        self.unreadable |= left.unlocked;
+        Ok(left.draft)
+    }
+}
