@@ -109,6 +109,8 @@ cp -rP share $out/share
 
 const SOURCES: [&str; 6] =
     ["src/f0.c", "src/f1.c", "src/f2.c", "src/sub/g0.c", "src/sub/g1.c", "src/sub/deep/h0.c"];
+/// What links among the sources lead to.
+const TEMPLATES: [&str; 2] = ["../templates/t0.c", "../templates/t1.c"];
 const HEADERS: [&str; 3] = ["include/h0.h", "include/h1.h", "include/h2.h"];
 const DATA: [&str; 7] = [
     "share/a",
@@ -174,6 +176,7 @@ impl Tool {
             let mut numbers = Numbers::new(1);
             project.extend(SOURCES[..4].iter().map(|path| write(path, source(&mut numbers))));
             project.extend((0..).zip(HEADERS).map(|(number, path)| write(path, header(number, number))));
+            project.extend(TEMPLATES.iter().map(|path| write(&path[3..], source(&mut numbers))));
             project.push(write("table.txt", "1\n"));
             let main =
                 "#include <stdio.h>\nint total;\nint main(void) { printf(\"%d\\n\", total); return 0; }\n";
@@ -206,10 +209,12 @@ impl Tool {
                 let number = numbers.below(3);
                 write(HEADERS[number as usize], header(number, numbers.below(4)))
             }
+            8 if numbers.below(2) == 0 => write(&numbers.one(&TEMPLATES)[3..], source(numbers)),
             8 => write("table.txt", format!("{}\n", numbers.below(3))),
             9 => Edit::Sneak(path.to_owned(), source(numbers).into_bytes()),
-            // A link leads to what may be older than itself, and only make can be told to look at both.
-            10 if matches!(self, Tool::Make) => link(path, numbers.one(&["f0.c", "f1.c", "sub/g0.c"])),
+            // A link leads to what may be older than itself, and only make can be told to look at both. One that leads
+            // nowhere is as good as any to it, as long as the link itself is no newer.
+            10 if matches!(self, Tool::Make) => link(numbers.one(&SOURCES[..3]), numbers.one(&TEMPLATES)),
             10 => write(&format!("{path}/inside.c"), source(numbers)),
             _ => age(path, 1 + numbers.below(4_000_000_000)),
         }
