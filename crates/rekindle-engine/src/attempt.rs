@@ -51,6 +51,8 @@ pub(crate) struct Mode {
     pub(crate) exact: bool,
     /// Whether each phase sees only the attributes that are for it or for one before it.
     pub(crate) late: bool,
+    /// In a copy of the tree, where hard links stay what they are.
+    pub(crate) copies: bool,
 }
 
 impl Mode {
@@ -123,6 +125,8 @@ pub(crate) struct Attempt<'a> {
     copies: bool,
     /// The copy, from the first step that runs in one.
     copied: Option<Copied>,
+    /// Whether there may be hard links in the layers so far.
+    links_below: bool,
     shell: Option<ShellState>,
     placement: Placement,
     phases: Vec<String>,
@@ -162,7 +166,8 @@ impl<'a> Attempt<'a> {
             steps_run: 0,
             tree: if given.mode.is_kept() { given.source.clone() } else { Stack::new() },
             failed: None,
-            copies: given.copies,
+            copies: given.copies || given.mode.copies,
+            links_below: false,
             copied: None,
             shell: None,
             placement: if given.mode.exact { Placement::Final } else { Placement::Scratch },
@@ -181,6 +186,7 @@ impl<'a> Attempt<'a> {
         if !self.given.mode.phased {
             return self.step(None, &self.placed(), None, watch, cancel).map(|ended| match ended {
                 Ended::Well { .. } => Outcome::Built,
+                Ended::Torn(reason) => self.restart_in_copy(reason),
                 Ended::Badly(kind) => Outcome::Failed { phase: None, kind },
             });
         }
@@ -365,6 +371,7 @@ impl<'a> Attempt<'a> {
         self.reveal(planned, &command);
         match self.step(Some(phase), &command, draft, watch, cancel)? {
             Ended::Badly(kind) => Ok(Some(Outcome::Failed { phase: Some(phase.to_owned()), kind })),
+            Ended::Torn(reason) => Ok(Some(self.restart_in_copy(reason))),
             Ended::Well { .. } if is_last => Ok(None),
             Ended::Well { state, .. } => self.take_state(phase, &state),
         }
@@ -407,6 +414,7 @@ impl<'a> Attempt<'a> {
                 let changes = changes.to_apply(&now, &after)?;
                 merge(&changes, &now, &after, draft.upper(), Path::new(""), mark)?;
                 self.seeded = true;
+                self.links_below = true;
                 Some((onto, draft))
             }
             _ => None,
@@ -420,6 +428,7 @@ impl<'a> Attempt<'a> {
         self.reveal(planned, &command);
         let (state, observed) = match self.step(Some(phase), &command, draft, watch, cancel)? {
             Ended::Badly(kind) => return Ok(Some(Outcome::Failed { phase: Some(phase.to_owned()), kind })),
+            Ended::Torn(reason) => return Ok(Some(self.restart_in_copy(reason))),
             Ended::Well { state, observed } => (state, observed),
         };
         if phase == SETUP {
@@ -574,6 +583,7 @@ impl<'a> Attempt<'a> {
     fn take(&mut self, index: usize, planned: &Planned, verdict: Verdict) {
         let base = self.given.base.as_ref().expect("a verdict to take something comes from a base");
         let then = &base.steps[index];
+        self.links_below = true;
         self.tree = match (&then.own, verdict) {
             (Some(own), Verdict::Skip) => own.iter().chain(&self.tree).cloned().collect(),
             _ => then.tree.clone(),
@@ -629,6 +639,10 @@ impl<'a> Attempt<'a> {
                 Ok(None)
             }
         }
+    }
+
+    fn restart_in_copy(&self, reason: RestartReason) -> Outcome {
+        Outcome::Restart { reason: Some(reason), mode: Mode { copies: true, ..self.given.mode } }
     }
 
     fn restart_whole(&self, reason: Option<RestartReason>) -> Outcome {

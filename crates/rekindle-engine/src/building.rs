@@ -66,6 +66,7 @@ impl<'a> Building<'a> {
             phased: job.options.phased && follows_phases(drv),
             exact: job.options.exact_path || fixed,
             late: has_recipes,
+            copies: false,
         };
         let is_wrong =
             collector.outputs.iter().any(|output| collector.provenances.is_wrong(&output.final_path));

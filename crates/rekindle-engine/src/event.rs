@@ -176,6 +176,13 @@ pub enum RestartReason {
         /// The output.
         output: OutputName,
     },
+    /// A phase wrote to, or replaced, a file of an earlier phase, and left other names of it behind.
+    TornLinks {
+        /// The phase.
+        phase: String,
+        /// A name that was left behind, below the root of the build.
+        file: PathBuf,
+    },
     /// A process was still alive when this phase ended.
     SurvivingProcess {
         /// The phase.

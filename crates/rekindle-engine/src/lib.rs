@@ -28,6 +28,7 @@ mod fetch;
 mod fragments;
 mod hidden;
 mod job;
+mod links;
 mod mounted;
 mod outputs;
 mod prepare;

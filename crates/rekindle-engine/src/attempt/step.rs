@@ -10,14 +10,20 @@ use rekindle_sandbox::{Cancel, ErrorKind, Overlay, Status, TreeRoot};
 use super::{Attempt, Watch};
 use crate::copied::Copied;
 use crate::error::Error;
-use crate::event::{FailureKind, StepUsage};
-use crate::tree::{Layer, observations};
+use crate::event::{FailureKind, RestartReason, StepUsage};
+use crate::links::Links;
+use crate::tree::{Layer, observations, paths};
 use crate::world::{Command, StepDirs};
 
 /// How a step ended.
 pub(super) enum Ended {
-    Well { state: PathBuf, observed: Observations },
+    Well {
+        state: PathBuf,
+        observed: Observations,
+    },
     Badly(FailureKind),
+    /// It tore hard links apart.
+    Torn(RestartReason),
 }
 
 impl Attempt<'_> {
@@ -84,6 +90,17 @@ impl Attempt<'_> {
                 let source = world.source.zip(source_path.as_deref());
                 let observed = observations(exit.observed.as_ref(), draft.upper(), source)
                     .unwrap_or_else(|_| Observations::everything());
+                if !self.copies {
+                    let below = paths(&self.tree, self.bottom.upper());
+                    // What cannot be read was left so by the step.
+                    let links = Links::of(draft.upper(), self.links_below.then_some(&below[..]));
+                    let links = links.unwrap_or_default();
+                    if let Some(file) = links.torn {
+                        let phase = phase.unwrap_or_default().to_owned();
+                        return Ok(Ended::Torn(RestartReason::TornLinks { phase, file }));
+                    }
+                    self.links_below |= links.some;
+                }
                 self.tree.insert(0, Layer::draft(draft));
                 if let Some(copied) = &mut self.copied {
                     copied.is_now(&self.tree);

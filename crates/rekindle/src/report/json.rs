@@ -147,6 +147,7 @@ fn restart(reason: &RestartReason) -> Value {
         RestartReason::HiddenScratchPath { .. } => "hidden-scratch-path",
         RestartReason::ScratchPathInPieces { .. } => "scratch-path-in-pieces",
         RestartReason::ScratchPathLeft { .. } => "scratch-path-left",
+        RestartReason::TornLinks { .. } => "torn-links",
         RestartReason::SurvivingProcess { .. } => "surviving-process",
         RestartReason::LostState { .. } => "lost-state",
         RestartReason::SeedFailed { .. } => "seed-failed",

@@ -219,6 +219,10 @@ pub(crate) fn restart(reason: &RestartReason) -> String {
             "{} of the output {output} has the time of a changed source in it, so it is built clean",
             one_line(file.to_string_lossy().as_bytes())
         ),
+        RestartReason::TornLinks { phase, file } => format!(
+            "{phase} may have written to another name of {}, so it is built in a copy of its tree",
+            one_line(file.to_string_lossy().as_bytes())
+        ),
         RestartReason::SurvivingProcess { phase } => {
             format!("a process outlives {phase}, so all phases run in one step")
         }

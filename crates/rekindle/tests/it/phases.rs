@@ -127,6 +127,21 @@ fn a_path_that_a_compiler_cut_is_whole_in_the_end() {
 }
 
 #[test]
+fn hard_links_are_one_file_in_all_phases() {
+    let place = Place::new();
+    let source = custom(
+        &place,
+        "configure = 'echo first > one; ln one other; ln one third'\n\
+         build = 'echo second >> one'\n\
+         install = 'mkdir -p $out; cat one other third > $out/all'\n",
+    );
+    let said = check_equal(&source);
+    assert!(said.contains("in a copy of its tree"), "the reason is said: {said}");
+    let all = place.physical(&place.build(&source, &[])[0]).join("all");
+    assert_eq!(std::fs::read_to_string(all).expect("text"), "first\nsecond\n".repeat(3));
+}
+
+#[test]
 fn a_process_that_outlives_its_phase_makes_one_step() {
     let place = Place::new();
     let source = custom(

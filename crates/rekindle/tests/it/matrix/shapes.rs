@@ -65,7 +65,30 @@ install: out
 ";
     // The link is newer then, and make asks where it leads.
     let retargeted = vec![Case::awaited("symlink_retargeted", vec![link("share/link", "other")])];
+    // Nobody watches who asks for the size of a file, only who opens it.
+    let asked = "\
+[package.phases]
+build = 'stat -c %s share/text > out; [ ! -x share/text ] || echo runs >> out; ls share >> out; readlink share/link >> out'
+install = 'install -D -m 644 out $out/out'
+";
+    let asking = vec![
+        Case::awaited(
+            "the size of a file that is not opened",
+            vec![write("share/text", "much longer than before\n")],
+        ),
+        Case::equal("the mode of a file", vec![super::edit::mode("share/text", 0o755)]),
+        Case::equal("the target of a link", vec![link("share/link", "elsewhere")]),
+        Case::equal("whether a file is empty", vec![write("share/text", "")]),
+        Case::equal("which files there are", vec![write("share/new", "new\n")]),
+    ];
     vec![
+        Suite {
+            project: project(vec![
+                write("rekindle.toml", format!("{MANIFEST}build-system = \"custom\"\n{asked}")),
+                link("share/link", "text"),
+            ]),
+            cases: asking,
+        },
         Suite { project: project(names), cases: shapes },
         Suite { project: project(vec![write("Makefile", required), config("some\n")]), cases: dotted },
         Suite {

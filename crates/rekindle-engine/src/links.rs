@@ -1,0 +1,87 @@
+//! Hard links that a step has torn apart.
+//!
+//! On an overlay, a file of a layer below is copied when it is first written to, and its other names keep the old one.
+//! In one directory tree they would be one file still. Nothing tells a file that was written to from one that was
+//! replaced, so a step that left some names of a file behind counts as one that tore them apart. It has to be done again
+//! in a copy of its tree, where links are links.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use rekindle_layers::{FileType, View};
+
+use crate::error::Error;
+
+/// What a step left of links.
+#[derive(Debug, Default)]
+pub(crate) struct Links {
+    /// Whether there are files with several names in its layer.
+    pub(crate) some: bool,
+    /// A name that was left behind.
+    pub(crate) torn: Option<PathBuf>,
+}
+
+impl Links {
+    /// Looks at the layer of a step, on the layers that were below it if there are links in those.
+    pub(crate) fn of(upper: &Path, below: Option<&[PathBuf]>) -> Result<Links, Error> {
+        let then = below.map(|below| View::of_layers(below, Path::new(""))).transpose()?;
+        let (mut some, mut replaced) = (false, HashSet::new());
+        View::of_layers(&[upper], Path::new(""))?.walk(|walked| {
+            if walked.metadata().file_type == FileType::Directory {
+                return Ok(());
+            }
+            some |= walked.metadata().hard_link_id().is_some();
+            if let Some(then) = &then
+                && let Some(metadata) = then.metadata(walked.path())?
+            {
+                replaced.extend(metadata.hard_link_id());
+            }
+            Ok::<(), Error>(())
+        })?;
+        let mut torn = None;
+        if let Some(below) = below.filter(|_| !replaced.is_empty()) {
+            let now: Vec<&Path> = std::iter::once(upper).chain(below.iter().map(PathBuf::as_path)).collect();
+            View::of_layers(&now, Path::new(""))?.walk(|walked| {
+                if walked.metadata().hard_link_id().is_some_and(|id| replaced.contains(&id)) {
+                    torn.get_or_insert_with(|| walked.path().to_owned());
+                }
+                Ok::<(), Error>(())
+            })?;
+        }
+        Ok(Links { some, torn })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn names_that_are_left_behind_are_found() {
+        let check = |step: fn(&Path), expect: Option<&str>| {
+            let dir = tempfile::tempdir().expect("a temporary directory");
+            let [below, upper] = ["below", "upper"].map(|name| dir.path().join(name));
+            for layer in [&below, &upper] {
+                fs::create_dir(layer).expect("our own directory");
+            }
+            fs::write(below.join("one"), "then").expect("our own file");
+            fs::hard_link(below.join("one"), below.join("other")).expect("our own file");
+            fs::write(below.join("plain"), "then").expect("our own file");
+            step(&upper);
+            let links = Links::of(&upper, Some(&[below])).expect("readable");
+            assert_eq!(links.torn.as_deref(), expect.map(Path::new));
+        };
+        check(|_| {}, None);
+        check(|upper| fs::write(upper.join("plain"), "now").expect("our own file"), None);
+        check(|upper| fs::write(upper.join("one"), "now").expect("our own file"), Some("other"));
+        check(
+            |upper| {
+                fs::write(upper.join("one"), "now").expect("our own file");
+                fs::hard_link(upper.join("one"), upper.join("other")).expect("our own file");
+            },
+            None,
+        );
+    }
+}
