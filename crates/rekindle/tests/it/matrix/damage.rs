@@ -16,6 +16,10 @@ struct Damaged {
     clean: Place,
     root: PathBuf,
     other: PathBuf,
+    /// Where the checkpoints of the package are.
+    package: PathBuf,
+    /// Its layers.
+    layers: Vec<PathBuf>,
     edits: std::cell::Cell<u32>,
 }
 
@@ -27,17 +31,24 @@ impl Damaged {
         edit::make(&other, &project());
         write("rekindle.toml", MANIFEST.replace("probe", "other")).apply(&other);
         place.build(&other, &[]);
+        let of_other = checkpoints(&place);
+        let layers = || -> Vec<PathBuf> {
+            let all = fs::read_dir(place.store().join("rekindle-1/layers/layers")).expect("layers");
+            all.flatten().map(|entry| entry.path()).collect()
+        };
+        let others = layers();
         place.build(&root, &[]);
-        Damaged { place, clean: Place::new(), root, other, edits: std::cell::Cell::new(10) }
+        let new = checkpoints(&place).into_iter().find(|dir| !of_other.contains(dir)).expect("a new one");
+        let package = new.parent().expect("it lies in one").to_owned();
+        let layers = layers().into_iter().filter(|layer| !others.contains(layer)).collect();
+        Damaged { place, clean: Place::new(), root, other, package, layers, edits: std::cell::Cell::new(10) }
     }
 
     /// The only checkpoint of the package that this version can read.
     fn checkpoint(&self) -> PathBuf {
-        let of_root = checkpoints(&self.place).into_iter().filter(|dir| {
-            let record = fs::read(dir.join("record")).expect("a record");
-            position(&record, b"other").is_none() && !dir.join("left").exists()
-        });
-        let mut of_root: Vec<PathBuf> = of_root.collect();
+        let all = checkpoints(&self.place).into_iter();
+        let mut of_root: Vec<PathBuf> =
+            all.filter(|dir| dir.starts_with(&self.package) && !dir.join("left").exists()).collect();
         assert_eq!(of_root.len(), 1, "{of_root:?}");
         of_root.remove(0)
     }
@@ -85,10 +96,6 @@ impl Drop for Damaged {
         verify(&self.place);
         assert_eq!(self.place.leftovers(), Vec::<String>::new());
     }
-}
-
-fn position(text: &[u8], word: &[u8]) -> Option<usize> {
-    text.windows(word.len()).position(|window| window == word)
 }
 
 /// Flips a bit in the middle of a file.
@@ -148,14 +155,8 @@ fn sources_that_are_damaged() {
 #[test]
 fn a_layer_that_is_gone() {
     let damaged = Damaged::new();
-    let record = fs::read(damaged.checkpoint().join("record")).expect("a record");
-    let layers = damaged.place.store().join("rekindle-1/layers/layers");
-    let named = fs::read_dir(&layers).expect("layers").flatten().map(|entry| entry.path());
-    let own = named
-        .filter(|path| position(&record, path.file_name().expect("a name").as_encoded_bytes()).is_some());
-    let own: Vec<PathBuf> = own.collect();
-    assert!(own.len() > 2);
-    fs::remove_dir_all(&own[0]).expect("our own directory");
+    assert!(damaged.layers.len() > 2);
+    fs::remove_dir_all(&damaged.layers[0]).expect("our own directory");
     damaged.check("is missing");
 }
 
@@ -197,11 +198,8 @@ fn a_checkpoint_that_is_removed_while_in_use() {
         line.clear();
         assert_ne!(told.read_line(&mut line).expect("text"), 0, "it never started");
     }
-    for dir in checkpoints(&damaged.place) {
-        let record = fs::read(dir.join("record")).expect("a record");
-        if position(&record, b"other").is_none() {
-            fs::remove_dir_all(dir).expect("our own directory");
-        }
+    for dir in checkpoints(&damaged.place).iter().filter(|dir| dir.starts_with(&damaged.package)) {
+        fs::remove_dir_all(dir).expect("our own directory");
     }
     // A build of another package removes what nobody names any more, meanwhile.
     replace("a.c", "1", "9").apply(&damaged.other);
