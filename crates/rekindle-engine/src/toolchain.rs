@@ -3,8 +3,9 @@
 //! Without Nix the compiler and the system headers are the host's. They are visible read-only, and an identity of
 //! them is written into each derivation, so that another compiler makes another output path. The identity is the
 //! list of installed packages with their versions where a package manager keeps one; elsewhere it is the names,
-//! sizes and times of what lies in the directories of programs, libraries and headers. It is coarse: any upgraded
-//! package changes it. It errs on the side of building again.
+//! sizes and times of what lies in the directories of programs, libraries and headers. What was installed by hand below
+//! `/usr/local`, and the choice of alternatives, count by their listing in any case. It is coarse: any upgraded package
+//! changes it. It errs on the side of building again.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -36,6 +37,16 @@ const PACKAGE_LISTS: &[&str] = &["/var/lib/dpkg/status", "/lib/apk/db/installed"
 /// Directories whose entries stand for the toolchain where there is no package list.
 const LISTED: &[&str] = &["/usr/bin", "/usr/lib", "/usr/lib64", "/usr/include", "/lib", "/bin"];
 
+/// What no package manager keeps a list of: what was installed by hand, and which of several programs has a name.
+const UNLISTED: &[&str] = &[
+    "/etc/alternatives",
+    "/etc/ld.so.conf.d",
+    "/usr/local/bin",
+    "/usr/local/include",
+    "/usr/local/lib",
+    "/usr/local/sbin",
+];
+
 /// What of the host a step may see.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Toolchain {
@@ -56,7 +67,7 @@ impl Toolchain {
     pub fn host(extra: &[PathBuf]) -> io::Result<Toolchain> {
         let mut paths: Vec<PathBuf> =
             VISIBLE.iter().map(PathBuf::from).filter(|path| path.exists()).collect();
-        let mut identity = b"rekindle host toolchain 1\n".to_vec();
+        let mut identity = b"rekindle host toolchain 2\n".to_vec();
         let lists: Vec<_> = PACKAGE_LISTS.iter().map(Path::new).filter(|list| list.exists()).collect();
         for list in &lists {
             identity.extend(installed_packages(&fs::read(list).map_err(|error| at(list, &error))?));
@@ -65,6 +76,9 @@ impl Toolchain {
             for directory in LISTED.iter().map(Path::new).filter(|directory| directory.is_dir()) {
                 identity.extend(listing(directory, 1)?);
             }
+        }
+        for directory in UNLISTED.iter().map(Path::new).filter(|directory| directory.is_dir()) {
+            identity.extend(listing(directory, 2)?);
         }
         for path in extra {
             identity.extend(listing(path, 2)?);
@@ -106,7 +120,8 @@ fn installed_packages(status: &[u8]) -> Vec<u8> {
 fn listing(path: &Path, depth: u32) -> io::Result<Vec<u8>> {
     let metadata = fs::symlink_metadata(path).map_err(|error| at(path, &error))?;
     let mut lines = path.as_os_str().as_bytes().to_vec();
-    lines.extend(format!("\0{:o} {} {}\n", metadata.mode(), metadata.size(), metadata.mtime()).bytes());
+    let (mode, size) = (metadata.mode(), metadata.size());
+    lines.extend(format!("\0{mode:o} {size} {}.{}\n", metadata.mtime(), metadata.mtime_nsec()).bytes());
     if metadata.is_dir() && depth > 0 {
         let entries = fs::read_dir(path).and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect());
         let mut entries: Vec<PathBuf> = entries.map_err(|error| at(path, &error))?;
