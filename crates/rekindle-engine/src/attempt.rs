@@ -37,7 +37,7 @@ use crate::fragments::Fragments;
 use crate::recipes::{Planned, Recipes, SETUP, touched};
 use crate::rewriting::{finish_rewriting, substitutions};
 use crate::scratch::{OutputPaths, placed};
-use crate::shell_state::{Dump, ShellState, read_phases};
+use crate::shell_state::{Dump, ShellState, is_switch, read_phases};
 use crate::tree::{Changes, Stack, newest, paths, shorten};
 use crate::unlock::unlock;
 use crate::world::{Command, DRIVER, TREE_STORE, World};
@@ -130,6 +130,8 @@ pub(crate) struct Attempt<'a> {
     shell: Option<ShellState>,
     placement: Placement,
     phases: Vec<String>,
+    /// Those that come after the one that runs, if it can tell whether they are off.
+    rest: Vec<String>,
     kept: Vec<Kept>,
     /// Whether a step left something that cannot be read, so that it and what comes after it is not kept.
     unreadable: bool,
@@ -172,6 +174,7 @@ impl<'a> Attempt<'a> {
             shell: None,
             placement: if given.mode.exact { Placement::Final } else { Placement::Scratch },
             phases: Vec::new(),
+            rest: Vec::new(),
             kept: Vec::new(),
             unreadable: false,
             some_ran: false,
@@ -207,6 +210,10 @@ impl<'a> Attempt<'a> {
                 break;
             }
             let is_last = index + 1 == list.steps().len();
+            // A switch that is not visible yet may put one of them on.
+            let may_switch =
+                planned[index + 2..].iter().any(|later| later.revealed.iter().any(|name| is_switch(name)));
+            self.rest = if may_switch { Vec::new() } else { phases[index + 1..].to_vec() };
             if let Some(outcome) =
                 self.run_phase(index + 1, step, &planned[index + 1], is_last, watch, cancel)?
             {
@@ -347,6 +354,11 @@ impl<'a> Attempt<'a> {
         cancel: &Cancel,
     ) -> Result<Option<Outcome>, Error> {
         let phase = step.phase.as_deref().expect("a phased list has named phases");
+        // The last one ends the build, even where it does nothing else.
+        if !is_last && self.shell.as_ref().is_some_and(|shell| shell.is_off(phase, &planned.revealed)) {
+            self.pass_over(step, planned);
+            return Ok(None);
+        }
         if step.placement == Placement::Scratch {
             return self.advance(index, phase, planned, is_last, watch, cancel);
         }
@@ -374,6 +386,24 @@ impl<'a> Attempt<'a> {
             Ended::Torn(reason) => Ok(Some(self.restart_in_copy(reason))),
             Ended::Well { .. } if is_last => Ok(None),
             Ended::Well { state, .. } => self.take_state(phase, &state),
+        }
+    }
+
+    /// Does a step of which the phase is off: nothing, but the next one sees what this one may see.
+    fn pass_over(&mut self, step: &Step, planned: &Planned) {
+        let command = self.command(planned);
+        self.reveal(planned, &command);
+        if step.placement == Placement::Scratch && self.given.keeps && !self.unreadable {
+            self.kept.push(Kept {
+                recipe: planned.recipe.clone(),
+                key: planned.key,
+                state: self.shell.as_ref().map_or_else(Vec::new, |shell| shell.script.clone()),
+                tree: self.tree.clone(),
+                newest: self.kept.last().map_or(Timestamp { secs: 1, nanos: 0 }, |kept| kept.newest),
+                ran: true,
+                own: Some(Stack::new()),
+                observations: Observations::default(),
+            });
         }
     }
 
@@ -630,7 +660,13 @@ impl<'a> Attempt<'a> {
     fn take_state(&mut self, phase: &str, dir: &Path) -> Result<Option<Outcome>, Error> {
         let phase = phase.to_owned();
         match ShellState::read(dir).map_err(|error| Error::io("read the shell state in", dir, error))? {
-            Dump::Missing => Ok(Some(self.restart_whole(Some(RestartReason::LostState { phase })))),
+            // Only who was told what comes after may know that nothing does.
+            Dump::Ended if self.placement == Placement::Final && !self.rest.is_empty() => {
+                Ok(Some(Outcome::Built))
+            }
+            Dump::Missing | Dump::Ended => {
+                Ok(Some(self.restart_whole(Some(RestartReason::LostState { phase }))))
+            }
             Dump::Complete { survivors: true, .. } => {
                 Ok(Some(self.restart_whole(Some(RestartReason::SurvivingProcess { phase }))))
             }
