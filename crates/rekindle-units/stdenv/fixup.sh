@@ -205,11 +205,15 @@ _auditTmpdir() {
 # Tells whether the run path of one of some programs leads into the build directory; _runPathLine is what says so.
 _leadsToTmpdir() {
     _runPathLine=
-    while IFS= read -r _runPathLine; do
-        if [[ $_runPathLine == *'(R'*PATH\)* && $_runPathLine == *"$NIX_BUILD_TOP"/* ]]; then
-            return 0
-        fi
-    done < <(printf '%s\0' "$@" | xargs -0 -r readelf -d -- 2>/dev/null)
+    while (($# > 0)); do
+        # So many at a time that they have room on a command line.
+        while IFS= read -r _runPathLine; do
+            if [[ $_runPathLine == *'(R'*PATH\)* && $_runPathLine == *"$NIX_BUILD_TOP"/* ]]; then
+                return 0
+            fi
+        done < <(exec readelf -d -- "${@:1:256}" 2>/dev/null)
+        shift $(($# < 256 ? $# : 256))
+    done
     return 1
 }
 
