@@ -51,9 +51,13 @@ pub(crate) struct Found {
 }
 
 impl Found {
-    /// The manifest of the mounted source.
-    pub(crate) fn manifest(&self) -> Result<Manifest, Error> {
-        Ok(Manifest::load(&self.dir.join("sources"))?)
+    /// The manifest of the mounted source. Beside one that is known, only what differs is read.
+    pub(crate) fn manifest(&self, known: Option<&Manifest>) -> Result<Manifest, Error> {
+        let path = self.dir.join("sources");
+        Ok(match known {
+            Some(known) => Manifest::load_beside(&path, known)?,
+            None => Manifest::load(&path)?,
+        })
     }
 }
 
