@@ -18,6 +18,7 @@
 //! The manifest's digest is that of its root directory. Comparing two manifests skips directories with equal
 //! digests, so it costs what differs.
 
+mod delta;
 mod disk;
 
 use std::cmp::Ordering;
