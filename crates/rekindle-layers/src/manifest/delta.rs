@@ -140,7 +140,7 @@ fn what(rest: &mut &[u8]) -> Option<Option<(u16, Option<Node>)>> {
 /// A directory with changes in it. They nest no deeper than paths do that the kernel takes.
 fn apply(older: Option<&Directory>, mut changes: BTreeMap<Vec<u8>, Change>) -> Option<Directory> {
     let mut children: Vec<Child> = Vec::new();
-    for child in older.into_iter().flat_map(|directory| &directory.children) {
+    for child in older.into_iter().flat_map(|directory| directory.children.iter()) {
         match changes.remove(child.name.as_bytes()) {
             None => children.push(child.clone()),
             Some(change) => children.extend(changed(Some(child), &child.name, change)?),
