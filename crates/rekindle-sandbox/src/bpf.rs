@@ -29,6 +29,8 @@ pub(crate) enum Action {
     Allow,
     /// It fails with this error number.
     Fail(i32),
+    /// It waits until whoever holds the filter's listener has answered.
+    Notify,
 }
 
 impl Program {
@@ -47,6 +49,7 @@ impl Program {
     pub(crate) fn finish(&mut self, action: Action) {
         let value = match action {
             Action::Allow => libc::SECCOMP_RET_ALLOW,
+            Action::Notify => libc::SECCOMP_RET_USER_NOTIF,
             Action::Fail(errno) => libc::SECCOMP_RET_ERRNO | (errno.unsigned_abs() & libc::SECCOMP_RET_DATA),
         };
         self.push(libc::BPF_RET | libc::BPF_K, value);
@@ -119,6 +122,8 @@ pub(crate) fn interpret(program: &Program, arch: u32, number: u32, args: [u64; 6
             at += k as usize;
         } else if k == libc::SECCOMP_RET_ALLOW {
             return Action::Allow;
+        } else if k == libc::SECCOMP_RET_USER_NOTIF {
+            return Action::Notify;
         } else {
             return Action::Fail((k & libc::SECCOMP_RET_DATA) as i32);
         }

@@ -39,6 +39,8 @@ pub(crate) enum Report {
     Seen(Vec<u8>),
     /// From init: that was all that it has observed; or why it has to be taken for nothing.
     SeenAll(Result<(), String>),
+    /// From the supervisor: what it has recorded is where the spec was; or why it is not.
+    Recorded(Result<(), String>),
     /// From the supervisor, its last: no process is left. The wall time is not filled in.
     Gone(Usage),
 }
@@ -60,6 +62,8 @@ pub(crate) fn send(socket: BorrowedFd<'_>, report: &Report, attached: Option<Bor
         Report::Seen(piece) => (5, piece.clone()),
         Report::SeenAll(Ok(())) => (6, Vec::new()),
         Report::SeenAll(Err(reason)) => (7, reason.clone().into_bytes()),
+        Report::Recorded(Ok(())) => (8, Vec::new()),
+        Report::Recorded(Err(reason)) => (9, reason.clone().into_bytes()),
     };
     let length = u32::try_from(payload.len()).expect("payloads are short");
     let bytes = [&[START, tag], &length.to_le_bytes()[..], &payload].concat();
@@ -157,6 +161,8 @@ fn parse(tag: u8, payload: &[u8]) -> Option<Report> {
         5 => Report::Seen(payload.to_vec()),
         6 => Report::SeenAll(Ok(())),
         7 => Report::SeenAll(Err(String::from_utf8_lossy(payload).into_owned())),
+        8 => Report::Recorded(Ok(())),
+        9 => Report::Recorded(Err(String::from_utf8_lossy(payload).into_owned())),
         _ => return None,
     })
 }
@@ -187,6 +193,8 @@ mod tests {
         send(theirs.as_fd(), &Report::Failed(Error::new(ErrorKind::Forbidden, "x".repeat(9000))), None);
         send(theirs.as_fd(), &Report::Seen(vec![START; 50_000]), None);
         send(theirs.as_fd(), &Report::SeenAll(Err("too much".into())), None);
+        send(theirs.as_fd(), &Report::Recorded(Ok(())), None);
+        send(theirs.as_fd(), &Report::Recorded(Err("no room".into())), None);
         send(theirs.as_fd(), &Report::Gone(usage), None);
         drop(theirs);
 
@@ -201,6 +209,8 @@ mod tests {
         let Some(Report::Seen(piece)) = inbox.next() else { panic!("the piece is lost") };
         assert_eq!(piece, [START; 50_000]);
         assert!(matches!(inbox.next(), Some(Report::SeenAll(Err(reason))) if reason == "too much"));
+        assert!(matches!(inbox.next(), Some(Report::Recorded(Ok(())))));
+        assert!(matches!(inbox.next(), Some(Report::Recorded(Err(reason))) if reason == "no room"));
         let Some(Report::Gone(back)) = inbox.next() else { panic!("the usage is lost") };
         assert_eq!(back, usage);
         assert!(inbox.next().is_none());

@@ -9,6 +9,7 @@ mod marks;
 mod namespaces;
 mod observer;
 mod overlay;
+mod recorder;
 mod root;
 mod stack;
 mod supervisor;
@@ -21,6 +22,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rustix::net::SocketType;
 
 use crate::wire;
+
+pub(crate) use command::MISSING;
 
 /// The name that a helper is started under.
 pub(crate) const NAME: &str = "rekindle-sandbox";

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::observed::Observed;
+use crate::records::Records;
 
 /// How a command ended, and what it used.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +14,8 @@ pub struct Exit {
     pub usage: Usage,
     /// What was seen of its dealings with files: there if [`Spec::watch`](crate::Spec::watch) asked for it.
     pub observed: Option<Observed>,
+    /// What each of its processes did: there if [`Spec::observe`](crate::Spec::observe) asked for it.
+    pub records: Option<Records>,
 }
 
 /// How a command ended.

@@ -28,6 +28,7 @@
 #![deny(unsafe_code)]
 
 mod bpf;
+mod calls;
 mod cancel;
 mod channel;
 mod child;
@@ -35,6 +36,7 @@ mod error;
 mod exit;
 mod filter;
 mod observed;
+mod records;
 mod run;
 mod spec;
 mod support;
@@ -47,6 +49,9 @@ pub use child::child_main;
 pub use error::{Error, ErrorKind};
 pub use exit::{Exit, Status, Usage};
 pub use observed::Observed;
+pub use records::{
+    Access, End, Exec, Index, Inputs, Move, MoveKind, PathId, Paths, Process, ProcessId, Records, Touch,
+};
 pub use run::Sandbox;
-pub use spec::{Limits, Mount, Network, Overlay, Spec, Stack, Tree, TreeBind, TreeRoot, Watch};
+pub use spec::{Limits, Mount, Network, Observe, Overlay, Spec, Stack, Tree, TreeBind, TreeRoot, Watch};
 pub use support::{Capability, Feature, Lack, Support};

@@ -25,6 +25,7 @@ use crate::child;
 use crate::error::{Error, ErrorKind};
 use crate::exit::{Exit, Status, Usage};
 use crate::observed::Collector;
+use crate::records::Records;
 use crate::spec::{Spec, TreeRoot};
 use crate::support::{self, Support};
 use crate::wire::{self, Probe};
@@ -92,6 +93,8 @@ struct Run<'a> {
     child: Child,
     socket: OwnedFd,
     inbox: Inbox,
+    /// What the helper reads its order from, and writes the records to.
+    order: OwnedFd,
     /// `None` once it has come to its end.
     output: Option<OwnedFd>,
     started: Instant,
@@ -106,6 +109,7 @@ struct Findings {
     usage: Option<Usage>,
     error: Option<Error>,
     observed: Collector,
+    recorded: Option<Result<(), String>>,
 }
 
 impl<'a> Run<'a> {
@@ -119,6 +123,7 @@ impl<'a> Run<'a> {
             socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
                 .map_err(failed)?;
 
+        let kept = order.try_clone().map_err(|error| Error::failed("cannot keep a descriptor", error))?;
         let started = Instant::now();
         // A group of its own keeps signals of the terminal away from the helper: they are the caller's to handle.
         let child = Command::new(helper)
@@ -130,7 +135,16 @@ impl<'a> Run<'a> {
             .spawn()
             .map_err(|error| Error::failed(format!("cannot start {}", helper.display()), error))?;
         let output = Some(output);
-        Ok(Run { helper, child, socket, inbox: Inbox::default(), output, started, finished: false })
+        Ok(Run {
+            helper,
+            child,
+            socket,
+            inbox: Inbox::default(),
+            order: kept,
+            output,
+            started,
+            finished: false,
+        })
     }
 
     fn follow(&mut self, spec: &Spec, output: &mut dyn FnMut(&[u8]), cancel: &Cancel) -> Result<Exit, Error> {
@@ -178,8 +192,10 @@ impl<'a> Run<'a> {
 
         let usage = Usage { wall, ..found.usage.unwrap_or_default() };
         let observed = std::mem::take(&mut found.observed);
+        let records = spec.observe.is_some().then(|| self.records(found.recorded.take()));
         let exit = |status| {
-            Ok(Exit { status, usage, observed: spec.watch.is_some().then(|| observed.into_observed()) })
+            let observed = spec.watch.is_some().then(|| observed.into_observed());
+            Ok(Exit { status, usage, observed, records })
         };
         match (verdict, found.error.take(), found.status) {
             (Some(status), _, _) => exit(status),
@@ -228,6 +244,7 @@ impl<'a> Run<'a> {
                 }
                 Report::Seen(piece) => found.observed.take(&piece),
                 Report::SeenAll(end) => found.observed.end(end),
+                Report::Recorded(end) => found.recorded = Some(end),
                 Report::Gone(usage) => found.usage = Some(usage),
             }
         }
@@ -246,6 +263,18 @@ impl<'a> Run<'a> {
             Err(_) => self.output = None,
         }
         false
+    }
+
+    /// What the supervisor has written down.
+    fn records(&self, recorded: Option<Result<(), String>>) -> Records {
+        match recorded {
+            None => Records::unknown("the command was killed together with its observer"),
+            Some(Err(reason)) => Records::unknown(reason),
+            Some(Ok(())) => read_memory_file(&self.order)
+                .ok()
+                .and_then(|bytes| Records::from_bytes(&bytes))
+                .unwrap_or_else(|| Records::unknown("what was recorded did not arrive in one piece")),
+        }
     }
 
     /// Has everything killed; the supervisor still reports what was used.
@@ -321,6 +350,19 @@ fn memory_file(content: &[u8]) -> io::Result<OwnedFd> {
         done += rustix::io::pwrite(&file, &content[done..], done as u64)?;
     }
     Ok(file)
+}
+
+fn read_memory_file(file: &OwnedFd) -> io::Result<Vec<u8>> {
+    let size = usize::try_from(rustix::fs::fstat(file)?.st_size).map_err(|_| io::ErrorKind::InvalidData)?;
+    let mut content = vec![0; size];
+    let mut done = 0;
+    while done < size {
+        match rustix::io::pread(file, &mut content[done..], done as u64)? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            count => done += count,
+        }
+    }
+    Ok(content)
 }
 
 /// Removes what overlayfs leaves in its work directory: nested directories without any permission bits.

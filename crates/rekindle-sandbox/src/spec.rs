@@ -53,6 +53,8 @@ pub struct Spec {
     pub kvm: bool,
     /// What to observe. `None` costs nothing.
     pub watch: Option<Watch>,
+    /// What to record of each process. `None` costs nothing.
+    pub observe: Option<Observe>,
     /// When to give up.
     pub limits: Limits,
 }
@@ -143,6 +145,36 @@ pub struct Watch {
     pub roots: Vec<PathBuf>,
 }
 
+/// What to record of every process of a command, by intercepting its system calls. [`Records`](crate::Records) says
+/// what comes of it.
+///
+/// Where this machine cannot do it, the command runs all the same, and the records say that they are not complete.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Observe {
+    /// Inside paths. What happens elsewhere is not recorded, but for the programs that are executed. Empty for
+    /// everything but `/proc` and `/dev`.
+    pub roots: Vec<PathBuf>,
+    /// Whether to record looking without opening (`stat`, `access`, `readlink` and their kin) too. It makes commands
+    /// that do much of it, as `make` does, several times slower.
+    pub lookups: bool,
+    /// Most memory for the records while the command runs, in bytes. Where it does not suffice, the command goes on and
+    /// the records are not complete.
+    pub memory_bytes: u64,
+}
+
+impl Observe {
+    /// Everything but `/proc` and `/dev`, without look-ups, in 512 MiB at most.
+    pub fn new() -> Self {
+        Observe { roots: Vec::new(), lookups: false, memory_bytes: 512 << 20 }
+    }
+}
+
+impl Default for Observe {
+    fn default() -> Self {
+        Observe::new()
+    }
+}
+
 /// What of the network a command reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Network {
@@ -184,6 +216,7 @@ impl Spec {
             network: Network::Loopback,
             kvm: false,
             watch: None,
+            observe: None,
             limits: Limits::default(),
         }
     }
@@ -237,6 +270,8 @@ impl Spec {
         }
         let watched = self.watch.iter().flat_map(|watch| &watch.roots);
         watched.into_iter().try_for_each(|root| inside("watched directory", root))?;
+        let observed = self.observe.iter().flat_map(|observe| &observe.roots);
+        observed.into_iter().try_for_each(|root| inside("observed directory", root))?;
         let Some(tree) = &self.tree else { return Ok(()) };
         for bind in &tree.binds {
             target("tree target", &bind.target)?;

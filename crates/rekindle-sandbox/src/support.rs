@@ -11,8 +11,9 @@ use std::path::{Path, PathBuf};
 use crate::cancel::Cancel;
 use crate::error::Error;
 use crate::exit::Exit;
+use crate::records::{ProcessId, Touch};
 use crate::run::Sandbox;
-use crate::spec::{Network, Overlay, Spec, Tree, TreeBind, TreeRoot, Watch};
+use crate::spec::{Network, Observe, Overlay, Spec, Tree, TreeBind, TreeRoot, Watch};
 use crate::sys;
 use crate::wire::Probe;
 
@@ -48,6 +49,9 @@ pub enum Feature {
     Overlay,
     /// Inotify in a sandbox's tree. Without it a [`Watch`] sees nothing, and says so.
     Watch,
+    /// Seccomp's user notifications, and leave to look into the command's processes. Without it an
+    /// [`Observe`] records nothing, and says so.
+    Observe,
     /// Hardware virtualisation for commands that ask for it.
     Kvm,
 }
@@ -71,6 +75,7 @@ pub(crate) fn find_out(sandbox: &Sandbox, scratch: &Path) -> Support {
     });
     let overlay = try_tree(sandbox, scratch, None).map(|_| ());
     let watch = try_watch(sandbox, scratch);
+    let observe = try_observe(sandbox);
     let kvm =
         fs::OpenOptions::new().read(true).write(true).open("/dev/kvm").map(drop).map_err(|error| Lack {
             why: format!("cannot open /dev/kvm: {error}"),
@@ -85,6 +90,7 @@ pub(crate) fn find_out(sandbox: &Sandbox, scratch: &Path) -> Support {
         (Feature::Seccomp, seccomp),
         (Feature::Overlay, overlay),
         (Feature::Watch, watch),
+        (Feature::Observe, observe),
         (Feature::Kvm, kvm),
     ];
     let capability = |(feature, verdict)| {
@@ -124,6 +130,25 @@ fn try_watch(sandbox: &Sandbox, scratch: &Path) -> Result<(), Lack> {
         return Err(Lack { why, mend: "use a kernel of another version".to_owned() });
     }
     Ok(())
+}
+
+/// Whether what a probe looks for is seen.
+fn try_observe(sandbox: &Sandbox) -> Result<(), Lack> {
+    let spec = Spec { network: Network::Host, observe: Some(Observe::new()), ..Spec::new("/") };
+    let records = probe_run(sandbox, &spec, Probe::Observe)?.records.unwrap_or_default();
+    if !records.complete {
+        let (why, mend) = records.reason.split_once("; ").unwrap_or((&records.reason, ""));
+        return Err(Lack { why: why.to_owned(), mend: mend.to_owned() });
+    }
+    let missing = records.paths.id(Path::new(crate::child::MISSING));
+    let seen = missing.and_then(|path| records.access(ProcessId(0), path));
+    match seen.is_some_and(|access| access.touch.any(Touch::ABSENT)) {
+        true => Ok(()),
+        false => Err(Lack {
+            why: "a call that was made was not heard of".to_owned(),
+            mend: "use a kernel of another version".to_owned(),
+        }),
+    }
 }
 
 fn inotify_limits() -> String {

@@ -11,6 +11,13 @@ use std::time::Duration;
 use rustix::process::Pid;
 use rustix::thread::UnshareFlags;
 
+mod notify;
+
+pub(crate) use notify::{
+    Notice, NoticeBuffer, install_listener, is_thread_of, let_go_on, pid_info, read_memory, set_sync_wake_up,
+    still_waits,
+};
+
 /// Proof that this process has one thread only.
 #[derive(Debug)]
 pub(crate) struct SingleThreaded(());

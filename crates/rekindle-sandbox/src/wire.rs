@@ -8,10 +8,10 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
-use crate::spec::{Limits, Mount, Network, Overlay, Spec, Stack, Tree, TreeBind, TreeRoot, Watch};
+use crate::spec::{Limits, Mount, Network, Observe, Overlay, Spec, Stack, Tree, TreeBind, TreeRoot, Watch};
 
 /// What such a file begins with.
-pub(crate) const MAGIC: &[u8] = b"rekindle-sandbox spec 3\n";
+pub(crate) const MAGIC: &[u8] = b"rekindle-sandbox spec 4\n";
 
 /// What to do in the place of executing the program, for finding out what a machine can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub(crate) enum Probe {
     None,
     /// Exit with code 0 when all is set up.
     Start,
+    /// Make a call that can be observed.
+    Observe,
     /// Try what the tree at `/tree` must be able to do.
     Tree,
 }
@@ -30,6 +32,7 @@ pub(crate) fn encode(spec: &Spec, probe: Probe) -> Vec<u8> {
         Probe::None => 0,
         Probe::Start => 1,
         Probe::Tree => 2,
+        Probe::Observe => 3,
     });
     to.text(spec.program.as_os_str());
     to.list(spec.argv0.as_slice(), |to, arg| to.text(arg));
@@ -86,6 +89,11 @@ pub(crate) fn encode(spec: &Spec, probe: Probe) -> Vec<u8> {
     to.flag(spec.network == Network::Host);
     to.flag(spec.kvm);
     to.list(spec.watch.as_slice(), |to, watch| to.list(&watch.roots, |to, root| to.text(root.as_os_str())));
+    to.list(spec.observe.as_slice(), |to, observe| {
+        to.list(&observe.roots, |to, root| to.text(root.as_os_str()));
+        to.flag(observe.lookups);
+        to.0.extend_from_slice(&observe.memory_bytes.to_le_bytes());
+    });
     to.0
 }
 
@@ -96,6 +104,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<(Spec, Probe)> {
         0 => Probe::None,
         1 => Probe::Start,
         2 => Probe::Tree,
+        3 => Probe::Observe,
         _ => return None,
     };
     let spec = Spec {
@@ -124,6 +133,15 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<(Spec, Probe)> {
         network: if from.flag()? { Network::Host } else { Network::Loopback },
         kvm: from.flag()?,
         watch: from.list(|from| Some(Watch { roots: from.list(Reader::path)? }))?.pop(),
+        observe: from
+            .list(|from| {
+                Some(Observe {
+                    roots: from.list(Reader::path)?,
+                    lookups: from.flag()?,
+                    memory_bytes: from.array().map(u64::from_le_bytes)?,
+                })
+            })?
+            .pop(),
         limits: Limits::default(),
     };
     from.0.is_empty().then_some((spec, probe))
@@ -256,12 +274,18 @@ mod tests {
             vec((path(), vec(any::<u8>(), 0..300)), 0..3),
             vec((path(), text()), 0..3),
             vec((path(), any::<u32>()), 0..3),
-            proptest::option::of(vec(path(), 0..3).prop_map(|roots| Watch { roots })),
+            (
+                proptest::option::of(vec(path(), 0..3).prop_map(|roots| Watch { roots })),
+                proptest::option::of(
+                    (vec(path(), 0..3), any::<bool>(), any::<u64>())
+                        .prop_map(|(roots, lookups, memory_bytes)| Observe { roots, lookups, memory_bytes }),
+                ),
+            ),
         );
         (command, identity, world, any::<[bool; 2]>()).prop_map(|(command, identity, world, [host, kvm])| {
             let (program, argv0, args, env) = command;
             let (cwd, [uid, gid, umask], hostname) = identity;
-            let (tree, (stacks, mounts), files, symlinks, dirs, watch) = world;
+            let (tree, (stacks, mounts), files, symlinks, dirs, (watch, observe)) = world;
             let network = if host { Network::Host } else { Network::Loopback };
             let limits = Limits::default();
             Spec {
@@ -283,6 +307,7 @@ mod tests {
                 network,
                 kvm,
                 watch,
+                observe,
                 limits,
             }
         })
@@ -291,7 +316,7 @@ mod tests {
     proptest! {
         #[test]
         fn every_spec_travels(spec in spec()) {
-            for probe in [Probe::None, Probe::Start, Probe::Tree] {
+            for probe in [Probe::None, Probe::Start, Probe::Observe, Probe::Tree] {
                 let bytes = encode(&spec, probe);
                 prop_assert_eq!(decode(&bytes), Some((spec.clone(), probe)));
             }

@@ -2,7 +2,6 @@
 
 mod capture;
 mod gitignore;
-mod hard_links;
 mod kernel;
 mod layer_store;
 mod materialise;

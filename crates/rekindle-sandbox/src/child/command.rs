@@ -3,19 +3,24 @@
 use std::convert::Infallible;
 use std::ffi::{CString, OsStr};
 use std::fs;
-use std::io;
+use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use rustix::fs::{Mode, OFlags};
 use rustix::io::fcntl_dupfd_cloexec;
-use rustix::process::{Resource, Rlimit, chdir, getrlimit, setrlimit, setsid, umask};
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+use rustix::process::{
+    DumpableBehavior, Resource, Rlimit, chdir, getrlimit, set_dumpable_behavior, setrlimit, setsid, umask,
+};
 
+use crate::calls;
 use crate::channel::{Report, send};
 use crate::error::{Error, ErrorKind};
 use crate::filter::filter;
-use crate::spec::Spec;
+use crate::spec::{Observe, Spec};
 use crate::sys;
 use crate::wire::Probe;
 
@@ -23,17 +28,18 @@ use crate::wire::Probe;
 const STACK: u64 = 8 << 20;
 const DESCRIPTORS: u64 = 1024;
 
-pub(super) fn main(spec: &Spec, probe: Probe) -> ! {
+/// `post` is where to send the listener to, for the supervisor to observe by.
+pub(super) fn main(spec: &Spec, probe: Probe, post: Option<OwnedFd>) -> ! {
     let caller = match fcntl_dupfd_cloexec(std::io::stderr(), 3) {
         Ok(caller) => caller,
         Err(_) => sys::exit(127),
     };
-    let Err(error) = become_command(spec, probe);
+    let Err(error) = become_command(spec, probe, post);
     send(caller.as_fd(), &Report::Failed(error), None);
     sys::exit(127)
 }
 
-fn become_command(spec: &Spec, probe: Probe) -> Result<Infallible, Error> {
+fn become_command(spec: &Spec, probe: Probe, post: Option<OwnedFd>) -> Result<Infallible, Error> {
     let failed = |what: &'static str| move |cause: io::Error| Error::failed(what, cause);
     setsid().map_err(|errno| Error::failed("cannot start a session", errno))?;
     set_limits().map_err(failed("cannot set resource limits"))?;
@@ -48,14 +54,42 @@ fn become_command(spec: &Spec, probe: Probe) -> Result<Infallible, Error> {
     replace_stdio().map_err(failed("cannot connect the command's output"))?;
     sys::install_filter(filter(spec.network).instructions())
         .map_err(failed("cannot install the seccomp filter; the kernel needs CONFIG_SECCOMP_FILTER"))?;
+    if let (Some(observe), Some(post)) = (&spec.observe, post) {
+        begin_to_observe(observe, &post);
+    }
     match probe {
         Probe::None => Err(execute(spec)),
         Probe::Start => sys::exit(0),
+        Probe::Observe => {
+            try_observe().map_err(failed("cannot be observed"))?;
+            sys::exit(0)
+        }
         Probe::Tree => {
             try_tree().map_err(failed("cannot change a mounted overlay"))?;
             sys::exit(0)
         }
     }
+}
+
+/// Has the supervisor hear of calls from now on. Where that cannot be, it hears why.
+fn begin_to_observe(observe: &Observe, post: &OwnedFd) {
+    let listener = sys::install_listener(calls::filter(observe.lookups).instructions());
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    let fds = listener.as_ref().map(|listener| [listener.as_fd()]);
+    let text = match &fds {
+        Ok(fds) => {
+            control.push(SendAncillaryMessage::ScmRights(fds));
+            "+".to_owned()
+        }
+        Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {
+            "somebody else observes this program's calls already (seccomp has room for one listener)"
+                .to_owned()
+        }
+        Err(error) => format!("the kernel cannot tell of calls: {error}; use Linux 5.10 or newer"),
+    };
+    // If the supervisor is gone, so is this process, in a moment.
+    let _ = sendmsg(post, &[IoSlice::new(text.as_bytes())], &mut control, SendFlags::NOSIGNAL);
 }
 
 /// Null as input, the pipe that is standard output already as error too. Opened anew, so that it has a name inside.
@@ -123,3 +157,17 @@ fn try_tree() -> io::Result<()> {
     }
     fs::write(dir.join("file"), "x")
 }
+
+/// What `support` looks for in the records.
+fn try_observe() -> io::Result<()> {
+    // As any program is that was executed; this one was not.
+    set_dumpable_behavior(DumpableBehavior::Dumpable)?;
+    match fs::File::open(MISSING) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+        Ok(_) => Err(io::ErrorKind::AlreadyExists.into()),
+    }
+}
+
+/// What is not in the sandbox of a probe.
+pub(crate) const MISSING: &str = "/rekindle-sandbox-probe";

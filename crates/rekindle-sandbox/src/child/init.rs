@@ -31,9 +31,10 @@ pub(super) fn main(
     alone: &SingleThreaded,
     supervisor: &OwnedFd,
     privileged: bool,
+    post: Option<OwnedFd>,
 ) -> ! {
     let tell = |report| with_caller(|caller| send(caller, &report, None));
-    match start(spec, probe, alone, supervisor, privileged) {
+    match start(spec, probe, alone, supervisor, privileged, post) {
         Ok((command, None)) => tell(Report::Ended(reap_until(command))),
         Ok((command, Some(observer))) => {
             let mut watch = Vigil { observer, deaths: None };
@@ -55,6 +56,7 @@ fn start(
     alone: &SingleThreaded,
     supervisor: &OwnedFd,
     privileged: bool,
+    post: Option<OwnedFd>,
 ) -> Result<(Pid, Option<Observer>), Error> {
     end_with(supervisor);
     sys::reset_signals();
@@ -63,7 +65,7 @@ fn start(
     let observer = spec.watch.as_ref().map(Observer::start);
     give_up_privileges().map_err(|errno| Error::failed("cannot give up privileges", errno))?;
     match sys::fork(alone).map_err(|error| Error::failed("cannot start the command", error))? {
-        None => command::main(spec, probe),
+        None => command::main(spec, probe, post),
         Some(pid) => {
             // Standard input is /dev/null here. The output pipe must end with the command and its children.
             sys::replace_stdio(1, std::io::stdin().as_fd())

@@ -12,6 +12,7 @@ use rustix::process::{
     PidfdFlags, Resource, Rlimit, Signal, getpid, getrlimit, pidfd_open, pidfd_send_signal, setrlimit,
 };
 
+use super::recorder::{Ended, Preparation};
 use super::{init, namespaces, with_caller};
 use crate::channel::{Report, send};
 use crate::error::Error;
@@ -33,6 +34,7 @@ pub(super) fn main(spec: &Spec, probe: Probe) -> ! {
 
 fn supervise(spec: &Spec, probe: Probe) -> Result<(), Error> {
     sys::close_inherited();
+    let preparation = spec.observe.as_ref().map(|_| Preparation::make()).transpose()?;
     let null = open_null()?;
     sys::replace_stdio(0, null.as_fd())
         .map_err(|error| Error::failed("cannot replace standard input", error))?;
@@ -44,15 +46,25 @@ fn supervise(spec: &Spec, probe: Probe) -> Result<(), Error> {
     let (namespaces, privileged) = namespaces::enter(spec)?;
     let child =
         sys::fork(&namespaces).map_err(|error| Error::failed("cannot start the sandbox's init", error))?;
-    let Some(child) = child else { init::main(spec, probe, &namespaces, &supervisor, privileged) };
+    let Some(child) = child else {
+        // The rest of it is none of init's business.
+        let post = preparation.map(|preparation| preparation.post_end);
+        init::main(spec, probe, &namespaces, &supervisor, privileged, post)
+    };
 
     // What is left of the output pipe must not be open here: the caller waits for its end.
     let _ = sys::replace_stdio(1, null.as_fd());
     let init = pidfd_open(child, PidfdFlags::empty())
         .map_err(|errno| Error::failed("cannot open init's pid descriptor", errno))?;
-    with_caller(|caller| {
+    let outcome = with_caller(|caller| {
         send(caller, &Report::Started, Some(init.as_fd()));
-        wait_for_either(caller, &init);
+        match (preparation, &spec.observe) {
+            (Some(preparation), Some(observe)) => Some(preparation.follow(spec, observe, caller, &init)),
+            _ => {
+                wait_for_either(caller, &init);
+                None
+            }
+        }
     });
     let used =
         sys::wait(child).map_err(|error| Error::failed("cannot wait for the sandbox's init", error))?;
@@ -62,6 +74,10 @@ fn supervise(spec: &Spec, probe: Probe) -> Result<(), Error> {
         peak_rss_bytes: used.peak_rss_bytes,
         ..Usage::default()
     };
+    if let Some((Ended::Init, outcome)) = outcome {
+        let recorded = outcome.hand_over();
+        with_caller(|caller| send(caller, &Report::Recorded(recorded), None));
+    }
     with_caller(|caller| send(caller, &Report::Gone(usage), None));
     Ok(())
 }

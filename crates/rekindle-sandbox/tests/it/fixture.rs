@@ -114,3 +114,8 @@ pub(crate) fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> 
 pub(crate) fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
+
+#[expect(clippy::print_stderr, reason = "whoever runs the tests should know")]
+pub(crate) fn skipped(why: &str) {
+    eprintln!("skipped: {why}");
+}

@@ -7,6 +7,7 @@ mod filter;
 mod fixture;
 mod lifetime;
 mod limits;
+mod observe;
 mod ordinary_user;
 mod stack;
 mod support;

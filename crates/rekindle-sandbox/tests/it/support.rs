@@ -18,6 +18,7 @@ fn a_machine_that_passes_these_tests_can_do_it_all() {
             Feature::Seccomp,
             Feature::Overlay,
             Feature::Watch,
+            Feature::Observe,
             Feature::Kvm
         ]
     );

@@ -1,0 +1,269 @@
+//! What observing costs: commands that are observed against the same ones that are not, in one run, by turns.
+//!
+//! Run with `cargo bench -p rekindle-sandbox --bench observe`, followed by `-- opens`, `storm`, `compile`, `configure`
+//! or `make` for just that part. The sources of Redis and GNU hello are looked for in `target/corpus`, where the
+//! engine's own benchmarks leave them; what is not there is passed over.
+
+#![expect(clippy::print_stdout, reason = "printing is all it is for")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use rekindle_sandbox::{Cancel, Mount, Observe, Records, Sandbox, Spec, Tree, TreeBind, TreeRoot};
+use tempfile::TempDir;
+
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+/// Measures something and prints it.
+type Part = fn(&Sandbox) -> Result<()>;
+
+fn main() -> Result<()> {
+    // Being its own helper, as the real program is.
+    rekindle_sandbox::child_main();
+    let sandbox = Sandbox::new()?;
+    let parts: [(&str, Part); 5] =
+        [("opens", opens), ("storm", storm), ("compile", compile), ("configure", configure), ("make", make)];
+    let wanted: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
+    let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|wanted| wanted == name);
+    println!(
+        "{:<34} {:>9} {:>9} {:>7} {:>9} {:>9}  {:>9}",
+        "", "ms", "observed", "ratio", "events", "us/event", "records"
+    );
+    parts.iter().filter(|(name, _)| is_wanted(name)).try_for_each(|(_, part)| part(&sandbox))
+}
+
+/// A program that opens files in a loop: what a single event costs.
+fn opens(sandbox: &Sandbox) -> Result<()> {
+    let program = Program::new()?;
+    for (name, args) in [
+        ("open what is read-only", "open /usr/include/stdio.h 200000"),
+        ("open what is not there", "open /usr/include/none.h 200000"),
+        ("open what is in the tree", "open dir/file 200000"),
+        ("open what is not in the tree", "open dir/none 200000"),
+        ("open through `..`", "open dir/../dir/file 200000"),
+        ("open at a descriptor", "openat dir/file 200000"),
+        ("create and remove", "remake dir/new 50000"),
+        ("rename", "rename dir/file 50000"),
+    ] {
+        let tree = Scratch::new(|dir| {
+            fs::create_dir(dir.join("dir"))?;
+            Ok(fs::write(dir.join("dir/file"), "content")?)
+        })?;
+        compare(sandbox, name, 5, || Ok(program.spec(args, &tree)))?;
+    }
+    Ok(())
+}
+
+/// Processes that do next to nothing.
+fn storm(sandbox: &Sandbox) -> Result<()> {
+    let program = Program::new()?;
+    let tree = Scratch::new(|_| Ok(()))?;
+    compare(sandbox, "2000 forks", 5, || Ok(program.spec("fork x 2000", &tree)))?;
+    compare(sandbox, "1000 execs of a static program", 5, || Ok(program.spec("exec x 1000", &tree)))?;
+    let script = "i=0; while [ $i -lt 500 ]; do /bin/true; i=$((i+1)); done";
+    compare(sandbox, "500 x /bin/true from a shell", 5, || Ok(shell(script, &tree)))?;
+    let script = "i=0; while [ $i -lt 200 ]; do echo $i | sed s/1/2/ > out; x=`cat out`; i=$((i+1)); done";
+    compare(sandbox, "200 x configure-like lines", 5, || Ok(shell(script, &tree)))
+}
+
+/// One compiler run, small.
+fn compile(sandbox: &Sandbox) -> Result<()> {
+    let tree = Scratch::new(|dir| {
+        let source =
+            "#include <stdio.h>\n#include <stdlib.h>\n#include <string.h>\nint main(void) { puts(\"\"); }\n";
+        Ok(fs::write(dir.join("t.c"), source)?)
+    })?;
+    for level in ["-O0", "-O2"] {
+        let script = format!("i=0; while [ $i -lt 20 ]; do gcc {level} -c t.c; i=$((i+1)); done");
+        compare(sandbox, &format!("20 x gcc {level} of a small file"), 5, || Ok(shell(&script, &tree)))?;
+    }
+    Ok(())
+}
+
+fn configure(sandbox: &Sandbox) -> Result<()> {
+    let Some(source) = corpus("hello") else { return Ok(()) };
+    let mut trees = Vec::new();
+    compare(sandbox, "configure of GNU hello (bar: 1.25)", 3, || {
+        let tree = Scratch::copy(&source)?;
+        let spec = shell("./configure --quiet > /dev/null", &tree);
+        trees.push(tree);
+        Ok(spec)
+    })
+}
+
+fn make(sandbox: &Sandbox) -> Result<()> {
+    let Some(source) = corpus("redis") else { return Ok(()) };
+    for (name, level, rounds) in
+        [("make -j2 of Redis, -O2 (bar: 1.10)", "-O2", 2), ("make -j2 of Redis, -O0", "-O0", 2)]
+    {
+        let mut trees = Vec::new();
+        let script = format!("make -j2 MALLOC=libc OPTIMIZATION={level} > /dev/null 2>&1 < /dev/null");
+        compare(sandbox, name, rounds, || {
+            // One at a time: they are large.
+            trees.clear();
+            let tree = Scratch::copy(&source)?;
+            let spec = shell(&script, &tree);
+            trees.push(tree);
+            Ok(spec)
+        })?;
+    }
+    Ok(())
+}
+
+/// Runs a command observed and not, by turns, in a world that is made anew each time, and prints medians.
+fn compare(
+    sandbox: &Sandbox,
+    name: &str,
+    rounds: usize,
+    mut make: impl FnMut() -> Result<Spec>,
+) -> Result<()> {
+    let (mut plain, mut observed) = (Vec::new(), Vec::new());
+    let mut last = Records::default();
+    for _ in 0..rounds {
+        plain.push(run(sandbox, &make()?)?.0);
+        let (time, records) = run(sandbox, &Spec { observe: Some(Observe::new()), ..make()? })?;
+        observed.push(time);
+        last = records.unwrap_or_default();
+    }
+    let [plain, observed] = [plain, observed].map(|mut times| median(&mut times).as_secs_f64() * 1e3);
+    let each = (observed - plain) * 1e3 / last.events.max(1) as f64;
+    let size = last.to_bytes().len() / 1024;
+    let doubt = if last.complete { String::new() } else { format!("  {}", last.reason) };
+    println!(
+        "{name:<34} {plain:>9.1} {observed:>9.1} {:>7.3} {:>9} {each:>9.2}  {size:>6} kB{doubt}",
+        observed / plain,
+        last.events
+    );
+    Ok(())
+}
+
+fn run(sandbox: &Sandbox, spec: &Spec) -> Result<(Duration, Option<Records>)> {
+    let mut output = Vec::new();
+    let start = Instant::now();
+    let exit = sandbox.run(spec, &mut |bytes| output.extend_from_slice(bytes), &Cancel::new()?)?;
+    let time = start.elapsed();
+    if !exit.status.success() {
+        return Err(format!("{:?}: {}", exit.status, String::from_utf8_lossy(&output)).into());
+    }
+    Ok((time, exit.records))
+}
+
+fn median(times: &mut [Duration]) -> Duration {
+    times.sort_unstable();
+    times[times.len() / 2]
+}
+
+fn view(path: &str) -> Mount {
+    Mount { source: path.into(), target: path.into(), read_only: true, optional: true }
+}
+
+fn shell(script: &str, tree: &Scratch) -> Spec {
+    let views = ["/usr", "/bin", "/lib", "/lib64", "/etc/alternatives", "/etc/ld.so.cache"];
+    Spec {
+        args: vec!["-c".into(), script.into()],
+        env: vec![("PATH".into(), "/usr/bin:/bin".into())],
+        cwd: "/build".into(),
+        tree: Some(tree.tree()),
+        mounts: views.map(view).into(),
+        ..Spec::new("/bin/sh")
+    }
+}
+
+/// A directory that appears as `/build`.
+struct Scratch(TempDir);
+
+impl Scratch {
+    fn new(fill: impl FnOnce(&Path) -> Result<()>) -> Result<Self> {
+        let dir = tempfile::tempdir()?;
+        fill(dir.path())?;
+        Ok(Scratch(dir))
+    }
+
+    fn copy(source: &Path) -> Result<Self> {
+        let dir = tempfile::tempdir()?;
+        let from = source.join(".");
+        match Command::new("cp").arg("-a").args([&from, &dir.path().to_path_buf()]).status()?.success() {
+            true => Ok(Scratch(dir)),
+            false => Err("the sources cannot be copied".into()),
+        }
+    }
+
+    fn tree(&self) -> Tree {
+        let binds = vec![TreeBind { dir: PathBuf::new(), target: "/build".into() }];
+        Tree { root: TreeRoot::Plain(self.0.path().into()), binds }
+    }
+}
+
+/// Sources that other benchmarks have left.
+fn corpus(name: &str) -> Option<PathBuf> {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/corpus").join(name);
+    if !dir.is_dir() {
+        println!("skipped: {} is not there", dir.display());
+        return None;
+    }
+    Some(dir)
+}
+
+/// A program that does one thing over and over.
+struct Program(TempDir);
+
+impl Program {
+    fn new() -> Result<Self> {
+        let dir = tempfile::tempdir()?;
+        let source = dir.path().join("loop.c");
+        fs::write(&source, LOOP)?;
+        let target = dir.path().join("loop");
+        match Command::new("cc").args(["-static", "-O", "-o"]).args([&target, &source]).status()?.success() {
+            true => Ok(Program(dir)),
+            false => Err("the program does not compile".into()),
+        }
+    }
+
+    fn spec(&self, args: &str, tree: &Scratch) -> Spec {
+        let source = self.0.path().join("loop");
+        let program = Mount { source, target: "/loop".into(), read_only: true, optional: false };
+        let mut spec = shell("", tree);
+        spec.program = "/loop".into();
+        spec.args = args.split(' ').map(Into::into).collect();
+        spec.mounts.push(program);
+        spec
+    }
+}
+
+const LOOP: &str = r#"
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+int main(int argc, char **argv) {
+    if (argc < 4)
+        return 0;
+    const char *how = argv[1], *path = argv[2];
+    int count = atoi(argv[3]), dir = open(".", O_RDONLY);
+    for (int i = 0; i < count; i++) {
+        if (!strcmp(how, "open")) {
+            int fd = open(path, O_RDONLY);
+            if (fd >= 0)
+                close(fd);
+        } else if (!strcmp(how, "openat")) {
+            close(openat(dir, path, O_RDONLY));
+        } else if (!strcmp(how, "remake")) {
+            close(open(path, O_WRONLY | O_CREAT, 0644));
+            unlink(path);
+        } else if (!strcmp(how, "rename")) {
+            rename(i % 2 ? "dir/other" : path, i % 2 ? path : "dir/other");
+        } else if (fork() == 0) {
+            if (!strcmp(how, "exec"))
+                execl("/loop", "/loop", NULL);
+            _exit(0);
+        } else {
+            wait(NULL);
+        }
+    }
+    return 0;
+}
+"#;

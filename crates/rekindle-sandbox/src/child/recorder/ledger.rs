@@ -1,0 +1,174 @@
+//! Writes down what was observed: each path of each process once, however often it is touched.
+
+use std::collections::HashMap;
+
+use super::lookup::is_below;
+use crate::records::{Access, End, Exec, Move, MoveKind, PathId, Process, ProcessId, Records, Touch};
+use crate::spec::Observe;
+
+pub(super) struct Ledger {
+    records: Records,
+    /// Of each process, until it has ended.
+    open: HashMap<ProcessId, HashMap<PathId, Access>>,
+    /// Who changed each path last.
+    changers: HashMap<PathId, ProcessId>,
+    roots: Vec<Box<[u8]>>,
+    clock: u32,
+    room: u64,
+}
+
+/// What an access, a process and a move cost in memory, roughly: more than their size, for the tables that they are in.
+const PER_ACCESS: u64 = 96;
+const PER_PROCESS: u64 = 512;
+
+const FULL: &str = "the command did more than there is memory for in the records";
+
+impl Ledger {
+    pub(super) fn new(observe: &Observe) -> Self {
+        use std::os::unix::ffi::OsStrExt;
+        let roots = observe.roots.iter().map(|root| {
+            let root = root.as_os_str().as_bytes();
+            root.strip_suffix(b"/").unwrap_or(root).into()
+        });
+        Ledger {
+            records: Records::default(),
+            open: HashMap::new(),
+            changers: HashMap::new(),
+            roots: roots.collect(),
+            clock: 0,
+            room: observe.memory_bytes,
+        }
+    }
+
+    /// Begins another call.
+    pub(super) fn tick(&mut self) {
+        self.records.events += 1;
+        self.clock = self.clock.saturating_add(1);
+    }
+
+    pub(super) fn is_of_interest(&self, path: &[u8]) -> bool {
+        match self.roots.is_empty() {
+            true => !is_below(path, b"/proc") && !is_below(path, b"/dev"),
+            false => self.roots.iter().any(|root| is_below(path, root)),
+        }
+    }
+
+    pub(super) fn begin(
+        &mut self,
+        parent: Option<ProcessId>,
+        before: Option<ProcessId>,
+    ) -> Result<ProcessId, String> {
+        self.pay(PER_PROCESS)?;
+        let id = ProcessId(u32::try_from(self.records.processes.len()).map_err(|_| FULL)?);
+        self.records.processes.push(Process { parent, before, ..Process::default() });
+        self.open.insert(id, HashMap::new());
+        Ok(id)
+    }
+
+    pub(super) fn process(&mut self, id: ProcessId) -> &mut Process {
+        &mut self.records.processes[id.0 as usize]
+    }
+
+    pub(super) fn set_exec(&mut self, id: ProcessId, exec: Exec) -> Result<(), String> {
+        self.pay(exec.argv.iter().map(|arg| arg.len() as u64 + 24).sum())?;
+        self.process(id).exec = Some(exec);
+        Ok(())
+    }
+
+    pub(super) fn end(&mut self, id: ProcessId, end: Option<End>) {
+        if let Some(end) = end {
+            self.process(id).end = end;
+        }
+        if let Some(accesses) = self.open.remove(&id) {
+            self.process(id).accesses = sorted(accesses);
+        }
+    }
+
+    pub(super) fn path(&mut self, path: &[u8]) -> Result<PathId, String> {
+        let (id, cost) = self.records.paths.add(path);
+        self.pay(cost as u64)?;
+        Ok(id)
+    }
+
+    /// Notes what a process does to a path, if that is of interest.
+    pub(super) fn touch(&mut self, who: ProcessId, path: &[u8], touch: Touch) -> Result<(), String> {
+        if !self.is_of_interest(path) {
+            return Ok(());
+        }
+        let path = self.path(path)?;
+        let own = self.changers.get(&path) == Some(&who);
+        let inherited = touch.any(Touch::INHERITED);
+        // What is read by a descriptor is known to be read only if it can be.
+        let observes = if inherited { touch.any(Touch::READ) } else { touch.observes() };
+        if own && !touch.changes() {
+            return Ok(());
+        }
+        let clock = self.clock;
+        let Some(accesses) = self.open.get_mut(&who) else { return Ok(()) };
+        let fresh = !accesses.contains_key(&path);
+        let access = accesses.entry(path).or_insert(Access {
+            path,
+            touch: Touch::default(),
+            observed: 0,
+            changed: 0,
+            changed_last: 0,
+        });
+        access.touch |= touch;
+        if observes && !own && access.observed == 0 {
+            access.observed = clock;
+        }
+        if touch.changes() {
+            if access.changed == 0 {
+                access.changed = clock;
+            }
+            access.changed_last = clock;
+            self.changers.insert(path, who);
+        }
+        if fresh { self.pay(PER_ACCESS) } else { Ok(()) }
+    }
+
+    /// Whether the process has used this path by itself, so that a descriptor to it is no news.
+    pub(super) fn has_touched(&self, who: ProcessId, path: &[u8]) -> bool {
+        use std::os::unix::ffi::OsStrExt;
+        let id = self.records.paths.id(std::path::Path::new(std::ffi::OsStr::from_bytes(path)));
+        let known = id.and_then(|id| self.open.get(&who)?.get(&id));
+        known.is_some_and(|access| {
+            access.touch.any(Touch::READ | Touch::CREATED | Touch::REPLACED | Touch::UPDATED)
+        })
+    }
+
+    pub(super) fn step(
+        &mut self,
+        who: ProcessId,
+        from: &[u8],
+        to: &[u8],
+        kind: MoveKind,
+    ) -> Result<(), String> {
+        if !self.is_of_interest(from) && !self.is_of_interest(to) {
+            return Ok(());
+        }
+        self.pay(PER_ACCESS)?;
+        let (from, to) = (self.path(from)?, self.path(to)?);
+        self.records.moves.push(Move { process: who, from, to, kind, at: self.clock });
+        Ok(())
+    }
+
+    pub(super) fn finish(mut self) -> Records {
+        for (id, accesses) in std::mem::take(&mut self.open) {
+            self.process(id).accesses = sorted(accesses);
+        }
+        self.records.complete = true;
+        self.records
+    }
+
+    fn pay(&mut self, bytes: u64) -> Result<(), String> {
+        self.room = self.room.checked_sub(bytes).ok_or(FULL)?;
+        Ok(())
+    }
+}
+
+fn sorted(accesses: HashMap<PathId, Access>) -> Vec<Access> {
+    let mut accesses: Vec<Access> = accesses.into_values().collect();
+    accesses.sort_unstable_by_key(|access| access.path);
+    accesses
+}

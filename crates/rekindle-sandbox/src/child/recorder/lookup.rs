@@ -1,0 +1,370 @@
+//! What a path leads to, in the view of the observed processes.
+//!
+//! That view is this process's own, as they share its root and its mounts; who has other mounts is not observed any
+//! further. What differs is `/proc/self`, and the place where relative paths begin.
+//!
+//! Most paths lead through no symbolic link, which one call of `openat2` finds out; its text, without `.` and `..`, is what
+//! it leads to then. Other paths are walked name by name, to tell which links they cross. Results for what is
+//! mounted read-only are kept: a compiler asks for the same thousand headers again and again, and for such a path
+//! the observer makes no call but the one that reads its text. For what may change nothing is kept.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
+
+/// What a path leads to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Found {
+    /// Absolute, and free of symbolic links but for the last name.
+    pub(super) path: Box<[u8]>,
+    pub(super) kind: Kind,
+    /// The symbolic links that were followed, resolved likewise.
+    pub(super) links: Vec<Box<[u8]>>,
+    /// It cannot change while the command runs.
+    pub(super) lasting: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Nothing is there.
+    Missing,
+    File,
+    /// A file that can be executed by somebody.
+    Program,
+    Dir,
+    Link,
+    /// A device, a socket, a pipe.
+    Other,
+    /// A file without a name: only a descriptor leads to it.
+    Nameless,
+}
+
+impl Kind {
+    pub(super) fn is_file(self) -> bool {
+        matches!(self, Kind::File | Kind::Program)
+    }
+
+    pub(super) fn of(mode: u32) -> Kind {
+        match FileType::from_raw_mode(mode) {
+            FileType::RegularFile if mode & 0o111 != 0 => Kind::Program,
+            FileType::RegularFile => Kind::File,
+            FileType::Directory => Kind::Dir,
+            FileType::Symlink => Kind::Link,
+            _ => Kind::Other,
+        }
+    }
+}
+
+/// Looks paths up, and keeps what cannot change.
+pub(super) struct Lookup {
+    /// Below these anything may change: no slash at the end.
+    writable: Vec<Box<[u8]>>,
+    kept: HashMap<Box<[u8]>, Rc<Found>>,
+    /// Where links lead that cannot change; `None` for what is no link.
+    links: HashMap<Box<[u8]>, Option<Box<[u8]>>>,
+    /// Memory left for what is kept.
+    room: usize,
+}
+
+/// Most memory for what is kept.
+const ROOM: usize = 64 << 20;
+
+/// As many symbolic links as the kernel follows.
+const MOST_LINKS: usize = 40;
+
+impl Lookup {
+    pub(super) fn new(writable: Vec<Box<[u8]>>) -> Self {
+        Lookup { writable, kept: HashMap::new(), links: HashMap::new(), room: ROOM }
+    }
+
+    /// Looks up `path`, which begins in the directory `base` if it is relative. `own` tells the number of the asking process
+    /// and thread in the sandbox.
+    pub(super) fn find(
+        &mut self,
+        base: &[u8],
+        path: &[u8],
+        follow: bool,
+        own: impl Fn() -> Option<(u32, u32)>,
+    ) -> Rc<Found> {
+        // Every second call of a shell script.
+        if path == b"/dev/null" {
+            let path = path.into();
+            return Rc::new(Found { path, kind: Kind::Other, links: Vec::new(), lasting: false });
+        }
+        let mut key = Vec::with_capacity(base.len() + path.len() + 2);
+        key.push(u8::from(follow));
+        if !path.starts_with(b"/") {
+            key.extend_from_slice(base);
+            key.push(b'/');
+        }
+        key.extend_from_slice(path);
+        if let Some(found) = self.kept.get(&key[..]) {
+            return found.clone();
+        }
+        let full = &key[1..];
+        let slash = full.ends_with(b"/") || full.ends_with(b"/.");
+        let found = match self.find_plain(full, follow || slash, path) {
+            Some(found) => found,
+            None => self.walk(full, follow || slash, own),
+        };
+        let found = Rc::new(found);
+        if found.lasting {
+            let cost = 2 * key.len() + found.path.len() + 200;
+            if let Some(left) = self.room.checked_sub(cost) {
+                self.room = left;
+                self.kept.insert(key.into(), found.clone());
+            }
+        }
+        found
+    }
+
+    /// Whether the directory that a missing path lies in is there.
+    pub(super) fn parent_is_there(&self, path: &[u8]) -> bool {
+        let parent = match path.iter().rposition(|&byte| byte == b'/') {
+            Some(0) | None => &b"/"[..],
+            Some(slash) => &path[..slash],
+        };
+        stat(parent).is_ok_and(|mode| Kind::of(mode) == Kind::Dir)
+    }
+
+    /// The quick way; `None` where it does not do.
+    fn find_plain(&self, full: &[u8], follow: bool, path: &[u8]) -> Option<Found> {
+        let (normal, back) = normalise(full, path);
+        // Its `self` is another one here.
+        if normal.starts_with(b"/proc/") || normal.starts_with(b"/dev/") {
+            return None;
+        }
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+        let kind = match rustix::fs::openat2(CWD, full, flags, Mode::empty(), resolve) {
+            Ok(fd) => Kind::of(rustix::fs::fstat(&fd).ok()?.st_mode),
+            Err(Errno::NOENT | Errno::NOTDIR) if !back => Kind::Missing,
+            Err(_) => return None,
+        };
+        let lasting = self.lasts(&normal);
+        (kind != Kind::Link || !follow).then(|| Found {
+            path: normal.into(),
+            kind,
+            links: Vec::new(),
+            lasting,
+        })
+    }
+
+    /// Name by name.
+    fn walk(&mut self, full: &[u8], follow: bool, own: impl Fn() -> Option<(u32, u32)>) -> Found {
+        let mut at: Vec<u8> = Vec::new();
+        let mut links = Vec::new();
+        let mut lasting = true;
+        // What is left to do, the next name last.
+        let mut names: Vec<Box<[u8]>> = Vec::new();
+        let push = |names: &mut Vec<Box<[u8]>>, text: &[u8]| {
+            let parts = text.split(|&byte| byte == b'/').filter(|part| !part.is_empty() && *part != b".");
+            names.extend(parts.rev().map(Box::from));
+        };
+        push(&mut names, full);
+        let done = |path: Vec<u8>, kind, links, lasting| {
+            let path = if path.is_empty() { b"/"[..].into() } else { path.into() };
+            Found { path, kind, links, lasting }
+        };
+        while let Some(name) = names.pop() {
+            if *name == *b".." {
+                at.truncate(at.iter().rposition(|&byte| byte == b'/').unwrap_or(0));
+                continue;
+            }
+            let parent = at.len();
+            at.push(b'/');
+            at.extend_from_slice(&name);
+            lasting &= self.lasts(&at);
+            if at == b"/proc/self" || at == b"/proc/thread-self" {
+                let Some((process, thread)) = own() else {
+                    return done(at, Kind::Missing, links, false);
+                };
+                let task = if at.ends_with(b"/self") { String::new() } else { format!("/task/{thread}") };
+                at = format!("/proc/{process}{task}").into_bytes();
+                continue;
+            }
+            match self.target(&at) {
+                Ok(None) => {}
+                Ok(Some(_)) if names.is_empty() && !follow => return done(at, Kind::Link, links, lasting),
+                Ok(Some(target)) => {
+                    if links.len() >= MOST_LINKS {
+                        return done(at, Kind::Missing, links, lasting);
+                    }
+                    if is_magic(&at) {
+                        let stat = || rustix::fs::statat(CWD, &at[..], AtFlags::empty()).ok();
+                        match super::procs::Opened::of(&target, stat) {
+                            super::procs::Opened::At(path) => at = path.to_vec(),
+                            super::procs::Opened::Nameless(path) => {
+                                return done(path.to_vec(), Kind::Nameless, links, false);
+                            }
+                            super::procs::Opened::NoFile => return done(at, Kind::Other, links, false),
+                        }
+                        if at == b"/" {
+                            at.clear();
+                        }
+                        continue;
+                    }
+                    links.push(at[..].into());
+                    at.truncate(if target.starts_with(b"/") { 0 } else { parent });
+                    push(&mut names, &target);
+                }
+                Err(_) => {
+                    // Nothing is there, or nobody may look; the rest is told as far as it names something.
+                    for name in names.iter().rev().take_while(|name| ***name != *b"..") {
+                        at.push(b'/');
+                        at.extend_from_slice(name);
+                    }
+                    lasting &= self.lasts(&at);
+                    return done(at, Kind::Missing, links, lasting);
+                }
+            }
+        }
+        let kind = stat(if at.is_empty() { b"/" } else { &at }).map_or(Kind::Missing, Kind::of);
+        done(at, kind, links, lasting)
+    }
+
+    /// Where a link leads; `None` if it is there and no link.
+    fn target(&mut self, path: &[u8]) -> Result<Option<Box<[u8]>>, Errno> {
+        if let Some(target) = self.links.get(path) {
+            return Ok(target.clone());
+        }
+        let target = match rustix::fs::readlinkat(CWD, path, Vec::with_capacity(256)) {
+            Ok(target) => Some(target.into_bytes().into()),
+            Err(Errno::INVAL) => None,
+            Err(errno) => return Err(errno),
+        };
+        if self.lasts(path)
+            && let Some(left) = self.room.checked_sub(2 * path.len() + 100)
+        {
+            self.room = left;
+            self.links.insert(path.into(), target.clone());
+        }
+        Ok(target)
+    }
+
+    fn lasts(&self, path: &[u8]) -> bool {
+        !self.writable.iter().any(|dir| is_below(path, dir))
+    }
+}
+
+/// Whether a path is this directory, or below it.
+pub(super) fn is_below(path: &[u8], dir: &[u8]) -> bool {
+    path.strip_prefix(dir).is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
+}
+
+fn stat(path: &[u8]) -> Result<u32, Errno> {
+    rustix::fs::statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW).map(|stat| stat.st_mode)
+}
+
+/// Whether this is a link whose text is no path to be looked up: to what a process has open.
+fn is_magic(path: &[u8]) -> bool {
+    let Some(rest) = path.strip_prefix(b"/proc/") else { return false };
+    let parts: Vec<&[u8]> = rest.split(|&byte| byte == b'/').collect();
+    let parts = match parts.as_slice() {
+        [_, task, _, rest @ ..] if *task == b"task" => rest,
+        [_, rest @ ..] => rest,
+        [] => return false,
+    };
+    match parts {
+        [dir, _] => *dir == b"fd" || *dir == b"map_files",
+        [name] => *name == b"cwd" || *name == b"root" || *name == b"exe",
+        _ => false,
+    }
+}
+
+/// An absolute path without `.`, `..` and doubled slashes; and whether there is a `..` after a name of `path`, which
+/// is its end, so that this is right only if all names are directories.
+fn normalise(full: &[u8], path: &[u8]) -> (Vec<u8>, bool) {
+    let mut normal = Vec::with_capacity(full.len());
+    for part in full.split(|&byte| byte == b'/') {
+        match part {
+            b"" | b"." => {}
+            b".." => normal.truncate(normal.iter().rposition(|&byte| byte == b'/').unwrap_or(0)),
+            name => {
+                normal.push(b'/');
+                normal.extend_from_slice(name);
+            }
+        }
+    }
+    if normal.is_empty() {
+        normal.push(b'/');
+    }
+    let mut named = false;
+    let back = path.split(|&byte| byte == b'/').any(|part| {
+        named |= !matches!(part, b"" | b"." | b"..");
+        part == b".." && named
+    });
+    (normal, back)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::ffi::OsStrExt;
+    use std::os::unix::fs::symlink;
+
+    fn find(base: &std::path::Path, path: &str, follow: bool) -> (String, Kind, usize) {
+        let base = base.as_os_str().as_bytes();
+        let mut lookup = Lookup::new(vec![base.into()]);
+        let found = lookup.find(base, path.as_bytes(), follow, || None);
+        assert!(!found.lasting);
+        let text = String::from_utf8_lossy(&found.path);
+        (
+            text.strip_prefix(&*String::from_utf8_lossy(base)).unwrap_or(&text).to_owned(),
+            found.kind,
+            found.links.len(),
+        )
+    }
+
+    #[test]
+    fn paths_lead_where_the_kernel_says() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let base = dir.path().canonicalize().expect("it is there");
+        fs::create_dir_all(base.join("a/b/c")).expect("room");
+        fs::write(base.join("a/b/file"), "x").expect("room");
+        symlink("a/b", base.join("link")).expect("room");
+        symlink(base.join("link/c"), base.join("far")).expect("room");
+        symlink("loop", base.join("loop")).expect("room");
+        symlink("nowhere", base.join("dangling")).expect("room");
+        for (path, follow, expect) in [
+            ("a/b/file", true, ("/a/b/file", Kind::File, 0)),
+            ("./a//b/.", true, ("/a/b", Kind::Dir, 0)),
+            ("a/b/c/../file", true, ("/a/b/file", Kind::File, 0)),
+            ("link/file", true, ("/a/b/file", Kind::File, 1)),
+            ("link/c/../file", false, ("/a/b/file", Kind::File, 1)),
+            ("link/..", true, ("/a", Kind::Dir, 1)),
+            ("link", false, ("/link", Kind::Link, 0)),
+            ("link", true, ("/a/b", Kind::Dir, 1)),
+            ("link/", false, ("/a/b", Kind::Dir, 1)),
+            ("far/../file", true, ("/a/b/file", Kind::File, 2)),
+            ("none", true, ("/none", Kind::Missing, 0)),
+            ("none/x", true, ("/none/x", Kind::Missing, 0)),
+            ("none/../a", true, ("/none", Kind::Missing, 0)),
+            ("link/none/x", true, ("/a/b/none/x", Kind::Missing, 1)),
+            ("dangling", true, ("/nowhere", Kind::Missing, 1)),
+            ("a/b/file/x", true, ("/a/b/file/x", Kind::Missing, 0)),
+        ] {
+            let (path_expect, kind, links) = expect;
+            assert_eq!(find(&base, path, follow), (path_expect.to_owned(), kind, links), "{path}");
+            if kind != Kind::Missing && follow {
+                let kernel = base.join(path).canonicalize().expect("it is there");
+                assert_eq!(kernel, base.join(path_expect.trim_start_matches('/')), "{path}");
+            }
+        }
+        let (_, kind, links) = find(&base, "loop", true);
+        assert_eq!((kind, links), (Kind::Missing, MOST_LINKS));
+    }
+
+    #[test]
+    fn links_to_open_files_are_known() {
+        for path in ["/proc/1/fd/3", "/proc/1/exe", "/proc/7/task/8/cwd", "/proc/7/task/8/fd/0"] {
+            assert!(is_magic(path.as_bytes()), "{path}");
+        }
+        for path in ["/proc/mounts", "/proc/1/task/exe", "/proc/1/fd", "/x/1/exe", "/proc/1/ns/mnt"] {
+            assert!(!is_magic(path.as_bytes()), "{path}");
+        }
+    }
+}

@@ -1,0 +1,279 @@
+//! What calls on files mean for the record.
+//!
+//! A call is judged by what it names and by what is there before it: where that shows that it must fail (a file that is
+//! not there, one that is there already, a read-only file system), it is recorded as the look that it amounts to.
+
+use rustix::io::Errno;
+
+use super::{Caller, Kind, Recorder, Target};
+use crate::calls::{Last, Place};
+use crate::records::{MoveKind, Touch};
+
+/// Flags of `open`, as all supported architectures have them (arm has other numbers for directories).
+struct Flags(u32);
+
+impl Flags {
+    fn has(&self, flag: i32) -> bool {
+        self.0 & flag.cast_unsigned() == flag.cast_unsigned()
+    }
+
+    fn reads(&self) -> bool {
+        matches!(self.0 & 3, 0 | 2)
+    }
+
+    fn writes(&self) -> bool {
+        matches!(self.0 & 3, 1 | 2)
+    }
+
+    fn creates_only(&self) -> bool {
+        self.has(libc::O_CREAT | libc::O_EXCL)
+    }
+}
+
+impl Recorder<'_> {
+    pub(super) fn open(
+        &mut self,
+        who: Caller,
+        place: Place,
+        args: &[u64; 6],
+        flags: u32,
+    ) -> Result<(), String> {
+        let flags = Flags(flags);
+        let follow = !flags.has(libc::O_NOFOLLOW) && !flags.creates_only();
+        let Target::Found(found) = self.resolve(who, place, args, Some(follow))? else { return Ok(()) };
+        let touch = match found.kind {
+            Kind::Missing => {
+                let made = flags.has(libc::O_CREAT)
+                    && !flags.has(libc::O_PATH)
+                    && !found.lasting
+                    && self.lookup.parent_is_there(&found.path);
+                if made { Touch::ABSENT | Touch::CREATED } else { Touch::ABSENT }
+            }
+            // A file without a name is made in it.
+            Kind::Dir if flags.has(libc::O_TMPFILE) => return Ok(()),
+            Kind::Dir if flags.has(libc::O_PATH) || flags.writes() || flags.has(libc::O_CREAT) => {
+                Touch::PRESENT
+            }
+            Kind::Dir => Touch::LISTED,
+            Kind::File | Kind::Program => file(&flags, found.lasting),
+            Kind::Link | Kind::Other => Touch::PRESENT,
+            Kind::Nameless => Touch::default(),
+        };
+        self.touch(who, &found, touch)
+    }
+
+    /// What is opened by a handle cannot be told. Without privileges nobody can, but for a file system of one's own.
+    pub(super) fn open_handle(&mut self) -> Result<(), String> {
+        Err("a process opened a file by its handle".to_owned())
+    }
+
+    /// Something is made that must not be there yet.
+    pub(super) fn make(&mut self, who: Caller, place: Place, args: &[u64; 6]) -> Result<(), String> {
+        let Target::Found(found) = self.resolve(who, place, args, None)? else { return Ok(()) };
+        self.touch(who, &found, self.making(&found))
+    }
+
+    fn making(&self, found: &super::Found) -> Touch {
+        match found.kind {
+            Kind::Missing if !found.lasting && self.lookup.parent_is_there(&found.path) => {
+                Touch::ABSENT | Touch::CREATED
+            }
+            Kind::Missing => Touch::ABSENT,
+            _ => Touch::PRESENT,
+        }
+    }
+
+    /// A socket gets an address, which may be a path.
+    pub(super) fn bind(&mut self, who: Caller, address: u64, length: u64) -> Result<(), String> {
+        let mut bytes = [0; 110];
+        let length = usize::try_from(length).unwrap_or(0).min(bytes.len());
+        let count = self.read(who, address, &mut bytes[..length])?;
+        let Some((family, path)) = bytes[..count].split_first_chunk() else { return Ok(()) };
+        let path = path.split(|&byte| byte == 0).next().unwrap_or_default();
+        if i32::from(u16::from_le_bytes(*family)) != libc::AF_UNIX || path.is_empty() {
+            return Ok(());
+        }
+        let Some(base) = self.base(who, libc::AT_FDCWD)? else { return Ok(()) };
+        let found = self.find(who, &base, path, false)?;
+        self.touch(who, &found, self.making(&found))
+    }
+
+    /// Something is changed that has to be there.
+    pub(super) fn change(
+        &mut self,
+        who: Caller,
+        place: Place,
+        args: &[u64; 6],
+        touch: Touch,
+    ) -> Result<(), String> {
+        let Target::Found(found) = self.resolve(who, place, args, None)? else { return Ok(()) };
+        let touch = match found.kind {
+            Kind::Missing => Touch::ABSENT,
+            _ if found.lasting => Touch::PRESENT,
+            _ => touch,
+        };
+        self.touch(who, &found, touch)
+    }
+
+    pub(super) fn rename(
+        &mut self,
+        who: Caller,
+        from: Place,
+        to: Place,
+        args: &[u64; 6],
+        flags: u32,
+    ) -> Result<(), String> {
+        let Target::Found(from) = self.resolve(who, from, args, None)? else { return Ok(()) };
+        let Target::Found(to) = self.resolve(who, to, args, None)? else { return Ok(()) };
+        let there = to.kind != Kind::Missing;
+        let possible = !from.lasting && !to.lasting && self.lookup.parent_is_there(&to.path);
+        let wanted = match flags {
+            libc::RENAME_NOREPLACE => !there,
+            libc::RENAME_EXCHANGE => there,
+            _ => true,
+        };
+        if from.kind == Kind::Missing || !possible || !wanted {
+            for found in [&from, &to] {
+                let missing = found.kind == Kind::Missing;
+                self.touch(who, found, if missing { Touch::ABSENT } else { Touch::PRESENT })?;
+            }
+            return Ok(());
+        }
+        if from.path == to.path {
+            return self.touch(who, &from, Touch::PRESENT);
+        }
+        if from.kind == Kind::Dir {
+            self.tasks.forget_cwds(&from.path);
+        }
+        let kind = if flags == libc::RENAME_EXCHANGE { MoveKind::Exchange } else { MoveKind::Rename };
+        let (old, new) = match (kind, there) {
+            (MoveKind::Exchange, _) => (Touch::REPLACED, Touch::REPLACED),
+            (_, true) => (Touch::REMOVED, Touch::REPLACED),
+            (_, false) => (Touch::REMOVED, Touch::CREATED),
+        };
+        self.note_move(who, &from.path, &to.path, kind)?;
+        self.touch(who, &from, old)?;
+        let new = if from.kind == Kind::Dir { new | Touch::DIRECTORY } else { new };
+        self.touch(who, &to, new)
+    }
+
+    pub(super) fn link(
+        &mut self,
+        who: Caller,
+        from: Place,
+        to: Place,
+        args: &[u64; 6],
+    ) -> Result<(), String> {
+        let Target::Found(from) = self.resolve(who, from, args, None)? else { return Ok(()) };
+        // Its flags are about the other end.
+        let to = Place { last: Last::Keep, ..to };
+        let Target::Found(to) = self.resolve(who, to, args, None)? else { return Ok(()) };
+        let making = self.making(&to);
+        if from.kind == Kind::Missing {
+            self.touch(who, &from, Touch::ABSENT)?;
+            return self.touch(
+                who,
+                &to,
+                if to.kind == Kind::Missing { Touch::ABSENT } else { Touch::PRESENT },
+            );
+        }
+        if making.any(Touch::CREATED) {
+            let old = if from.kind == Kind::Nameless { &to.path } else { &from.path };
+            self.note_move(who, old, &to.path, MoveKind::Link)?;
+        }
+        self.touch(who, &from, Touch::PRESENT)?;
+        self.touch(who, &to, making)
+    }
+
+    /// Something is looked at without being opened.
+    pub(super) fn look(&mut self, who: Caller, place: Place, args: &[u64; 6]) -> Result<(), String> {
+        let Target::Found(found) = self.resolve(who, place, args, None)? else { return Ok(()) };
+        self.touch(who, &found, if found.kind == Kind::Missing { Touch::ABSENT } else { Touch::PRESENT })
+    }
+
+    /// What a process could read or write by descriptors that it was given.
+    pub(super) fn scan(&mut self, who: Caller) -> Result<(), String> {
+        let record = self.tasks.get(who.process).record;
+        let descriptors = match self.procs.descriptors(who.process) {
+            Ok(descriptors) => descriptors,
+            Err(Errno::NOENT | Errno::SRCH) => return Ok(()),
+            // Nor may they be listed.
+            Err(Errno::ACCESS) => {
+                self.ledger()?.process(record).shares = true;
+                (0..=MOST_LIKELY).collect()
+            }
+            Err(errno) => return Err(super::unreadable(errno)),
+        };
+        for fd in descriptors {
+            let Target::Found(found) = self.descriptor_quickly(who, fd)? else { continue };
+            let ledger = self.ledger()?;
+            if !found.kind.is_file() || ledger.has_touched(record, &found.path) {
+                continue;
+            }
+            let copied = || {
+                let copy = self.tasks.find(who.process)?.descriptor(fd.cast_signed()).ok()?;
+                Some(rustix::fs::fcntl_getfl(copy).ok()?.bits())
+            };
+            let Some(flags) = self.procs.flags(who.process, fd).or_else(copied).map(Flags) else { continue };
+            if flags.has(libc::O_PATH) {
+                continue;
+            }
+            let read = if flags.reads() { Touch::READ } else { Touch::default() };
+            let written = if flags.writes() { Touch::UPDATED } else { Touch::default() };
+            self.touch(who, &found, read | written | Touch::INHERITED)?;
+        }
+        Ok(())
+    }
+
+    /// What a descriptor is, unless its name shows that it is of no interest.
+    fn descriptor_quickly(&mut self, who: Caller, fd: u32) -> Result<Target, String> {
+        match self.procs.link(who.process, &format!("fd/{fd}")) {
+            Ok(text) if !text.starts_with(b"/") || !self.ledger()?.is_of_interest(&text) => {
+                return Ok(Target::Nothing);
+            }
+            _ => {}
+        }
+        self.descriptor(Caller { tid: who.process, ..who }, fd.cast_signed())
+    }
+}
+
+/// Where descriptors are looked for that cannot be listed.
+const MOST_LIKELY: u32 = 63;
+
+/// Opening a file that is there.
+fn file(flags: &Flags, lasting: bool) -> Touch {
+    let fails = flags.creates_only() || flags.has(libc::O_DIRECTORY) || flags.0 & 3 == 3;
+    if fails || flags.has(libc::O_PATH) || (lasting && (flags.writes() || flags.has(libc::O_TRUNC))) {
+        return Touch::PRESENT;
+    }
+    if flags.has(libc::O_TRUNC) {
+        return Touch::REPLACED;
+    }
+    let read = if flags.reads() { Touch::READ } else { Touch::default() };
+    let written = if flags.writes() { Touch::UPDATED } else { Touch::default() };
+    read | written
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_a_file_is_opened_says_what_for() {
+        for (flags, expect) in [
+            (libc::O_RDONLY, Touch::READ),
+            (libc::O_RDONLY | libc::O_CREAT, Touch::READ),
+            (libc::O_RDWR, Touch::READ | Touch::UPDATED),
+            (libc::O_WRONLY | libc::O_APPEND, Touch::UPDATED),
+            (libc::O_WRONLY | libc::O_TRUNC, Touch::REPLACED),
+            (libc::O_RDONLY | libc::O_TRUNC, Touch::REPLACED),
+            (libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL, Touch::PRESENT),
+            (libc::O_RDONLY | libc::O_DIRECTORY, Touch::PRESENT),
+            (libc::O_PATH, Touch::PRESENT),
+        ] {
+            assert_eq!(file(&Flags(flags.cast_unsigned()), false), expect, "{flags:o}");
+        }
+        assert_eq!(file(&Flags(libc::O_WRONLY.cast_unsigned()), true), Touch::PRESENT);
+        assert_eq!(file(&Flags(libc::O_RDONLY.cast_unsigned()), true), Touch::READ);
+    }
+}

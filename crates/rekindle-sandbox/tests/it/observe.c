@@ -1,0 +1,480 @@
+/* Deals with files in one way for each name that it knows, each in a process and a directory of its own. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/openat2.h>
+#include <linux/seccomp.h>
+#include <pthread.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <utime.h>
+
+#ifndef SYS_fchmodat2
+#define SYS_fchmodat2 452
+#endif
+
+extern char **environ;
+static const char *self;
+
+static int must(long result, const char *what) {
+    if (result < 0) {
+        printf("%s: %s\n", what, strerror(errno));
+        exit(3);
+    }
+    return result;
+}
+#define MUST(call) must(call, #call)
+
+static void consume(int fd) {
+    char bytes[64];
+    MUST(read(fd, bytes, sizeof bytes));
+    close(fd);
+}
+
+static int dir(void) { return MUST(open("d", O_RDONLY | O_DIRECTORY)); }
+
+static void *in_thread(void *path) {
+    consume(MUST(open(path, O_RDONLY)));
+    return NULL;
+}
+
+#ifdef __x86_64__
+static long old_call(long number, long a, long b, long c, long d) {
+    long result;
+    __asm__ volatile("int $0x80" : "=a"(result) : "a"(number), "b"(a), "c"(b), "d"(c), "S"(d) : "memory", "r8", "r9", "r10", "r11");
+    if (result < 0 && result > -4096) {
+        errno = -result;
+        return -1;
+    }
+    return result;
+}
+/* In the lower half of the address space, as the program is linked there. */
+static char old_a[] = "a", old_new[] = "new", old_d[] = "d/x";
+#endif
+
+static void exec_self(const char *arg) {
+    char *args[] = {(char *)self, (char *)arg, NULL};
+    execv(self, args);
+    _exit(4);
+}
+
+static void send_fd(int socket, int fd) {
+    char byte = 0, room[CMSG_SPACE(sizeof fd)] = {0};
+    struct iovec data = {&byte, 1};
+    struct msghdr message = {.msg_iov = &data, .msg_iovlen = 1, .msg_control = room, .msg_controllen = sizeof room};
+    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof fd);
+    memcpy(CMSG_DATA(header), &fd, sizeof fd);
+    MUST(sendmsg(socket, &message, 0));
+}
+
+static int receive_fd(int socket) {
+    char byte, room[CMSG_SPACE(sizeof(int))];
+    struct iovec data = {&byte, 1};
+    struct msghdr message = {.msg_iov = &data, .msg_iovlen = 1, .msg_control = room, .msg_controllen = sizeof room};
+    MUST(recvmsg(socket, &message, 0));
+    int fd;
+    memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof fd);
+    return fd;
+}
+
+static void way(const char *how) {
+    char path[64];
+    struct timespec times[2] = {{1, 0}, {1, 0}};
+    int fd, status;
+#define IS(name) if (!strcmp(how, name))
+    IS("none") return;
+    /* Opening. */
+    IS("openat") { consume(MUST(open("a", O_RDONLY))); return; }
+    IS("openat2") {
+        struct open_how want = {.flags = O_RDONLY, .resolve = RESOLVE_BENEATH};
+        consume(MUST(syscall(SYS_openat2, AT_FDCWD, "a", &want, sizeof want)));
+        return;
+    }
+    IS("update") { MUST(open("a", O_RDWR)); return; }
+    IS("append") { MUST(open("a", O_WRONLY | O_APPEND)); return; }
+    IS("open-trunc") { MUST(open("a", O_WRONLY | O_TRUNC)); return; }
+    IS("create") { MUST(open("new", O_WRONLY | O_CREAT, 0644)); return; }
+    IS("create-old") { MUST(open("a", O_WRONLY | O_CREAT | O_TRUNC, 0644)); return; }
+    IS("create-read") {
+        close(MUST(open("new", O_WRONLY | O_CREAT, 0644)));
+        MUST(open("new", O_RDONLY));
+        return;
+    }
+    IS("exclusive") { MUST(open("new", O_RDWR | O_CREAT | O_EXCL, 0644)); return; }
+    IS("exclusive-old") { open("a", O_RDWR | O_CREAT | O_EXCL, 0644); return; }
+    IS("missing") { open("none", O_RDONLY); return; }
+    IS("missing-below") { open("none/x", O_RDONLY | O_CREAT, 0644); return; }
+    IS("missing-in-file") { open("a/x", O_RDONLY); return; }
+    IS("list") { dir(); return; }
+    IS("path-only") { MUST(open("a", O_PATH)); return; }
+    IS("path-reopen") {
+        snprintf(path, sizeof path, "/proc/self/fd/%d", MUST(open("a", O_PATH)));
+        consume(MUST(open(path, O_RDONLY)));
+        return;
+    }
+    IS("thread-self") {
+        snprintf(path, sizeof path, "/proc/thread-self/fd/%d", MUST(open("a", O_PATH)));
+        consume(MUST(open(path, O_RDONLY)));
+        return;
+    }
+    IS("dev-fd") {
+        snprintf(path, sizeof path, "/dev/fd/%d", MUST(open("a", O_PATH)));
+        consume(MUST(open(path, O_RDONLY)));
+        return;
+    }
+    IS("by-cwd-link") { consume(MUST(open("/proc/self/cwd/d/x", O_RDONLY))); return; }
+    IS("at-descriptor") { consume(MUST(openat(open("d", O_PATH), "x", O_RDONLY))); return; }
+    IS("chdir") {
+        consume(MUST(open("a", O_RDONLY)));
+        MUST(chdir("d"));
+        consume(MUST(open("x", O_RDONLY)));
+        return;
+    }
+    IS("fchdir") {
+        consume(MUST(open("a", O_RDONLY)));
+        MUST(fchdir(open("d", O_PATH)));
+        consume(MUST(open("x", O_RDONLY)));
+        return;
+    }
+    IS("up") { MUST(chdir("d")); consume(MUST(open("../a", O_RDONLY))); return; }
+    IS("back") { consume(MUST(open("d/../a", O_RDONLY))); return; }
+    IS("back-link") { consume(MUST(open("ld/../a", O_RDONLY))); return; }
+    IS("link-read") { consume(MUST(open("la", O_RDONLY))); return; }
+    IS("link-dir") { consume(MUST(open("ld/x", O_RDONLY))); return; }
+    IS("link-missing") { open("ld/none", O_RDONLY); return; }
+    IS("link-nofollow") { open("la", O_RDONLY | O_NOFOLLOW); return; }
+    IS("link-dangling") { open("lost", O_RDONLY); return; }
+    IS("link-dangling-create") { MUST(open("lost", O_WRONLY | O_CREAT, 0644)); return; }
+    IS("link-loop") { open("loop", O_RDONLY); return; }
+    IS("map") {
+        fd = MUST(open("a", O_RDONLY));
+        if (mmap(NULL, 1, PROT_READ, MAP_PRIVATE, fd, 0) == MAP_FAILED)
+            exit(3);
+        return;
+    }
+    IS("deleted") {
+        fd = MUST(open("a", O_RDONLY));
+        MUST(unlink("a"));
+        snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+        consume(MUST(open(path, O_RDONLY)));
+        return;
+    }
+    IS("descriptors-gone") {
+        MUST(close_range(0, ~0U, 0));
+        open("a", O_RDONLY);
+        return;
+    }
+    IS("not-dumpable") {
+        MUST(prctl(PR_SET_DUMPABLE, 0));
+        consume(MUST(open("a", O_RDONLY)));
+        return;
+    }
+    IS("bad-address") { syscall(SYS_openat, AT_FDCWD, 8L, 0, 0); return; }
+    IS("long-name") {
+        char name[257] = {0};
+        memset(name, 'n', 255);
+        MUST(open(name, O_WRONLY | O_CREAT, 0644));
+        return;
+    }
+    IS("page-end") {
+        /* The text ends where its page does, and nothing comes after. */
+        char *pages = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        munmap(pages + 4096, 4096);
+        consume(MUST(open(strcpy(pages + 4094, "a"), O_RDONLY)));
+        return;
+    }
+    /* Making. */
+    IS("mkdirat") { MUST(mkdirat(AT_FDCWD, "new", 0755)); return; }
+    IS("mkdir-old") { mkdirat(AT_FDCWD, "d", 0755); return; }
+    IS("mknodat") { MUST(mknodat(AT_FDCWD, "new", S_IFIFO | 0644, 0)); return; }
+    IS("symlinkat") { MUST(symlinkat("a", dir(), "new")); return; }
+    IS("bind") {
+        struct sockaddr_un to = {.sun_family = AF_UNIX, .sun_path = "new"};
+        MUST(bind(socket(AF_UNIX, SOCK_STREAM, 0), (void *)&to, sizeof to));
+        return;
+    }
+    /* Naming. */
+    IS("linkat") { MUST(linkat(AT_FDCWD, "a", AT_FDCWD, "new", 0)); return; }
+    IS("linkat-link") { MUST(linkat(AT_FDCWD, "la", AT_FDCWD, "new", 0)); return; }
+    IS("linkat-follow") { MUST(linkat(AT_FDCWD, "la", AT_FDCWD, "new", AT_SYMLINK_FOLLOW)); return; }
+    IS("linkat-old") { linkat(AT_FDCWD, "a", AT_FDCWD, "b", 0); return; }
+    IS("nameless") {
+        fd = MUST(open(".", O_TMPFILE | O_RDWR, 0644));
+        snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+        MUST(linkat(AT_FDCWD, path, AT_FDCWD, "new", AT_SYMLINK_FOLLOW));
+        return;
+    }
+    IS("renameat") { MUST(renameat(AT_FDCWD, "a", dir(), "new")); return; }
+    IS("rename-over") { MUST(renameat(AT_FDCWD, "a", AT_FDCWD, "b")); return; }
+    IS("rename-missing") { renameat(AT_FDCWD, "none", AT_FDCWD, "b"); return; }
+    IS("rename-noreplace") { renameat2(AT_FDCWD, "a", AT_FDCWD, "b", RENAME_NOREPLACE); return; }
+    IS("rename-exchange") { MUST(renameat2(AT_FDCWD, "a", AT_FDCWD, "b", RENAME_EXCHANGE)); return; }
+    IS("rename-dir") {
+        MUST(mkdir("new", 0755));
+        MUST(chdir("new"));
+        close(MUST(open("one", O_WRONLY | O_CREAT, 0644)));
+        MUST(renameat(AT_FDCWD, "../new", AT_FDCWD, "../newer"));
+        MUST(open("two", O_WRONLY | O_CREAT, 0644));
+        return;
+    }
+    IS("unlinkat") { MUST(unlinkat(AT_FDCWD, "a", 0)); return; }
+    IS("unlinkat-link") { MUST(unlinkat(AT_FDCWD, "la", 0)); return; }
+    IS("unlinkat-missing") { unlinkat(AT_FDCWD, "none", 0); return; }
+    IS("rmdir") { MUST(unlinkat(AT_FDCWD, "empty", AT_REMOVEDIR)); return; }
+    /* Changing. */
+    IS("truncate") { MUST(truncate("a", 0)); return; }
+    IS("truncate-part") { MUST(truncate("a", 1)); return; }
+    IS("fchmod") { MUST(fchmod(open("a", O_RDONLY), 0600)); return; }
+    IS("fchmodat") { MUST(syscall(SYS_fchmodat, AT_FDCWD, "la", 0600)); return; }
+    IS("fchmodat2") { MUST(syscall(SYS_fchmodat2, AT_FDCWD, "a", 0600, AT_SYMLINK_NOFOLLOW)); return; }
+    IS("fchmod-path") {
+        fd = MUST(open("a", O_PATH));
+        MUST(syscall(SYS_fchmodat2, fd, "", 0600, AT_EMPTY_PATH));
+        return;
+    }
+    IS("fchownat") { MUST(fchownat(AT_FDCWD, "la", getuid(), getgid(), AT_SYMLINK_NOFOLLOW)); return; }
+    IS("fchownat-follow") { MUST(fchownat(AT_FDCWD, "la", getuid(), getgid(), 0)); return; }
+    IS("fchown") { MUST(fchown(open("d", O_RDONLY), getuid(), getgid())); return; }
+    IS("utimensat") { MUST(utimensat(AT_FDCWD, "a", times, 0)); return; }
+    IS("utimensat-link") { MUST(utimensat(AT_FDCWD, "la", times, AT_SYMLINK_NOFOLLOW)); return; }
+    IS("futimens") { MUST(futimens(open("a", O_RDONLY), times)); return; }
+    IS("removexattr") { syscall(SYS_removexattr, "a", "user.x"); return; }
+    IS("fremovexattr") { syscall(SYS_fremovexattr, open("a", O_RDONLY), "user.x"); return; }
+    /* Processes. */
+    IS("thread") {
+        pthread_t thread;
+        MUST(-pthread_create(&thread, NULL, in_thread, "d/x"));
+        pthread_join(thread, NULL);
+        consume(MUST(open("a", O_RDONLY)));
+        return;
+    }
+    IS("thread-exec") {
+        pthread_t thread;
+        MUST(-pthread_create(&thread, NULL, (void *(*)(void *))exec_self, "openat"));
+        pthread_join(thread, NULL);
+        return;
+    }
+    IS("fork-exec") { if (fork() == 0) exec_self("openat"); wait(&status); return; }
+    IS("fork-only") { if (fork() == 0) { consume(MUST(open("a", O_RDONLY))); _exit(0); } wait(&status); return; }
+    IS("vfork") { if (vfork() == 0) exec_self("openat"); wait(&status); return; }
+    IS("spawn") {
+        char *args[] = {(char *)self, "openat", NULL};
+        pid_t pid;
+        MUST(-posix_spawn(&pid, self, NULL, NULL, args, environ));
+        waitpid(pid, &status, 0);
+        return;
+    }
+    IS("exec-missing") { char *args[] = {"x", NULL}; execv("none", args); consume(MUST(open("a", O_RDONLY))); return; }
+    IS("exec-refused") { char *args[] = {"x", NULL}; execv("a", args); return; }
+    IS("exec-broken") { char *args[] = {"x", NULL}; execv("broken", args); consume(MUST(open("a", O_RDONLY))); return; }
+    IS("exec-script") { char *args[] = {"x", NULL}; execv("script", args); return; }
+    IS("execveat") {
+        char *args[] = {(char *)self, "openat", NULL};
+        syscall(SYS_execveat, open(self, O_PATH), "", args, environ, AT_EMPTY_PATH);
+        exit(3);
+    }
+    IS("exec-memory") {
+        int from = MUST(open(self, O_RDONLY)), to = MUST(memfd_create("copy", 0));
+        char *args[] = {(char *)self, "openat", NULL}, bytes[65536];
+        for (long count; (count = read(from, bytes, sizeof bytes)) > 0;)
+            MUST(write(to, bytes, count));
+        close(from);
+        fexecve(to, args, environ);
+        exit(3);
+    }
+    IS("inherited") {
+        fd = MUST(open("a", O_RDONLY));
+        MUST(open("new", O_WRONLY | O_CREAT, 0644));
+        if (fork() == 0)
+            exec_self("none");
+        wait(&status);
+        return;
+    }
+    if (!strcmp(how, "passed") || !strcmp(how, "passed-on")) {
+        int sockets[2];
+        MUST(socketpair(AF_UNIX, SOCK_STREAM, 0, sockets));
+        if (fork() == 0) {
+            char byte;
+            fd = receive_fd(sockets[1]);
+            MUST(read(fd, &byte, 1));
+            if (!strcmp(how, "passed-on"))
+                close(fd);
+            _exit(0);
+        }
+        send_fd(sockets[0], MUST(open("a", O_RDONLY)));
+        wait(&status);
+        return;
+    }
+    IS("code") { if (fork() == 0) { open("a", O_RDONLY); _exit(7); } wait(&status); return; }
+    IS("signal") { if (fork() == 0) { open("a", O_RDONLY); raise(SIGKILL); } wait(&status); return; }
+    if (!strcmp(how, "filter") || !strcmp(how, "listener")) {
+        struct sock_filter allow = {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW};
+        struct sock_fprog program = {1, &allow};
+        int listener = !strcmp(how, "listener");
+        long result = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, listener ? SECCOMP_FILTER_FLAG_NEW_LISTENER : 0, &program);
+        if (listener ? result >= 0 || errno != EBUSY : result != 0)
+            exit(3);
+        consume(MUST(open("a", O_RDONLY)));
+        return;
+    }
+    /* Looking. */
+    IS("look") {
+        struct stat buffer;
+        struct statx large;
+        stat("a", &buffer);
+        lstat("la", &buffer);
+        access("b", R_OK);
+        faccessat(AT_FDCWD, "none", R_OK, 0);
+        readlink("ld", path, sizeof path);
+        statx(AT_FDCWD, "d/x", 0, STATX_ALL, &large);
+        fstat(0, &buffer);
+        return;
+    }
+#ifdef __x86_64__
+    /* The calls that newer architectures do without. */
+    IS("open") { consume(MUST(syscall(SYS_open, "a", O_RDONLY))); return; }
+    IS("creat") { MUST(syscall(SYS_creat, "new", 0644)); return; }
+    IS("creat-old") { MUST(syscall(SYS_creat, "a", 0644)); return; }
+    IS("mkdir") { MUST(syscall(SYS_mkdir, "new", 0755)); return; }
+    IS("mknod") { MUST(syscall(SYS_mknod, "new", S_IFREG | 0644, 0)); return; }
+    IS("symlink") { MUST(syscall(SYS_symlink, "a", "new")); return; }
+    IS("link") { MUST(syscall(SYS_link, "a", "new")); return; }
+    IS("rename") { MUST(syscall(SYS_rename, "a", "new")); return; }
+    IS("unlink") { MUST(syscall(SYS_unlink, "a")); return; }
+    IS("rmdir-old") { MUST(syscall(SYS_rmdir, "empty")); return; }
+    IS("chmod") { MUST(syscall(SYS_chmod, "a", 0600)); return; }
+    IS("chown") { MUST(syscall(SYS_chown, "la", getuid(), getgid())); return; }
+    IS("lchown") { MUST(syscall(SYS_lchown, "la", getuid(), getgid())); return; }
+    IS("utime") { MUST(syscall(SYS_utime, "a", NULL)); return; }
+    IS("utimes") { MUST(syscall(SYS_utimes, "a", NULL)); return; }
+    IS("futimesat") { MUST(syscall(SYS_futimesat, AT_FDCWD, "a", NULL)); return; }
+    IS("i386-open") { MUST(old_call(5, (long)old_a, O_RDONLY, 0, 0)); return; }
+    IS("i386-openat") { MUST(old_call(295, AT_FDCWD, (long)old_d, O_RDONLY, 0)); return; }
+    IS("i386-creat") { MUST(old_call(8, (long)old_new, 0644, 0, 0)); return; }
+    IS("i386-rename") { MUST(old_call(38, (long)old_a, (long)old_new, 0, 0)); return; }
+    IS("i386-unlinkat") { MUST(old_call(301, AT_FDCWD, (long)old_a, 0, 0)); return; }
+#endif
+    /* Bad manners. */
+    IS("forks") {
+        for (int i = 0; i < 300; i++)
+            if (fork() == 0) {
+                signal(SIGTERM, SIG_IGN);
+                open("a", O_RDONLY);
+                _exit(0);
+            }
+        while (wait(NULL) > 0)
+            ;
+        return;
+    }
+    IS("repeats") {
+        for (int i = 0; i < 20000; i++)
+            close(open(i % 2 ? "a" : "none", O_RDONLY));
+        return;
+    }
+    IS("names") {
+        for (int i = 0; i < 20000; i++) {
+            snprintf(path, sizeof path, "name-that-takes-some-room-%d", i);
+            open(path, O_RDONLY);
+        }
+        return;
+    }
+    IS("descriptors") {
+        for (int i = 0; i < 900; i++)
+            MUST(open("a", O_RDONLY));
+        if (fork() == 0)
+            exec_self("none");
+        wait(&status);
+        return;
+    }
+    IS("deep") {
+        for (int i = 0; i < 200; i++) {
+            MUST(mkdir("deep", 0755));
+            MUST(chdir("deep"));
+        }
+        close(MUST(open("bottom", O_WRONLY | O_CREAT, 0644)));
+        return;
+    }
+    IS("too-deep") {
+        char name[201] = {0};
+        memset(name, 'n', 200);
+        for (int i = 0; i < 25; i++) {
+            MUST(mkdir(name, 0755));
+            MUST(chdir(name));
+        }
+        close(MUST(open("bottom", O_WRONLY | O_CREAT, 0644)));
+        return;
+    }
+    IS("racing") {
+        /* Another process changes the text while the kernel looks at it. */
+        char *text = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        strcpy(text, "a");
+        pid_t pid = fork();
+        if (pid == 0)
+            for (;;)
+                *(volatile char *)text ^= 'a' ^ 'b';
+        for (int i = 0; i < 2000; i++)
+            close(MUST(open(text, O_RDONLY)));
+        kill(pid, SIGKILL);
+        wait(&status);
+        return;
+    }
+    IS("left-behind") {
+        if (fork() == 0) {
+            signal(SIGTERM, SIG_IGN);
+            signal(SIGHUP, SIG_IGN);
+            for (;;)
+                close(open("a", O_RDONLY));
+        }
+        usleep(20000);
+        return;
+    }
+    IS("by-handle") {
+        union {
+            struct file_handle handle;
+            char room[sizeof(struct file_handle) + MAX_HANDLE_SZ];
+        } handle = {{.handle_bytes = MAX_HANDLE_SZ}};
+        int mount;
+        name_to_handle_at(AT_FDCWD, "a", &handle.handle, &mount, 0);
+        open_by_handle_at(AT_FDCWD, &handle.handle, O_RDONLY);
+        return;
+    }
+    printf("%s?\n", how);
+    exit(2);
+}
+
+int main(int argc, char **argv) {
+    self = argv[0];
+    if (argc < 2)
+        return 2;
+    if (strcmp(argv[1], "all")) {
+        way(argv[1]);
+        return 0;
+    }
+    for (int i = 2; i < argc; i++) {
+        int status;
+        if (fork() == 0) {
+            MUST(chdir(argv[i]));
+            exec_self(argv[i]);
+        }
+        wait(&status);
+        if (status)
+            printf("%s ends with %x\n", argv[i], status);
+    }
+    return 0;
+}
