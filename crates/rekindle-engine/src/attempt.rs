@@ -9,38 +9,32 @@
 //! The layers of an attempt are drafts for as long as nothing keeps them: they live and go with the attempt, and the
 //! death of the process leaves them to the next sweep. [`Attempt::keep`] makes a checkpoint of them.
 
+mod judging;
+mod kept;
+mod moving;
 mod step;
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use rekindle_layers::{
-    Change, Draft, LayerId, LayerStore, MaterialiseOptions, Timestamp, View, materialise, merge,
-};
-use rekindle_plan::{
-    BaseStep, Before, Chain, Effect, Facts, Judged, Observations, Placement, Reason, Recipe, RecipeKey,
-    Seedable, Step, StepList, Unusable, Verdict, judge,
-};
+use rekindle_layers::{Change, Draft, LayerId, LayerStore, Timestamp, merge};
+use rekindle_plan::{Judged, Placement, Step, StepList, Unusable, Verdict};
 use rekindle_sandbox::{Cancel, Sandbox};
 
+use kept::Kept;
 use step::Ended;
 
-use crate::base::{Base, CHAIN_LIMIT};
-use crate::checkpoint::{Record, StepRecord};
+use crate::base::Base;
 use crate::copied::Copied;
 use crate::error::Error;
 use crate::event::{FailureKind, RestartReason, StepUsage};
-use crate::fragments::Fragments;
 use crate::recipes::{Planned, Recipes, SETUP, touched};
-use crate::rewriting::{finish_rewriting, substitutions};
 use crate::scratch::{OutputPaths, placed};
-use crate::shell_state::{Dump, ShellState, read_phases};
-use crate::tree::{Changes, Stack, newest, paths, shorten};
+use crate::shell_state::{Dump, ShellState, is_switch, read_phases};
+use crate::tree::{Changes, Stack, paths};
 use crate::unlock::unlock;
-use crate::world::{Command, DRIVER, TREE_STORE, World};
+use crate::world::{Command, DRIVER, World};
 
 /// How an attempt goes about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,6 +124,8 @@ pub(crate) struct Attempt<'a> {
     shell: Option<ShellState>,
     placement: Placement,
     phases: Vec<String>,
+    /// Those that come after the one that runs, if it can tell whether they are off.
+    rest: Vec<String>,
     kept: Vec<Kept>,
     /// Whether a step left something that cannot be read, so that it and what comes after it is not kept.
     unreadable: bool,
@@ -138,19 +134,6 @@ pub(crate) struct Attempt<'a> {
     seeded: bool,
     /// What differs before the first step, as long as no step ran.
     sources: Option<Rc<Changes>>,
-}
-
-/// What a step left, for a later build.
-struct Kept {
-    recipe: Recipe,
-    key: RecipeKey,
-    state: Vec<u8>,
-    tree: Stack,
-    own: Option<Stack>,
-    observations: Observations,
-    newest: Timestamp,
-    /// Whether it ran, seeded or not.
-    ran: bool,
 }
 
 impl<'a> Attempt<'a> {
@@ -172,6 +155,7 @@ impl<'a> Attempt<'a> {
             shell: None,
             placement: if given.mode.exact { Placement::Final } else { Placement::Scratch },
             phases: Vec::new(),
+            rest: Vec::new(),
             kept: Vec::new(),
             unreadable: false,
             some_ran: false,
@@ -207,6 +191,10 @@ impl<'a> Attempt<'a> {
                 break;
             }
             let is_last = index + 1 == list.steps().len();
+            // A switch that is not visible yet may put one of them on.
+            let may_switch =
+                planned[index + 2..].iter().any(|later| later.revealed.iter().any(|name| is_switch(name)));
+            self.rest = if may_switch { Vec::new() } else { phases[index + 1..].to_vec() };
             if let Some(outcome) =
                 self.run_phase(index + 1, step, &planned[index + 1], is_last, watch, cancel)?
             {
@@ -277,60 +265,6 @@ impl<'a> Attempt<'a> {
         self.placed().env
     }
 
-    /// Whether there is anything to keep.
-    pub(crate) fn has_kept(&self) -> bool {
-        !self.kept.is_empty()
-    }
-
-    /// Keeps the layers of the steps that ended well, and says what a checkpoint has to hold of them. The fields that
-    /// are not the attempt's own are left empty. `None` if there is nothing to keep.
-    pub(crate) fn keep(&self) -> Result<Option<Record>, Error> {
-        let layers = self.given.layers;
-        let ids = |stack: &Stack| stack.iter().map(|layer| layer.keep(layers)).collect::<Result<Vec<_>, _>>();
-        let mut trees: Vec<Stack> = self.kept.iter().map(|kept| kept.tree.clone()).collect();
-        let mut source = self.given.source.clone();
-        // What a step added must stay by itself, to be put on another tree.
-        let own: Vec<_> = self.kept.iter().filter_map(|kept| kept.own.as_ref()).flatten().cloned().collect();
-        let mut stacks: Vec<&mut Stack> = trees.iter_mut().chain([&mut source]).collect();
-        shorten(&mut stacks, &own, self.base_sizes(), layers);
-        let mut steps = Vec::with_capacity(self.kept.len());
-        for (kept, tree) in self.kept.iter().zip(&trees) {
-            steps.push(StepRecord {
-                recipe: kept.recipe.clone(),
-                key: kept.key,
-                state: kept.state.clone(),
-                tree: ids(tree)?,
-                own: kept.own.as_ref().map(ids).transpose()?,
-                observations: kept.observations.clone(),
-                newest: kept.newest,
-            });
-        }
-        if steps.is_empty() {
-            return Ok(None);
-        }
-        let depth = self.given.base.as_ref().map_or(0, |base| base.depth) + u32::from(self.seeded);
-        // A base of which nothing was taken only served to explain why.
-        let ran_all = self.kept.iter().all(|kept| kept.ran);
-        let is_incremental = self.kept.iter().any(|kept| kept.own.is_none());
-        Ok(Some(Record {
-            id: String::new(),
-            package: String::new(),
-            system: String::new(),
-            drv: String::new(),
-            failed: None,
-            created: 0,
-            boot: String::new(),
-            source_dir: None,
-            base: self.base_id().filter(|_| !ran_all || self.seeded).map(str::to_owned),
-            sizes: BTreeMap::new(),
-            depth: if is_incremental { depth } else { 0 },
-            phases: self.phases.clone(),
-            canaries: if is_incremental { self.canaries() } else { Vec::new() },
-            source: ids(&source)?,
-            steps,
-        }))
-    }
-
     fn placed(&self) -> Command {
         let given = &self.given;
         let moved = if given.mode.is_kept() { given.moved } else { given.outputs };
@@ -347,6 +281,11 @@ impl<'a> Attempt<'a> {
         cancel: &Cancel,
     ) -> Result<Option<Outcome>, Error> {
         let phase = step.phase.as_deref().expect("a phased list has named phases");
+        // The last one ends the build, even where it does nothing else.
+        if !is_last && self.shell.as_ref().is_some_and(|shell| shell.is_off(phase, &planned.revealed)) {
+            self.pass_over(step, planned);
+            return Ok(None);
+        }
         if step.placement == Placement::Scratch {
             return self.advance(index, phase, planned, is_last, watch, cancel);
         }
@@ -404,26 +343,11 @@ impl<'a> Attempt<'a> {
             return Ok(None);
         }
         self.some_ran = true;
-        let before = self.tree.clone();
-        let seed = match (judged.verdict, &self.given.base, changes, mark) {
-            (Verdict::Seed, Ok(base), Some(changes), Some(mark)) => {
-                let onto = base.steps[index].tree.clone();
-                let draft = self.given.layers.begin()?;
-                let bottom = self.bottom.upper();
-                let (now, after) = (paths(&before, bottom), paths(&onto, bottom));
-                let changes = changes.to_apply(&now, &after)?;
-                merge(&changes, &now, &after, draft.upper(), Path::new(""), mark)?;
-                self.seeded = true;
-                self.links_below = true;
-                Some((onto, draft))
-            }
+        let draft = match (judged.verdict, changes, mark) {
+            (Verdict::Seed, Some(changes), Some(mark)) => Some(self.seed(index, &changes, mark)?),
             _ => None,
         };
-        let is_seeded = seed.is_some();
-        let draft = seed.map(|(onto, draft)| {
-            self.tree = onto;
-            draft
-        });
+        let is_seeded = draft.is_some();
         let command = self.command(planned);
         self.reveal(planned, &command);
         let (state, observed) = match self.step(Some(phase), &command, draft, watch, cancel)? {
@@ -451,157 +375,22 @@ impl<'a> Attempt<'a> {
             let mode = Mode { late: false, ..self.given.mode };
             return Ok(Some(Outcome::Restart { reason: None, mode }));
         }
-        if self.given.keeps && !self.unreadable {
-            let top = Rc::clone(self.tree.first().expect("the step just left a layer"));
-            let below = match (&self.given.base, is_seeded) {
-                (Ok(base), true) => base.newest,
-                _ => self.kept.last().map_or(Timestamp { secs: 1, nanos: 0 }, |kept| kept.newest),
-            };
-            let Ok(newest) = newest(&top.path(), below) else {
-                // Something in it is locked even for its owner. The build goes on; nobody can go on from it.
-                self.unreadable = true;
-                return Ok(None);
-            };
-            self.kept.push(Kept {
-                recipe: planned.recipe.clone(),
-                key: planned.key,
-                state: script,
-                tree: self.tree.clone(),
-                newest,
-                ran: true,
-                own: (!is_seeded).then(|| vec![top]),
-                // What it looked at in former builds counts, too, and was not all kept.
-                observations: if is_seeded { Observations::everything() } else { observed },
-            });
-        }
+        self.note(planned, script, observed, is_seeded);
         Ok(None)
     }
 
-    /// Finds out what can be done with a step. With a verdict to seed it come the changes to apply.
-    fn judge(
-        &mut self,
-        index: usize,
-        phase: &str,
-        planned: &Planned,
-    ) -> Result<(Judged, Option<Rc<Changes>>), Error> {
-        let base = match (&self.given.base, self.given.keeps) {
-            (Ok(base), true) => base,
-            (Err(unusable), _) => {
-                let reason = if self.given.clean { Reason::Clean } else { Reason::Base(*unusable) };
-                return Ok((Judged { verdict: Verdict::Run, reason }, None));
-            }
-            _ => return Ok((Judged { verdict: Verdict::Run, reason: Reason::Clean }, None)),
-        };
-        let Some(then) = base.steps.get(index) else {
-            let reason = Reason::Base(Unusable::NotReached);
-            return Ok((Judged { verdict: Verdict::Run, reason }, None));
-        };
-        if let Some(difference) = planned.recipe.difference(&then.recipe) {
-            return Ok((Judged { verdict: Verdict::Run, reason: Reason::Recipe(difference) }, None));
-        }
-        let (tree_then, state_then) = match index.checked_sub(1) {
-            Some(before) => (&base.steps[before].tree, &base.steps[before].state[..]),
-            None => (&base.source, &b""[..]),
-        };
-        let changes = match (&self.sources, self.some_ran) {
-            (Some(sources), false) => Rc::clone(sources),
-            _ => {
-                let bottom = self.bottom.upper();
-                let (then, now) = if self.some_ran {
-                    (paths(tree_then, bottom), paths(&self.tree, bottom))
-                } else {
-                    (paths(&base.source, bottom), paths(&self.given.source, bottom))
-                };
-                let changes = Rc::new(Changes::between(&then, &now)?);
-                if !self.some_ran {
-                    self.sources = Some(Rc::clone(&changes));
-                }
-                changes
-            }
-        };
-        let effect = changes.effect(&then.observations);
-        let state_now = self.kept.last().map_or(&b""[..], |kept| &kept.state[..]);
-        let (before, sources) = if self.some_ran {
-            let same_state = state_now == state_then;
-            (Before::SomeRan { same_state, tree: effect }, Effect::Unchanged)
-        } else {
-            (Before::AllKept, effect)
-        };
-        let step = Step { phase: Some(phase.to_owned()), placement: Placement::Scratch };
-        let seedable = Seedable::default().allows(&step);
-        let mut judged = judge(Facts {
-            clean: self.given.clean,
-            base: BaseStep::Succeeded,
-            recipe: None,
-            before,
-            sources,
-            seedable,
-            outputs_written: seedable && self.has_outputs(&then.tree)?,
-            chain: Chain { depth: base.depth, limit: CHAIN_LIMIT },
-        });
-        if judged.verdict == Verdict::Skip && then.own.is_none() {
-            // What it left cannot be told from what it was given.
-            judged.verdict = if seedable && base.depth < CHAIN_LIMIT { Verdict::Seed } else { Verdict::Run };
-        }
-        if judged.verdict != Verdict::Seed {
-            return Ok((judged, None));
-        }
-        // The changes of the sources alone are those of the tree only at its bottom.
-        let changes = if self.some_ran {
-            changes
-        } else {
-            let bottom = self.bottom.upper();
-            Rc::new(Changes::between(&paths(tree_then, bottom), &paths(&self.tree, bottom))?)
-        };
-        Ok((judged, Some(changes)))
-    }
-
-    /// Sees to it that every tool sees the changes of a seeded step, by waiting if it has to be.
-    fn mark_differently(&mut self, index: usize, changes: &Changes) -> Result<(), Error> {
+    /// Makes the tree what the step left in the base, with what changed since then in the layer that is begun.
+    fn seed(&mut self, index: usize, changes: &Changes, mark: Timestamp) -> Result<Draft, Error> {
+        let base = self.given.base.as_ref().expect("a verdict to seed something comes from a base");
+        let onto = base.steps[index].tree.clone();
+        let draft = self.given.layers.begin()?;
         let bottom = self.bottom.upper();
-        let Ok(base) = &mut self.given.base else { return Ok(()) };
-        let Some(mark) = base.mark else { return Ok(()) };
-        let (now, onto) = (paths(&self.tree, bottom), paths(&base.steps[index].tree, bottom));
-        if changes.look_the_same(&now, &onto, mark, &base.canaries)? {
-            base.wait_for_another_second();
-        }
-        Ok(())
-    }
-
-    /// Whether a tree has something where an output is to come.
-    fn has_outputs(&self, tree: &Stack) -> Result<bool, Error> {
-        let view = View::of_layers(&paths(tree, self.bottom.upper()), Path::new(TREE_STORE))?;
-        for output in self.given.outputs {
-            if view.metadata(Path::new(output.scratch.base_name()))?.is_some() {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    /// Takes what an earlier build left.
-    fn take(&mut self, index: usize, planned: &Planned, verdict: Verdict) {
-        let base = self.given.base.as_ref().expect("a verdict to take something comes from a base");
-        let then = &base.steps[index];
+        let (now, after) = (paths(&self.tree, bottom), paths(&onto, bottom));
+        merge(&changes.to_apply(&now, &after)?, &now, &after, draft.upper(), Path::new(""), mark)?;
+        self.tree = onto;
+        self.seeded = true;
         self.links_below = true;
-        self.tree = match (&then.own, verdict) {
-            (Some(own), Verdict::Skip) => own.iter().chain(&self.tree).cloned().collect(),
-            _ => then.tree.clone(),
-        };
-        self.shell = (!then.state.is_empty()).then(|| ShellState { script: then.state.clone() });
-        if index == 0 {
-            self.phases.clone_from(&base.phases);
-        }
-        self.kept.push(Kept {
-            recipe: planned.recipe.clone(),
-            key: planned.key,
-            state: then.state.clone(),
-            tree: self.tree.clone(),
-            own: then.own.clone(),
-            observations: then.observations.clone(),
-            newest: self.kept.last().map_or(then.newest, |before| before.newest.max(then.newest)),
-            ran: false,
-        });
+        Ok(draft)
     }
 
     /// What a step runs, with everything where it lies now, and only what the step may see.
@@ -630,7 +419,13 @@ impl<'a> Attempt<'a> {
     fn take_state(&mut self, phase: &str, dir: &Path) -> Result<Option<Outcome>, Error> {
         let phase = phase.to_owned();
         match ShellState::read(dir).map_err(|error| Error::io("read the shell state in", dir, error))? {
-            Dump::Missing => Ok(Some(self.restart_whole(Some(RestartReason::LostState { phase })))),
+            // Only who was told what comes after may know that nothing does.
+            Dump::Ended if self.placement == Placement::Final && !self.rest.is_empty() => {
+                Ok(Some(Outcome::Built))
+            }
+            Dump::Missing | Dump::Ended => {
+                Ok(Some(self.restart_whole(Some(RestartReason::LostState { phase }))))
+            }
             Dump::Complete { survivors: true, .. } => {
                 Ok(Some(self.restart_whole(Some(RestartReason::SurvivingProcess { phase }))))
             }
@@ -647,41 +442,6 @@ impl<'a> Attempt<'a> {
 
     fn restart_whole(&self, reason: Option<RestartReason>) -> Outcome {
         Outcome::Restart { reason, mode: Mode { phased: false, ..self.given.mode } }
-    }
-
-    /// Begins the layer of the first step that sees the outputs at their final paths: they lie there, with every
-    /// occurrence of a scratch hash replaced, and a link leads there from each scratch path, which may still be
-    /// written in the build tree.
-    fn move_outputs(&self) -> Result<Result<Draft, RestartReason>, Error> {
-        self.unlock(TREE_STORE)?;
-        let given = &self.given;
-        let draft = given.layers.begin()?;
-        let store = draft.upper().join(TREE_STORE);
-        fs::create_dir(&store).map_err(|error| Error::io("make the directory", &store, error))?;
-        if let Some(source) = given.world.source {
-            let point = store.join(source.paths.final_path.base_name());
-            fs::create_dir(&point).map_err(|error| Error::io("make the directory", &point, error))?;
-        }
-        let options = MaterialiseOptions { substitute: substitutions(given.moved) };
-        let store_dir = given.world.store.store_dir().as_str();
-        let fragments = Fragments::new(store_dir, given.moved, given.world.inputs);
-        for output in given.outputs {
-            let scratch = output.scratch.base_name();
-            let view = match View::of_layers(&self.tree(), &Path::new(TREE_STORE).join(scratch)) {
-                Ok(view) => view,
-                Err(error) if error.is_not_found() => continue,
-                Err(error) => return Err(error.into()),
-            };
-            let moved = store.join(output.final_path.base_name());
-            materialise(&view, &moved, &options)?;
-            if let Some(reason) = finish_rewriting(&moved, &fragments, output, given.moved)? {
-                return Ok(Err(reason));
-            }
-            let target = given.world.store.store_dir().display(&output.final_path);
-            let link = store.join(scratch);
-            symlink(target, &link).map_err(|error| Error::io("make the link", &link, error))?;
-        }
-        Ok(Ok(draft))
     }
 }
 

@@ -75,7 +75,7 @@ impl Base {
         let Some((wanted, decisive)) = same_setup else {
             // Only to explain how the newest differs.
             return match found.into_iter().find(|found| !found.quarantined) {
-                Some(found) => Base::open(found, layers, complain),
+                Some(found) => Base::open(found, layers, sources, complain),
                 None => Err(Unusable::Absent),
             };
         };
@@ -94,7 +94,7 @@ impl Base {
             .collect();
         let chosen = choose(&wanted, decisive, &candidates, |at| distance(&found[*at], sources, complain))?;
         let found = found.into_iter().nth(chosen.index).expect("it was chosen among them");
-        Base::open(found, layers, complain)
+        Base::open(found, layers, sources, complain)
     }
 
     /// Takes the checkpoint that the user named.
@@ -118,7 +118,7 @@ impl Base {
         };
         choose_by_id(&wanted(&found.record.phases), &[candidate], &id)?;
         // The refusal says it.
-        Base::open(found, layers, &|_| {}).map_err(Refusal::Unusable)
+        Base::open(found, layers, None, &|_| {}).map_err(Refusal::Unusable)
     }
 
     /// Has the time for changed sources be in another second than it is in, unless the clock stands still.
@@ -136,10 +136,15 @@ impl Base {
         self.mark = None;
     }
 
-    fn open(found: Found, layers: &LayerStore, complain: &dyn Fn(String)) -> Result<Base, Unusable> {
+    fn open(
+        found: Found,
+        layers: &LayerStore,
+        sources: Option<&Manifest>,
+        complain: &dyn Fn(String),
+    ) -> Result<Base, Unusable> {
         let manifest = match found.record.source.is_empty() {
             true => None,
-            false => Some(manifest(&found, complain)?),
+            false => Some(manifest(&found, sources, complain)?),
         };
         let Record { id, depth, phases, canaries, source_dir, source, steps, sizes, .. } = found.record;
         let source_dir = source_dir.map(|name| Path::new(TREE_BUILD).join(name));
@@ -166,8 +171,13 @@ impl Base {
     }
 }
 
-fn manifest(found: &Found, complain: &dyn Fn(String)) -> Result<Manifest, Unusable> {
-    found.manifest().map_err(|error| {
+/// The sources of a checkpoint. With those of today to compare them with, only what differs is read.
+fn manifest(
+    found: &Found,
+    sources: Option<&Manifest>,
+    complain: &dyn Fn(String),
+) -> Result<Manifest, Unusable> {
+    found.manifest(sources).map_err(|error| {
         complain(format!("the checkpoint {} is not used: {}", found.record.id, error.one_line()));
         Unusable::Damaged
     })
@@ -179,7 +189,7 @@ fn distance(
     complain: &dyn Fn(String),
 ) -> Result<Distance, Unusable> {
     let Some(sources) = sources else { return Ok(Distance { differences: 0, bytes: 0 }) };
-    let manifest = manifest(found, complain)?;
+    let manifest = manifest(found, Some(sources), complain)?;
     let changes = manifest.changes(sources);
     let size = |path| match sources.get(path).map(|entry| entry.kind) {
         Some(rekindle_layers::EntryKind::File { size, .. }) => size,

@@ -4,7 +4,7 @@
 //! checkpoints/lock              shared by whoever uses checkpoints, exclusive for whoever removes some
 //! checkpoints/PACKAGE/ID/       a checkpoint; PACKAGE is a digest of the package's name and platform
 //!     record                    what is said here, sealed by a digest
-//!     sources                   the manifest of the sources, if they are mounted
+//!     sources, sources-changed  the manifest of the sources, if they are mounted
 //!     pinned, quarantined       there or not
 //! checkpoints/PACKAGE/new-ID/   one that is being written
 //! ```
@@ -17,6 +17,7 @@
 mod collect;
 mod record;
 mod shelf;
+mod sources;
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -51,9 +52,9 @@ pub(crate) struct Found {
 }
 
 impl Found {
-    /// The manifest of the mounted source.
-    pub(crate) fn manifest(&self) -> Result<Manifest, Error> {
-        Ok(Manifest::load(&self.dir.join("sources"))?)
+    /// The manifest of the mounted source. Beside one that is known, only what differs is read.
+    pub(crate) fn manifest(&self, known: Option<&Manifest>) -> Result<Manifest, Error> {
+        sources::load(&self.dir, known)
     }
 }
 
@@ -108,7 +109,8 @@ impl Checkpoints {
         let (new, dir) = (package.join(format!("new-{}", record.id)), package.join(&record.id));
         fs::create_dir_all(&new).map_err(|error| Error::io("make the directory", &new, error))?;
         if let Some(manifest) = manifest {
-            manifest.save(&new.join("sources"))?;
+            let base = record.base.as_ref().map(|base| package.join(base));
+            sources::save(manifest, &new, base.as_deref())?;
         }
         // What was made from what is wrong may be wrong, too.
         let from_wrong =
@@ -239,13 +241,18 @@ pub(crate) enum Unreadable {
 }
 
 impl Shelved {
+    /// The manifest of its sources.
+    pub(crate) fn manifest(&self) -> Result<Manifest, Error> {
+        sources::load(&self.dir, None)
+    }
+
     fn at(dir: PathBuf) -> Shelved {
         let size = |name: &str| fs::metadata(dir.join(name)).map_or(0, |metadata| metadata.len());
         Shelved {
             pinned: dir.join(PINNED).exists(),
             quarantined: dir.join(QUARANTINED).exists(),
             record: read(&dir),
-            record_bytes: size("record") + size("sources"),
+            record_bytes: size("record") + sources::bytes(&dir),
             dir,
         }
     }

@@ -4,6 +4,10 @@
 #   bash -e driver.sh phase NAME     loads the state, runs NAME, and dumps the state again
 #   bash -e driver.sh last NAME      the same, but ends as the whole build would: nothing is dumped
 #
+# After each step it tells which phases are off as things stand, because `doCheck` is not set, say: whoever runs this
+# need not start a shell for those. Where all phases that come after, listed in the file `rest`, are off, it ends as
+# the whole build would, and says so with the file `ended`.
+#
 # The state is a directory. Everything happens at the top level, never in a function: what is declared in a
 # function is local to it. Redirections use `>|`, so that a phase may have set noclobber.
 __rekindle_state=/.rekindle/state
@@ -30,9 +34,60 @@ else
 fi
 
 if [ "$__rekindle_action" != last ]; then
+    # Our own set-up script has a function that knows. That of nixpkgs has its rules at the head of `runPhase`; if they
+    # are not there word for word, nothing is off. In a subshell, as this must not change anything.
+    __rekindle_off=$(
+        set +eux
+        trap - ERR DEBUG RETURN
+        __rekindle_head='runPhase () 
+{ 
+    local curPhase="$*";'
+        __rekindle_found=
+        for __rekindle_rule in 'unpackPhase -n dontUnpack' 'patchPhase -n dontPatch' \
+            'configurePhase -n dontConfigure' 'buildPhase -n dontBuild' 'checkPhase -z doCheck' \
+            'installPhase -n dontInstall' 'fixupPhase -n dontFixup' 'installCheckPhase -z doInstallCheck' \
+            'distPhase -z doDist'; do
+            __rekindle_name=${__rekindle_rule%% *}
+            __rekindle_switch=${__rekindle_rule##* }
+            if declare -F phaseIsOn >/dev/null; then
+                phaseIsOn "$__rekindle_name" || printf '%s\n' "$__rekindle_name"
+                continue
+            fi
+            __rekindle_head+="
+    if [[ \"\$curPhase\" = ${__rekindle_rule% *} \"\${$__rekindle_switch:-}\" ]]; then
+        return;
+    fi;"
+            case $__rekindle_rule:${!__rekindle_switch:+set} in
+                *' -n '*:set | *' -z '*:) __rekindle_found+=$__rekindle_name$'\n' ;;
+            esac
+        done
+        if [ -n "$__rekindle_found" ]; then
+            case $(declare -f runPhase) in
+                "$__rekindle_head"*) printf '%s' "$__rekindle_found" ;;
+            esac
+        fi
+        :
+    )
+    if [ -f "$__rekindle_state/rest" ]; then
+        __rekindle_on=
+        while IFS= read -r __rekindle_name; do
+            case $'\n'$__rekindle_off$'\n' in
+                *$'\n'"$__rekindle_name"$'\n'*) ;;
+                *) __rekindle_on=1 ;;
+            esac
+        done <"$__rekindle_state/rest"
+        if [ -z "$__rekindle_on" ]; then
+            printf ended >|"$__rekindle_state/ended"
+            __rekindle_action=last
+        fi
+    fi
+fi
+
+if [ "$__rekindle_action" != last ]; then
     # The options come first: what follows must neither stop at an error nor be changed by one.
     set +o >|"$__rekindle_state/options"
     set +eux +o pipefail
+    printf '%s\n' "$__rekindle_off" >|"$__rekindle_state/off"
     trap -p >|"$__rekindle_state/traps"
     trap - EXIT ERR DEBUG RETURN
     shopt -p >|"$__rekindle_state/shopts"

@@ -164,7 +164,7 @@ impl Engine {
             if record.drv != drv.base_name() || record.source.is_empty() || one.unusable(layers).is_some() {
                 return None;
             }
-            let manifest = Manifest::load(&one.dir.join("sources")).ok()?;
+            let manifest = one.manifest().ok()?;
             Some((manifest, record.source.iter().map(|layer| layers.path(*layer)).collect()))
         })
     }

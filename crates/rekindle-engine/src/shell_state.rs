@@ -41,10 +41,15 @@ const OF_THE_SHELL: &[&[u8]] = &[
 ];
 const PREFIXES_OF_THE_SHELL: &[&[u8]] = &[b"BASH", b"COMP_", b"EPOCH", b"__rekindle"];
 
+/// What the first line of a state begins with: a comment for bash. The names of phases follow.
+const OFF: &[u8] = b"# off:";
+/// What the names of variables that switch phases on and off begin with: `doCheck`, `dontFixup`.
+const SWITCH: &[u8] = b"do";
+
 /// What the next phase's shell has to load.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ShellState {
-    /// A bash script that brings the state back.
+    /// A bash script that brings the state back. Its first line may tell which phases are off, as things stand.
     pub(crate) script: Vec<u8>,
 }
 
@@ -53,6 +58,8 @@ pub(crate) struct ShellState {
 pub(crate) enum Dump {
     /// The state, and whether processes of the phase were still alive when it ended.
     Complete { state: ShellState, survivors: bool },
+    /// All that comes after is off, and the shell ended as that of the whole build would.
+    Ended,
     /// The driver did not get to the end: the phase left its shell by itself.
     Missing,
 }
@@ -60,11 +67,22 @@ pub(crate) enum Dump {
 impl ShellState {
     /// Reads what the driver left in `dir`, a directory on the host.
     pub(crate) fn read(dir: &Path) -> io::Result<Dump> {
+        if dir.join("ended").exists() {
+            return Ok(Dump::Ended);
+        }
         if !dir.join("complete").exists() {
             return Ok(Dump::Missing);
         }
         let part = |name: &str| read_bounded(&dir.join(name));
-        let mut script = b"set +e\n".to_vec();
+        let mut script = OFF.to_vec();
+        // Whatever it holds, it has to stay within the comment.
+        for name in part("off")?.split(|byte| *byte == b'\n') {
+            if !name.is_empty() && name.iter().all(u8::is_ascii_alphanumeric) {
+                script.push(b' ');
+                script.extend(name);
+            }
+        }
+        script.extend(b"\nset +e\n");
         script.extend(part("shopts")?);
         for line in part("variables")?.split_inclusive(|byte| *byte == b'\n') {
             if is_loadable(line) {
@@ -88,8 +106,22 @@ impl ShellState {
         fs::write(dir.join("load"), &self.script)
     }
 
+    /// Whether a phase is off, even where the attributes called `revealed` become visible with it.
+    pub(crate) fn is_off(&self, phase: &str, revealed: &[Vec<u8>]) -> bool {
+        let line = self.script.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        let names = line.strip_prefix(OFF).unwrap_or_default();
+        names.split(|byte| *byte == b' ').skip(1).any(|name| name == phase.as_bytes())
+            && !revealed.iter().any(|name| is_switch(name))
+    }
+
     /// Adds an exported variable, whatever the state has of that name.
     pub(crate) fn reveal(&mut self, name: &[u8], value: &[u8]) {
+        if name.starts_with(SWITCH) && self.script.starts_with(OFF) {
+            // What was off may be on with it.
+            let end =
+                self.script.iter().position(|byte| *byte == b'\n').map_or(self.script.len(), |end| end + 1);
+            self.script.drain(..end);
+        }
         self.script.extend(b"declare -x ");
         self.script.extend(name);
         self.script.push(b'=');
@@ -101,6 +133,16 @@ impl ShellState {
     pub(crate) fn substitute(&mut self, from: &[u8], to: &[u8]) {
         crate::scratch::replace_all(&mut self.script, from, to);
     }
+}
+
+/// Whether a variable may switch a phase on or off.
+pub(crate) fn is_switch(name: &[u8]) -> bool {
+    name.starts_with(SWITCH)
+}
+
+/// Tells the driver what comes after the phase, so that it can tell whether anything does.
+pub(crate) fn write_rest(dir: &Path, rest: &[String]) -> io::Result<()> {
+    fs::write(dir.join("rest"), rest.iter().flat_map(|phase| [phase.as_str(), "\n"]).collect::<String>())
 }
 
 /// The phases that the set-up step found, or `None` where `$stdenv/setup` does not say.
@@ -174,6 +216,31 @@ mod tests {
         let dir = tempfile::tempdir().expect("a temporary directory");
         assert_eq!(ShellState::read(dir.path()).expect("readable"), Dump::Missing);
         assert_eq!(read_phases(dir.path()).expect("readable"), None);
+    }
+
+    #[test]
+    fn a_phase_is_off_until_a_switch_is_revealed() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        for part in
+            ["complete", "shopts", "variables", "functions", "cwd", "umask", "traps", "options", "survivors"]
+        {
+            fs::write(dir.path().join(part), "").expect("written");
+        }
+        fs::write(dir.path().join("off"), "checkPhase\n; rm -rf /\ndistPhase\n").expect("written");
+        let Dump::Complete { mut state, .. } = ShellState::read(dir.path()).expect("readable") else {
+            panic!("it is complete")
+        };
+        assert!(state.script.starts_with(b"# off: checkPhase distPhase\n"));
+        let is_off = |state: &ShellState| {
+            ["checkPhase", "distPhase", "Phase", ""].map(|phase| state.is_off(phase, &[]))
+        };
+        assert_eq!(is_off(&state), [true, true, false, false]);
+        assert!(!state.is_off("checkPhase", &[b"doCheck".to_vec()]));
+        state.reveal(b"installFlags", b"x");
+        assert_eq!(is_off(&state), [true, true, false, false]);
+        state.reveal(b"doInstallCheck", b"1");
+        assert_eq!(is_off(&state), [false; 4]);
+        assert!(state.script.starts_with(b"set +e\n"));
     }
 
     #[test]

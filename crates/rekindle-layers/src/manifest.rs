@@ -18,13 +18,14 @@
 //! The manifest's digest is that of its root directory. Comparing two manifests skips directories with equal
 //! digests, so it costs what differs.
 
+mod delta;
 mod disk;
 
 use std::cmp::Ordering;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use crate::Digest;
 
@@ -111,8 +112,7 @@ impl Manifest {
         let mut directory = &self.root;
         let mut parts = path.components().peekable();
         while let Some(Component::Normal(name)) = parts.next() {
-            let at = directory.children.binary_search_by(|child| (*child.name).cmp(name)).ok()?;
-            let child = &directory.children[at];
+            let child = directory.child(name)?;
             if parts.peek().is_none() {
                 return Some(child.entry(path.to_owned()));
             }
@@ -183,7 +183,8 @@ impl<'a> Iterator for Entries<'a> {
 #[derive(Clone, Debug)]
 pub(crate) struct Directory {
     digest: Digest,
-    children: Box<[Child]>,
+    /// Shared, so that a manifest costs only what it does not have in common with the one it was loaded beside.
+    children: Arc<[Child]>,
 }
 
 #[derive(Clone, Debug)]
@@ -209,6 +210,11 @@ impl Directory {
         children.iter().for_each(|child| child.encode(&mut encoded));
         let digest = HASHER.clone().update(&encoded).finalize().into();
         Directory { digest, children: children.into() }
+    }
+
+    fn child(&self, name: &OsStr) -> Option<&Child> {
+        let at = self.children.binary_search_by(|child| (*child.name).cmp(name)).ok()?;
+        Some(&self.children[at])
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -320,7 +326,7 @@ fn list(path: &mut PathBuf, child: &Child, kind: ChangeKind, below: ChangeKind, 
     path.push(&*child.name);
     changes.push(Change { path: path.clone(), kind });
     if let Node::Directory(directory) = &child.node {
-        for inner in &directory.children {
+        for inner in &*directory.children {
             list(path, inner, below, below, changes);
         }
     }

@@ -15,7 +15,8 @@ use crate::{Error, random};
 /// What a file begins with: its format and version.
 pub(crate) type Magic = [u8; 24];
 
-const CHECKSUM: usize = 32;
+/// How many bytes are after the body.
+pub(crate) const CHECKSUM: usize = 32;
 
 /// A file being written.
 pub(crate) struct Sealed {

@@ -189,16 +189,32 @@ _compressMan() {
 # A program whose run path leads into the build directory works only there.
 _auditTmpdir() {
     [[ -z ${dontAuditTmpdir-} && -n ${NIX_BUILD_TOP-} ]] && type -P readelf >/dev/null || return 0
-    local file dynamic
+    local file
+    local -a files=()
     while IFS= read -r -d '' file; do
-        isELF "$file" || continue
-        dynamic=$(readelf -d -- "$file" 2>/dev/null) || continue
-        while IFS= read -r dynamic; do
-            if [[ $dynamic == *'(R'*PATH\)* && $dynamic == *"$NIX_BUILD_TOP"/* ]]; then
-                die "the run path of $file leads into the build directory: ${dynamic##*[}"
-            fi
-        done <<<"$dynamic"
+        ! isELF "$file" || files+=("$file")
     done < <(find "$prefix" -type f -print0 | LC_ALL=C sort -z)
+    # All at once first: there is hardly ever one.
+    ((${#files[@]} > 0)) && _leadsToTmpdir "${files[@]}" || return 0
+    for file in "${files[@]}"; do
+        _leadsToTmpdir "$file" || continue
+        die "the run path of $file leads into the build directory: ${_runPathLine##*[}"
+    done
+}
+
+# Tells whether the run path of one of some programs leads into the build directory; _runPathLine is what says so.
+_leadsToTmpdir() {
+    _runPathLine=
+    while (($# > 0)); do
+        # So many at a time that they have room on a command line.
+        while IFS= read -r _runPathLine; do
+            if [[ $_runPathLine == *'(R'*PATH\)* && $_runPathLine == *"$NIX_BUILD_TOP"/* ]]; then
+                return 0
+            fi
+        done < <(exec readelf -d -- "${@:1:256}" 2>/dev/null)
+        shift $(($# < 256 ? $# : 256))
+    done
+    return 1
 }
 
 # ---- What users of the package get ----

@@ -10,10 +10,14 @@
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 #![expect(clippy::disallowed_methods, reason = "a benchmark is configured by its environment")]
 
+mod peak;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
+
+use peak::Peak;
 
 fn main() {
     let corpus = std::env::var_os("REKINDLE_CORPUS")
@@ -100,27 +104,11 @@ fn timed(command: &mut Command) -> (Duration, u64) {
     let started = Instant::now();
     let mut child =
         command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().expect("a program that starts");
-    let status = PathBuf::from(format!("/proc/{}/status", child.id()));
-    let (done, wait) = std::sync::mpsc::channel::<()>();
-    let sampler = std::thread::spawn(move || {
-        let mut peak = 0;
-        loop {
-            let over = wait.recv_timeout(Duration::from_millis(5))
-                != Err(std::sync::mpsc::RecvTimeoutError::Timeout);
-            let text = fs::read_to_string(&status).unwrap_or_default();
-            let high = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-            let kilobytes = high.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
-            peak = peak.max(kilobytes.unwrap_or(0) * 1024);
-            if over {
-                return peak;
-            }
-        }
-    });
+    let peak = Peak::of(child.id());
     let status = child.wait().expect("a child to wait for");
     let wall = started.elapsed();
-    drop(done);
     assert!(status.success(), "{command:?} ended with {status}");
-    (wall, sampler.join().expect("the sampler ends"))
+    (wall, peak.bytes())
 }
 
 fn report(what: &str, a: &str, mut native: Vec<Duration>, b: &str, mut ours: Vec<Duration>, peak: u64) {

@@ -15,6 +15,8 @@
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 #![expect(clippy::disallowed_methods, reason = "a benchmark is configured by its environment")]
 
+mod peak;
+
 use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::fs;
@@ -23,6 +25,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
+
+use peak::Peak;
 
 /// A project, and how it is built by hand just as its manifest says. `$OUT` is where it is installed.
 struct Project {
@@ -258,34 +262,17 @@ fn rekindle(store: &Path, source: &Path) -> Built {
         .stdout(Stdio::piped())
         .spawn()
         .expect("a program that starts");
-    let status = PathBuf::from(format!("/proc/{}/status", child.id()));
-    let (done, wait) = std::sync::mpsc::channel::<()>();
-    let sampler = std::thread::spawn(move || {
-        let mut peak = 0;
-        loop {
-            let over = wait.recv_timeout(Duration::from_millis(10))
-                != Err(std::sync::mpsc::RecvTimeoutError::Timeout);
-            let text = fs::read_to_string(&status).unwrap_or_default();
-            let high = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-            let kilobytes = high.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
-            peak = peak.max(kilobytes.unwrap_or(0) * 1024);
-            if over {
-                return peak;
-            }
-        }
-    });
+    let peak = Peak::of(child.id());
     let mut text = String::new();
     let stdout = child.stdout.as_mut().expect("a pipe");
     std::io::Read::read_to_string(stdout, &mut text).expect("a report");
     let status = child.wait().expect("a child to wait for");
     let wall = started.elapsed();
-    drop(done);
     assert!(status.success(), "the build of {} ended with {status}", source.display());
     let report: serde_json::Value = serde_json::from_str(&text).expect("JSON");
     let steps = report["builds"].as_array().into_iter().flatten().flat_map(|build| build["steps"].as_array());
     let phases = steps.flatten().filter_map(|step| step["wallSeconds"].as_f64()).sum();
-    let peak = sampler.join().expect("the sampler ends");
-    Built { wall, phases: Duration::from_secs_f64(phases), peak }
+    Built { wall, phases: Duration::from_secs_f64(phases), peak: peak.bytes() }
 }
 
 /// Runs a script in a native tree.

@@ -12,6 +12,7 @@ use crate::copied::Copied;
 use crate::error::Error;
 use crate::event::{FailureKind, RestartReason, StepUsage};
 use crate::links::Links;
+use crate::shell_state::write_rest;
 use crate::tree::{Layer, observations, paths};
 use crate::world::{Command, StepDirs};
 
@@ -44,6 +45,9 @@ impl Attempt<'_> {
         fs::create_dir(&state).map_err(|error| Error::io("make the directory", &state, error))?;
         if let Some(shell) = &self.shell {
             shell.write(&state).map_err(|error| Error::io("write the shell state to", &state, error))?;
+        }
+        if self.placement == Placement::Final && !self.rest.is_empty() {
+            write_rest(&state, &self.rest).map_err(|error| Error::io("write to", &state, error))?;
         }
         let world = self.given.world;
         watch.step_started(phase);

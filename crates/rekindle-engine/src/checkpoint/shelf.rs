@@ -206,7 +206,7 @@ impl CheckpointStore {
             return Ok(CheckpointDetails { info, sources: None, steps: Vec::new(), layers: Vec::new() });
         };
         let sources = match record.source_dir.is_some() {
-            true => Manifest::load(&one.dir.join("sources")).ok().map(|manifest| counts(&manifest)),
+            true => one.manifest().ok().map(|manifest| counts(&manifest)),
             false => None,
         };
         let layer = |id: LayerId| LayerInfo {

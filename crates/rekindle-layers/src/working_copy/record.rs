@@ -51,12 +51,38 @@ impl Record {
     pub(super) fn is_untouched(&self, then: &Metadata, now: &Metadata) -> bool {
         // Not the bytes allocated: they change when the disk is written.
         let seen = |of: &Metadata| (of.inode(), of.ctime, of.file_type, of.mode, of.size, of.mtime);
-        seen(then) == seen(now) && then.ctime < self.certain_before
+        seen(then) == seen(now) && is_certain(then.ctime, self.certain_before)
     }
+}
+
+/// Whether a change after `now` shows in a ctime that is this one now.
+fn is_certain(ctime: Timestamp, now: Timestamp) -> bool {
+    // Some file systems keep whole seconds only, or every other one.
+    let step = if ctime.nanos == 0 { 2 } else { 0 };
+    Timestamp { secs: ctime.secs.saturating_add(step), ..ctime } < now
 }
 
 /// Looks a name up in a directory.
 pub(super) fn find<'a>(names: &'a [(OsString, Metadata)], name: &OsStr) -> Option<&'a Metadata> {
     let at = names.binary_search_by(|(other, _)| other.as_os_str().cmp(name)).ok()?;
     Some(&names[at].1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_changed_in_the_tick_of_the_record_is_in_doubt() {
+        let at = |secs, nanos| Timestamp { secs, nanos };
+        let check = |ctime, now, expected| assert_eq!(is_certain(ctime, now), expected, "{ctime} {now}");
+        check(at(5, 1), at(5, 2), true);
+        check(at(5, 2), at(5, 2), false);
+        check(at(5, 3), at(5, 2), false);
+        // Only seconds: the next change may be in the same one.
+        check(at(5, 0), at(5, 900_000_000), false);
+        check(at(5, 0), at(6, 900_000_000), false);
+        check(at(5, 0), at(7, 1), true);
+        check(at(i64::MAX, 0), at(7, 1), false);
+    }
 }

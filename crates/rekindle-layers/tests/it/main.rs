@@ -2,6 +2,7 @@
 
 mod capture;
 mod gitignore;
+mod hard_links;
 mod kernel;
 mod layer_store;
 mod materialise;

@@ -82,6 +82,72 @@ install = 'install -D out.txt $out/out.txt; install -D -m 644 ../../data.txt $ou
     assert_eq!(text, expected);
 }
 
+/// The phases for which a shell was started.
+fn started(place: &Place, source: &Path) -> Vec<String> {
+    let finished = place.rekindle(&["build", "--no-link", "--json"]).arg(source).run();
+    assert!(finished.success(), "{}", finished.stderr());
+    let report: serde_json::Value = serde_json::from_str(&finished.stdout()).expect("JSON");
+    let steps = report["builds"][0]["steps"].as_array().expect("steps").clone();
+    steps.iter().map(|step| step["phase"].as_str().expect("a phase").to_owned()).collect()
+}
+
+#[test]
+fn no_shell_is_started_for_a_phase_that_is_off() {
+    let place = Place::new();
+    let ends = "exitHook = \"echo the end >> $out/end\"";
+    let source = custom(&place, &format!("install = 'mkdir $out'\n\n[env]\n{ends}\n"));
+    let phases = started(&place, &source);
+    let off = ["checkPhase", "installCheckPhase", "distPhase"];
+    assert!(!phases.iter().any(|phase| off.contains(&phase.as_str())), "{phases:?}");
+    assert!(phases.contains(&"fixupPhase".to_owned()), "{phases:?}");
+    check_equal(&source);
+    let end = || {
+        let path = place.build(&source, &[]);
+        std::fs::read_to_string(place.physical(&path[0]).join("end")).expect("it came to its end")
+    };
+    assert_eq!(end(), "the end\n");
+    // Even without a fixup phase there is a last one, after the outputs have moved.
+    let env = format!("install = 'mkdir $out; echo $out > $out/path; dontFixup=1'\n\n[env]\n{ends}\n");
+    custom(&place, &env);
+    let phases = started(&place, &source);
+    assert!(!phases.contains(&"fixupPhase".to_owned()), "{phases:?}");
+    check_equal(&source);
+    assert_eq!(end(), "the end\n");
+}
+
+#[test]
+fn a_phase_that_is_switched_on_by_another_one_runs() {
+    let place = Place::new();
+    let source = custom(
+        &place,
+        r#"
+build = 'if grep -q some data.txt; then doCheck=1; fi'
+install = 'mkdir $out; cp checked $out/ || echo unchecked > $out/checked; doInstallCheck=1'
+
+[env]
+checkPhase = 'echo checked > checked'
+installCheckPhase = 'echo more >> $out/checked'
+distPhase = 'echo never >> $out/checked'
+"#,
+    );
+    let text = |place: &Place| {
+        let path = place.build(&source, &[]);
+        std::fs::read_to_string(place.physical(&path[0]).join("checked")).expect("text")
+    };
+    check_equal(&source);
+    assert_eq!(text(&place), "checked\nmore\n");
+    // What switches it depends on a source, and the build goes on from the one before.
+    place.write("project", "data.txt", "other data\n");
+    assert_eq!(text(&place), "unchecked\nmore\n");
+    assert_eq!(text(&Place::new()), "unchecked\nmore\n");
+    place.write("project", "data.txt", "some other data\n");
+    assert_eq!(text(&place), "checked\nmore\n");
+    // Switched by an attribute that the phases before do not see.
+    let source = custom(&place, "install = 'mkdir $out'\ninstall-check = 'echo late > $out/checked'\n");
+    check_equal(&source);
+    assert_eq!(text(&place), "late\n");
+}
+
 #[test]
 fn a_scratch_path_in_a_compressed_file_is_found() {
     let place = Place::new();

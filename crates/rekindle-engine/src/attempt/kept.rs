@@ -1,0 +1,165 @@
+//! What the steps of an attempt left, or an earlier build for them, until a checkpoint keeps it.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use rekindle_layers::Timestamp;
+use rekindle_plan::{Observations, Placement, Recipe, RecipeKey, Step, Verdict};
+
+use super::Attempt;
+use crate::checkpoint::{Record, StepRecord};
+use crate::error::Error;
+use crate::recipes::Planned;
+use crate::shell_state::ShellState;
+use crate::tree::{Stack, newest, shorten};
+
+/// What a step left, for a later build.
+pub(super) struct Kept {
+    recipe: Recipe,
+    key: RecipeKey,
+    pub(super) state: Vec<u8>,
+    tree: Stack,
+    own: Option<Stack>,
+    observations: Observations,
+    newest: Timestamp,
+    /// Whether it ran, seeded or not.
+    ran: bool,
+}
+
+impl Attempt<'_> {
+    /// Whether there is anything to keep.
+    pub(crate) fn has_kept(&self) -> bool {
+        !self.kept.is_empty()
+    }
+
+    /// Keeps the layers of the steps that ended well, and says what a checkpoint has to hold of them. The fields that
+    /// are not the attempt's own are left empty. `None` if there is nothing to keep.
+    pub(crate) fn keep(&self) -> Result<Option<Record>, Error> {
+        let layers = self.given.layers;
+        let ids = |stack: &Stack| stack.iter().map(|layer| layer.keep(layers)).collect::<Result<Vec<_>, _>>();
+        let mut trees: Vec<Stack> = self.kept.iter().map(|kept| kept.tree.clone()).collect();
+        let mut source = self.given.source.clone();
+        // What a step added must stay by itself, to be put on another tree.
+        let own: Vec<_> = self.kept.iter().filter_map(|kept| kept.own.as_ref()).flatten().cloned().collect();
+        let mut stacks: Vec<&mut Stack> = trees.iter_mut().chain([&mut source]).collect();
+        shorten(&mut stacks, &own, self.base_sizes(), layers);
+        let mut steps = Vec::with_capacity(self.kept.len());
+        for (kept, tree) in self.kept.iter().zip(&trees) {
+            steps.push(StepRecord {
+                recipe: kept.recipe.clone(),
+                key: kept.key,
+                state: kept.state.clone(),
+                tree: ids(tree)?,
+                own: kept.own.as_ref().map(ids).transpose()?,
+                observations: kept.observations.clone(),
+                newest: kept.newest,
+            });
+        }
+        if steps.is_empty() {
+            return Ok(None);
+        }
+        let depth = self.given.base.as_ref().map_or(0, |base| base.depth) + u32::from(self.seeded);
+        // A base of which nothing was taken only served to explain why.
+        let ran_all = self.kept.iter().all(|kept| kept.ran);
+        let is_incremental = self.kept.iter().any(|kept| kept.own.is_none());
+        Ok(Some(Record {
+            id: String::new(),
+            package: String::new(),
+            system: String::new(),
+            drv: String::new(),
+            failed: None,
+            created: 0,
+            boot: String::new(),
+            source_dir: None,
+            base: self.base_id().filter(|_| !ran_all || self.seeded).map(str::to_owned),
+            sizes: BTreeMap::new(),
+            depth: if is_incremental { depth } else { 0 },
+            phases: self.phases.clone(),
+            canaries: if is_incremental { self.canaries() } else { Vec::new() },
+            source: ids(&source)?,
+            steps,
+        }))
+    }
+
+    /// Does a step of which the phase is off: nothing, but the next one sees what this one may see.
+    pub(super) fn pass_over(&mut self, step: &Step, planned: &Planned) {
+        let command = self.command(planned);
+        self.reveal(planned, &command);
+        if step.placement == Placement::Scratch && self.given.keeps && !self.unreadable {
+            self.kept.push(Kept {
+                recipe: planned.recipe.clone(),
+                key: planned.key,
+                state: self.shell.as_ref().map_or_else(Vec::new, |shell| shell.script.clone()),
+                tree: self.tree.clone(),
+                newest: self.newest_so_far(),
+                ran: true,
+                own: Some(Stack::new()),
+                observations: Observations::default(),
+            });
+        }
+    }
+
+    /// Takes what an earlier build left.
+    pub(super) fn take(&mut self, index: usize, planned: &Planned, verdict: Verdict) {
+        let base = self.given.base.as_ref().expect("a verdict to take something comes from a base");
+        let then = &base.steps[index];
+        self.links_below = true;
+        self.tree = match (&then.own, verdict) {
+            (Some(own), Verdict::Skip) => own.iter().chain(&self.tree).cloned().collect(),
+            _ => then.tree.clone(),
+        };
+        self.shell = (!then.state.is_empty()).then(|| ShellState { script: then.state.clone() });
+        if index == 0 {
+            self.phases.clone_from(&base.phases);
+        }
+        self.kept.push(Kept {
+            recipe: planned.recipe.clone(),
+            key: planned.key,
+            state: then.state.clone(),
+            tree: self.tree.clone(),
+            own: then.own.clone(),
+            observations: then.observations.clone(),
+            newest: self.kept.last().map_or(then.newest, |before| before.newest.max(then.newest)),
+            ran: false,
+        });
+    }
+
+    /// Remembers what a step left that ran.
+    pub(super) fn note(
+        &mut self,
+        planned: &Planned,
+        state: Vec<u8>,
+        observed: Observations,
+        is_seeded: bool,
+    ) {
+        if !self.given.keeps || self.unreadable {
+            return;
+        }
+        let top = Rc::clone(self.tree.first().expect("the step just left a layer"));
+        let below = match (&self.given.base, is_seeded) {
+            (Ok(base), true) => base.newest,
+            _ => self.newest_so_far(),
+        };
+        let Ok(newest) = newest(&top.path(), below) else {
+            // Something in it is locked even for its owner. The build goes on; nobody can go on from it.
+            self.unreadable = true;
+            return;
+        };
+        self.kept.push(Kept {
+            recipe: planned.recipe.clone(),
+            key: planned.key,
+            state,
+            tree: self.tree.clone(),
+            newest,
+            ran: true,
+            own: (!is_seeded).then(|| vec![top]),
+            // What it looked at in former builds counts, too, and was not all kept.
+            observations: if is_seeded { Observations::everything() } else { observed },
+        });
+    }
+
+    /// The newest time in the tree. That of sources and inputs is the first second.
+    fn newest_so_far(&self) -> Timestamp {
+        self.kept.last().map_or(Timestamp { secs: 1, nanos: 0 }, |kept| kept.newest)
+    }
+}
