@@ -19,6 +19,7 @@ mod record;
 mod shelf;
 mod sources;
 
+use std::cmp::Reverse;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -99,7 +100,11 @@ impl Checkpoints {
                 Err(reason) => wrong.push(format!("the checkpoint {} is not used: {reason}", dir.display())),
             }
         }
-        found.sort_by(|a, b| (b.record.created, &b.record.id).cmp(&(a.record.created, &a.record.id)));
+        // Several builds may end in one second. The files that they left tell which was the later.
+        found.sort_by_key(|found| {
+            let newest = found.record.steps.iter().map(|step| step.newest).max();
+            Reverse((found.record.created, newest, found.record.id.clone()))
+        });
         (found, wrong)
     }
 

@@ -2,7 +2,8 @@
 //!
 //! Both sides do the same work, in turn, in one process: the native one keeps its build tree and runs the build tool
 //! again, then installs; Rekindle is given the edited sources. What counts is the ratio of the medians, and how much
-//! Rekindle takes beyond its builders ("own": its wall time without that of the phases).
+//! Rekindle takes beyond its builders: its wall time without that of the phases. Of that, "restore" is what comes
+//! between the look at the sources and the first phase, and "capture" what comes after the last.
 //!
 //! ```text
 //! cargo bench -p rekindle --bench edit                  # needs the sources: scripts/fetch-corpus.sh --all
@@ -147,6 +148,8 @@ struct Figures {
     edit_make: Duration,
     edit: [Duration; 2],
     own: Duration,
+    restore: Duration,
+    capture: Duration,
     null: [Duration; 2],
     added: u64,
     written: u64,
@@ -154,8 +157,8 @@ struct Figures {
 }
 
 impl Figures {
-    const HEAD: &str = "| project | clean: native, ours | one edit: native build, with install, ours (ours without its phases) | \
-                        nothing: native, ours | added / written by an edit | own memory |\n|---|---|---|---|---|---|";
+    const HEAD: &str = "| project | clean: native, ours | one edit: native build, with install, ours | \
+                        ours without its phases (restore, capture) | nothing: native, ours | added / written by an edit | own memory |\n|---|---|---|---|---|---|---|";
 }
 
 impl std::fmt::Display for Figures {
@@ -166,7 +169,7 @@ impl std::fmt::Display for Figures {
         let [clean, edit, null] = [self.clean, self.edit, self.null];
         write!(
             f,
-            "| {} | {} s, {} s ({}x) | {} s, {} s, {} s ({}x; {} s) | {} s, {} s | {:.2} / {:.2} MB | {:.0} MB |",
+            "| {} | {} s, {} s ({}x) | {} s, {} s, {} s ({}x) | {} s ({} s, {} s) | {} s, {} s | {:.2} / {:.2} MB | {:.0} MB |",
             self.name,
             seconds(clean[0]),
             seconds(clean[1]),
@@ -176,6 +179,8 @@ impl std::fmt::Display for Figures {
             seconds(edit[1]),
             ratio(edit),
             seconds(self.own),
+            seconds(self.restore),
+            seconds(self.capture),
             seconds(null[0]),
             seconds(null[1]),
             self.added as f64 / 1e6,
@@ -207,6 +212,7 @@ fn measure(
     shell(project.build);
     let (mut makes, mut installs, mut edits) = (Vec::new(), Vec::new(), Vec::new());
     let (mut owns, mut nulls, mut natives) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut restores, mut captures) = (Vec::new(), Vec::new());
     let (mut added, mut written) = (Vec::new(), Vec::new());
     for run in 0..=runs {
         edit(native, project, run);
@@ -228,6 +234,8 @@ fn measure(
         installs.push(made + installed);
         edits.push(edited.wall);
         owns.push(edited.wall.saturating_sub(edited.phases));
+        restores.push(edited.restore);
+        captures.push(edited.capture);
         nulls.push(nothing.wall);
         natives.push(native_nothing);
         added.push(more);
@@ -237,6 +245,7 @@ fn measure(
     figures.edit_make = median(makes);
     figures.edit = [median(installs), median(edits)];
     figures.own = median(owns);
+    (figures.restore, figures.capture) = (median(restores), median(captures));
     figures.null = [median(natives), median(nulls)];
     (figures.added, figures.written) = (median(added), median(written));
     figures
@@ -247,6 +256,10 @@ struct Built {
     wall: Duration,
     /// Of all its phases.
     phases: Duration,
+    /// From the begin of the derivation to its first phase.
+    restore: Duration,
+    /// From the end of its last phase to the end of the derivation.
+    capture: Duration,
     /// The largest resident set of the program itself, in bytes.
     peak: u64,
 }
@@ -272,7 +285,10 @@ fn rekindle(store: &Path, source: &Path) -> Built {
     let report: serde_json::Value = serde_json::from_str(&text).expect("JSON");
     let steps = report["builds"].as_array().into_iter().flatten().flat_map(|build| build["steps"].as_array());
     let phases = steps.flatten().filter_map(|step| step["wallSeconds"].as_f64()).sum();
-    Built { wall, phases: Duration::from_secs_f64(phases), peak: peak.bytes() }
+    let build = &report["builds"][0];
+    let told = |key: &str| Duration::from_secs_f64(build[key].as_f64().unwrap_or_default());
+    let (restore, capture) = (told("restoreSeconds"), told("captureSeconds"));
+    Built { wall, phases: Duration::from_secs_f64(phases), restore, capture, peak: peak.bytes() }
 }
 
 /// Runs a script in a native tree.

@@ -1,7 +1,7 @@
 //! What happened in a build, derivation by derivation.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rekindle_engine::{BuildResult, Event, RestartReason, StepUsage, Taken};
 use rekindle_nix::StorePath;
@@ -32,6 +32,12 @@ pub(crate) struct Build {
     pub(crate) restarts: Vec<RestartReason>,
     /// How it ended, and after how long.
     pub(crate) end: Option<(BuildResult, Duration)>,
+    /// From the begin of the attempt that counts to its first step: finding a checkpoint, comparing, restoring.
+    pub(crate) restore: Option<Duration>,
+    /// From the end of the last step to the end of all: capturing, searching and registering the outputs.
+    pub(crate) capture: Option<Duration>,
+    /// When the attempt began, or its last step ended.
+    mark: Option<Instant>,
 }
 
 /// What became of a step, and why.
@@ -60,11 +66,20 @@ impl History {
     /// Takes note of an event.
     pub(crate) fn note(&mut self, event: &Event) {
         match event {
-            Event::Started { drv, .. } | Event::Waiting { drv } => {
+            Event::Started { drv, .. } => self.build(drv).mark = Some(Instant::now()),
+            Event::Waiting { drv } => {
                 self.build(drv);
             }
+            Event::StepStarted { drv, .. } => {
+                let build = self.build(drv);
+                if build.restore.is_none() {
+                    build.restore = build.mark.map(|mark| mark.elapsed());
+                }
+            }
             Event::StepFinished { drv, phase, usage } => {
-                self.build(drv).steps.push(Step { phase: phase.clone(), usage: *usage });
+                let build = self.build(drv);
+                build.steps.push(Step { phase: phase.clone(), usage: *usage });
+                build.mark = Some(Instant::now());
             }
             Event::StepJudged { drv, phase, verdict, reason, why } => {
                 let (phase, why) = (phase.clone(), why.clone());
@@ -76,8 +91,16 @@ impl History {
                 verdicts.push(Judged { phase, verdict, reason, why });
             }
             Event::Taken { drv, taken } => self.build(drv).taken = Some(taken.clone()),
-            Event::Restarted { drv, reason } => self.build(drv).restarts.push(reason.clone()),
-            Event::Finished { drv, result, wall } => self.build(drv).end = Some((result.clone(), *wall)),
+            Event::Restarted { drv, reason } => {
+                let build = self.build(drv);
+                build.restarts.push(reason.clone());
+                (build.restore, build.mark) = (None, Some(Instant::now()));
+            }
+            Event::Finished { drv, result, wall } => {
+                let build = self.build(drv);
+                build.end = Some((result.clone(), *wall));
+                build.capture = build.restore.and(build.mark).map(|mark| mark.elapsed());
+            }
             Event::Warning { message } => self.warnings.push(message.clone()),
             _ => {}
         }
@@ -115,6 +138,9 @@ impl History {
                 taken: None,
                 restarts: Vec::new(),
                 end: None,
+                restore: None,
+                capture: None,
+                mark: None,
             });
             self.builds.len() - 1
         });

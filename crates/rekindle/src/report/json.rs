@@ -108,6 +108,8 @@ fn build(build: &Build) -> Value {
         "name": super::board::label(&build.drv),
         "result": word,
         "wallSeconds": wall,
+        "restoreSeconds": build.restore.map(seconds),
+        "captureSeconds": build.capture.map(seconds),
         "verdicts": build.verdicts.iter().map(verdict).collect::<Vec<_>>(),
         "taken": build.taken.as_ref().map(taken),
         "restarts": build.restarts.iter().map(restart).collect::<Vec<_>>(),
@@ -265,6 +267,8 @@ mod tests {
                 "name": "a-1",
                 "result": "failed",
                 "wallSeconds": 2.0,
+                "restoreSeconds": null,
+                "captureSeconds": null,
                 "verdicts": [{
                     "phase": "setup", "verdict": "reuse", "reason": "unchanged", "why": "nothing changed",
                 }],
