@@ -192,7 +192,8 @@ impl<'a> Run<'a> {
 
         let usage = Usage { wall, ..found.usage.unwrap_or_default() };
         let observed = std::mem::take(&mut found.observed);
-        let records = spec.observe.is_some().then(|| self.records(found.recorded.take()));
+        let records =
+            spec.observe.is_some().then(|| self.records(found.recorded.take().filter(|_| verdict.is_none())));
         let exit = |status| {
             let observed = spec.watch.is_some().then(|| observed.into_observed());
             Ok(Exit { status, usage, observed, records })

@@ -36,8 +36,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::Stat;
 use rustix::io::Errno;
 use rustix::net::{
@@ -99,61 +100,49 @@ impl Preparation {
         let Preparation { procs, sink, post, post_end } = self;
         drop(post_end);
         keep_one_capability();
-        let mut state = State::Waiting(post);
         let mut recorder = Recorder::new(spec, observe, procs);
-        let mut buffer = NoticeBuffer::new();
-        let ended = loop {
-            let heard = match &state {
-                State::Waiting(post) => PollFd::new(post, PollFlags::IN),
-                State::Hearing(listener) => PollFd::new(listener, PollFlags::IN),
-                State::Over => PollFd::new(init, PollFlags::IN),
-            };
-            let mut fds = [
-                heard,
-                PollFd::new(init, PollFlags::IN),
-                PollFd::new(&caller, PollFlags::IN | PollFlags::RDHUP),
-            ];
-            if poll(&mut fds, None).is_err() {
-                continue;
-            }
-            let [heard, init_ended, caller_ended] = fds.map(|fd| fd.revents());
-            if !init_ended.is_empty() {
-                break Ended::Init;
-            }
-            if !caller_ended.is_empty() {
-                // It can only fail when init is gone already.
-                let _ = pidfd_send_signal(init, Signal::KILL);
-                break Ended::Caller;
-            }
-            match &state {
-                State::Hearing(listener) if heard.contains(PollFlags::IN) => {
-                    recorder.hear(listener.as_fd(), &mut buffer);
-                }
-                // Nobody is left that could make a call.
-                State::Hearing(_) if !heard.is_empty() => state = State::Over,
-                State::Waiting(post) if !heard.is_empty() => {
-                    state = match receive_listener(post) {
-                        Ok(listener) => {
-                            sys::set_sync_wake_up(listener.as_fd());
-                            State::Hearing(listener)
-                        }
-                        Err(reason) => {
-                            recorder.give_up(reason);
-                            State::Over
-                        }
-                    };
-                }
-                _ => {}
+        let ended = match receive_listener(&post, caller, init) {
+            Ok(listener) => recorder.listen(&listener, caller, init),
+            Err(reason) => {
+                recorder.give_up(reason);
+                None
             }
         };
+        // Nobody makes calls any more.
+        let ended = ended.unwrap_or_else(|| wait_for_end(caller, init));
         (ended, Outcome { records: recorder.finish(), sink })
     }
 }
 
-enum State {
-    Waiting(OwnedFd),
-    Hearing(OwnedFd),
-    Over,
+/// How long it may take until the end of the caller is noticed, while calls are waited for.
+const GLANCE: Duration = Duration::from_millis(50);
+
+/// Waits until init has ended; ends it when the caller is gone, or has closed its side to say that it is enough.
+fn wait_for_end(caller: BorrowedFd<'_>, init: &OwnedFd) -> Ended {
+    loop {
+        let mut fds =
+            [PollFd::new(init, PollFlags::IN), PollFd::new(&caller, PollFlags::IN | PollFlags::RDHUP)];
+        let _ = poll(&mut fds, None);
+        if let Some(ended) = look_for_end(caller, init) {
+            return ended;
+        }
+    }
+}
+
+/// The same, without waiting.
+fn look_for_end(caller: BorrowedFd<'_>, init: &OwnedFd) -> Option<Ended> {
+    let mut fds = [PollFd::new(init, PollFlags::IN), PollFd::new(&caller, PollFlags::IN | PollFlags::RDHUP)];
+    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut fds, Some(&at_once)).ok()?;
+    if !fds[0].revents().is_empty() {
+        return Some(Ended::Init);
+    }
+    if fds[1].revents().is_empty() {
+        return None;
+    }
+    // It can only fail when init is gone already.
+    let _ = pidfd_send_signal(init, Signal::KILL);
+    Some(Ended::Caller)
 }
 
 /// What was recorded, on its way to the caller.
@@ -178,7 +167,17 @@ impl Outcome {
 }
 
 /// The descriptor that the command sends; or why it cannot, as text.
-fn receive_listener(post: &OwnedFd) -> Result<OwnedFd, String> {
+fn receive_listener(post: &OwnedFd, caller: BorrowedFd<'_>, init: &OwnedFd) -> Result<OwnedFd, String> {
+    let ended = || "the command ended before it could be observed".to_owned();
+    let mut fds = [
+        PollFd::new(post, PollFlags::IN),
+        PollFd::new(init, PollFlags::IN),
+        PollFd::new(&caller, PollFlags::IN | PollFlags::RDHUP),
+    ];
+    while poll(&mut fds, None).is_err() {}
+    if fds[0].revents().is_empty() {
+        return Err(ended());
+    }
     let mut text = [0; 512];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
@@ -193,7 +192,7 @@ fn receive_listener(post: &OwnedFd) -> Result<OwnedFd, String> {
         }
     }
     Err(match count {
-        0 => "the command ended before it could be observed".to_owned(),
+        0 => ended(),
         _ => String::from_utf8_lossy(&text[..count]).into_owned(),
     })
 }
@@ -259,12 +258,43 @@ impl<'a> Recorder<'a> {
         }
     }
 
-    /// Receives one call, records it, and lets it go on.
-    fn hear(&mut self, listener: BorrowedFd<'_>, buffer: &mut NoticeBuffer) {
-        // It fails when the call was given up meanwhile.
-        let Ok(notice) = buffer.receive(listener) else { return };
+    /// Hears of calls until init or the caller has ended; `None` if there is nobody left to make any.
+    ///
+    /// It waits in the very call that receives: to wait for several things at once first would make each call a quarter
+    /// slower. So signals interrupt it: init's death, and now and then a timer, as one may come a moment too early.
+    fn listen(&mut self, listener: &OwnedFd, caller: BorrowedFd<'_>, init: &OwnedFd) -> Option<Ended> {
+        sys::set_sync_wake_up(listener.as_fd());
+        let _interruptions = sys::Interruptions::every(GLANCE);
+        let mut buffer = NoticeBuffer::new();
+        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let mut glance = Instant::now() + GLANCE;
+        let mut heard = 0u32;
+        loop {
+            let received = buffer.receive(listener.as_fd());
+            if let Ok(notice) = &received {
+                self.hear(listener.as_fd(), notice);
+                heard += 1;
+                // A command that calls without a pause leaves no moment to be interrupted in.
+                if !heard.is_multiple_of(1024) || Instant::now() < glance {
+                    continue;
+                }
+            }
+            // It failed as a call was given up meanwhile, as a signal came, or as nobody is left.
+            if let Some(ended) = look_for_end(caller, init) {
+                return Some(ended);
+            }
+            glance = Instant::now() + GLANCE;
+            let mut fds = [PollFd::new(listener, PollFlags::empty())];
+            if received.is_err() && poll(&mut fds, Some(&at_once)).is_ok_and(|ended| ended > 0) {
+                return None;
+            }
+        }
+    }
+
+    /// Records one call, and lets it go on.
+    fn hear(&mut self, listener: BorrowedFd<'_>, notice: &Notice) {
         if self.ledger.is_ok()
-            && let Err(reason) = self.record(listener, &notice)
+            && let Err(reason) = self.record(listener, notice)
         {
             self.give_up(reason);
         }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::time::Duration;
 
 /// Installs a seccomp filter for this process and all that it starts, and gives the descriptor that hears of the calls
 /// which it picks. Tells the kernel not to let signals interrupt a call that has been heard of, where it can do that.
@@ -32,6 +33,49 @@ pub(crate) fn set_sync_wake_up(listener: BorrowedFd<'_>) -> bool {
     const SYNC_WAKE_UP: u64 = 1;
     // SAFETY: the operation takes a number, no pointer.
     unsafe { libc::ioctl(listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SET_FLAGS as _, SYNC_WAKE_UP) == 0 }
+}
+
+/// Signals that interrupt this process in system calls that wait, and do nothing else, until this is dropped: when a
+/// child dies, and at intervals.
+pub(crate) struct Interruptions(());
+
+impl Interruptions {
+    pub(crate) fn every(interval: Duration) -> Self {
+        extern "C" fn nothing(_: libc::c_int) {}
+        // SAFETY: a `sigaction` is integers and a function's address, for which zero is a value.
+        let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+        let handler: extern "C" fn(libc::c_int) = nothing;
+        action.sa_sigaction = handler as libc::sighandler_t;
+        // SAFETY: a signal set is integers, for which zero is a value.
+        let mut signals: libc::sigset_t = unsafe { std::mem::zeroed() };
+        for signal in [libc::SIGCHLD, libc::SIGALRM] {
+            // SAFETY: `action` is a live structure whose handler does nothing, `signals` a live set; the old
+            // disposition is not asked for.
+            unsafe {
+                libc::sigaction(signal, &raw const action, std::ptr::null_mut());
+                libc::sigaddset(&mut signals, signal);
+            }
+        }
+        // Whoever started this process may have blocked them.
+        // SAFETY: `signals` is a live signal set; the old one is not asked for.
+        unsafe { libc::sigprocmask(libc::SIG_UNBLOCK, &signals, std::ptr::null_mut()) };
+        set_timer(interval);
+        Interruptions(())
+    }
+}
+
+impl Drop for Interruptions {
+    fn drop(&mut self) {
+        set_timer(Duration::ZERO);
+    }
+}
+
+/// Has SIGALRM sent at intervals, shorter than a second; zero for never.
+fn set_timer(interval: Duration) {
+    let interval = libc::timeval { tv_sec: 0, tv_usec: interval.subsec_micros().into() };
+    let timer = libc::itimerval { it_interval: interval, it_value: interval };
+    // SAFETY: `timer` is a live structure; the old one is not asked for.
+    unsafe { libc::setitimer(libc::ITIMER_REAL, &raw const timer, std::ptr::null_mut()) };
 }
 
 /// A call that waits for an answer.
@@ -75,18 +119,28 @@ impl NoticeBuffer {
     }
 }
 
-/// Lets a call go on. `false` if nobody waits any more.
-pub(crate) fn let_go_on(listener: BorrowedFd<'_>, id: u64) -> bool {
+/// Lets a call go on. If nobody waits any more, that is just as well.
+pub(crate) fn let_go_on(listener: BorrowedFd<'_>, id: u64) {
     let flags = libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE as u32;
     let answer = libc::seccomp_notif_resp { id, val: 0, error: 0, flags };
-    // SAFETY: the operation reads a `seccomp_notif_resp`.
-    unsafe { libc::ioctl(listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SEND as _, &raw const answer) == 0 }
+    loop {
+        // SAFETY: the operation reads a `seccomp_notif_resp`.
+        let done = unsafe {
+            libc::ioctl(listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SEND as _, &raw const answer)
+        };
+        // Interrupted, it has not answered, and the call would wait for ever.
+        if done == 0 || io::Error::last_os_error().kind() != io::ErrorKind::Interrupted {
+            return;
+        }
+    }
 }
 
 /// Whether the call still waits, so that its thread's number means that thread.
 pub(crate) fn still_waits(listener: BorrowedFd<'_>, id: u64) -> bool {
     // SAFETY: the operation reads a `u64`.
-    unsafe { libc::ioctl(listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_ID_VALID as _, &raw const id) == 0 }
+    let done =
+        unsafe { libc::ioctl(listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_ID_VALID as _, &raw const id) };
+    done == 0 || io::Error::last_os_error().kind() == io::ErrorKind::Interrupted
 }
 
 /// Copies from the memory of a process. It may be less than asked for, at the end of what is there.
