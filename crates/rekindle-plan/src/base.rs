@@ -8,8 +8,7 @@
 //! 2. the same sources, or a chain that may go on;
 //! 3. fewer differences of the sources, in number, then in bytes;
 //! 4. a build that succeeded;
-//! 5. more steps with the wanted recipes, of all;
-//! 6. newer; and of the same age, the smaller identity. Who edits one file again and again has the newest build go on,
+//! 5. newer; and of the same age, the smaller identity. Who edits one file again and again has the newest build go on,
 //!    and what a build tool does only after a clean build it does once.
 //!
 //! To compare sources costs something, so only those that tie for the first place are compared, in the order of the
@@ -147,10 +146,10 @@ pub fn choose_by_id<I: Eq>(
 struct Rank<'a, I> {
     decisive: Reverse<usize>,
     failed: bool,
-    steps: Reverse<usize>,
     age: u64,
     id: &'a I,
     index: usize,
+    steps: usize,
 }
 
 impl<'a, I> Rank<'a, I> {
@@ -160,7 +159,7 @@ impl<'a, I> Rank<'a, I> {
         Rank {
             decisive: Reverse(steps.min(decisive.max(1))),
             failed: !succeeded,
-            steps: Reverse(steps),
+            steps,
             age: *age,
             id,
             index,
@@ -168,7 +167,7 @@ impl<'a, I> Rank<'a, I> {
     }
 
     fn choice(&self, distance: Option<Distance>) -> Choice {
-        Choice { index: self.index, steps: self.steps.0, distance }
+        Choice { index: self.index, steps: self.steps, distance }
     }
 }
 
@@ -244,8 +243,8 @@ mod tests {
     fn recipes_come_first_then_sources() {
         check(&[given(1, 3, 0), given(2, 5, 9)], WANTED, Ok(2), &[]);
         // Beyond the steps that decide, sources weigh more.
-        check(&[given(1, 3, 0), given(2, 5, 9)], 3, Ok(1), &[2, 1]);
-        check(&[given(1, 3, 7), given(2, 5, 7)], 3, Ok(2), &[2, 1]);
+        check(&[given(1, 3, 0), given(2, 5, 9)], 3, Ok(1), &[1]);
+        check(&[given(1, 3, 7), given(2, 5, 7)], 3, Ok(1), &[1, 2]);
         check(&[given(1, 4, 5), given(2, 4, 3), given(3, 4, 4), given(4, 3, 0)], 4, Ok(2), &[1, 2, 3]);
         // The same sources cannot be outdone.
         check(&[given(1, 4, 0), given(2, 4, 0), given(3, 4, 0)], 4, Ok(1), &[1]);

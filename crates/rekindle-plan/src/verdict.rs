@@ -57,7 +57,7 @@ impl fmt::Display for Verdict {
 pub enum Unusable {
     /// There is none.
     Absent,
-    /// Its build ended before this step.
+    /// Its build ended before this step, or what the step left was not worth keeping.
     NotReached,
     /// A comparison with a clean build found it wrong.
     Quarantined,
@@ -93,7 +93,7 @@ impl fmt::Display for Unusable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Unusable::Absent => "there is no checkpoint",
-            Unusable::NotReached => "the build of the checkpoint did not get that far",
+            Unusable::NotReached => "the checkpoint has nothing of this step",
             Unusable::Quarantined => "the checkpoint is in quarantine",
             Unusable::Damaged => "the checkpoint is damaged",
             Unusable::OtherVersion => "the checkpoint is of another version",
