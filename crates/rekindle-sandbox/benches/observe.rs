@@ -3,6 +3,23 @@
 //! Run with `cargo bench -p rekindle-sandbox --bench observe`, followed by `-- opens`, `storm`, `compile`, `configure`
 //! or `make` for just that part. The sources of Redis and GNU hello are looked for in `target/corpus`, where the
 //! engine's own benchmarks leave them; what is not there is passed over.
+//!
+//! # What it came to
+//!
+//! Two processors, Linux 6.18, other builds running at the same time, so that single figures vary by a third:
+//!
+//! | | not observed | observed | ratio | per event |
+//! |---|---|---|---|---|
+//! | `configure` of GNU hello (bar: 1.25) | 20.1 s | 21.5 s | 1.07 | 24 us |
+//! | 20 small compiles, -O2 | 512 ms | 565 ms | 1.11 | 12 us |
+//! | 20 small compiles, -O0 | 589 ms | 691 ms | 1.17 | 23 us |
+//! | 500 x `/bin/true` from a shell | 659 ms | 783 ms | 1.19 | 62 us |
+//! | opening what is mounted read-only | | | | 9 to 10 us |
+//! | opening what is in the tree | | | | 11 to 13 us |
+//! | of which without looking anything up | | | | 6 to 7 us |
+//!
+//! A build of Redis makes 190,000 events and 1.5 MB of records. Its time varied by more than observing costs: a quiet
+//! machine has to tell whether the bar of 1.10 at -O2 is met.
 
 #![expect(clippy::print_stdout, reason = "printing is all it is for")]
 
@@ -51,7 +68,7 @@ fn opens(sandbox: &Sandbox) -> Result<()> {
             fs::create_dir(dir.join("dir"))?;
             Ok(fs::write(dir.join("dir/file"), "content")?)
         })?;
-        compare(sandbox, name, 5, || Ok(program.spec(args, &tree)))?;
+        compare(sandbox, name, 3, || Ok(program.spec(args, &tree)))?;
     }
     Ok(())
 }
@@ -60,12 +77,12 @@ fn opens(sandbox: &Sandbox) -> Result<()> {
 fn storm(sandbox: &Sandbox) -> Result<()> {
     let program = Program::new()?;
     let tree = Scratch::new(|_| Ok(()))?;
-    compare(sandbox, "2000 forks", 5, || Ok(program.spec("fork x 2000", &tree)))?;
-    compare(sandbox, "1000 execs of a static program", 5, || Ok(program.spec("exec x 1000", &tree)))?;
+    compare(sandbox, "2000 forks", 3, || Ok(program.spec("fork x 2000", &tree)))?;
+    compare(sandbox, "1000 execs of a static program", 3, || Ok(program.spec("exec x 1000", &tree)))?;
     let script = "i=0; while [ $i -lt 500 ]; do /bin/true; i=$((i+1)); done";
-    compare(sandbox, "500 x /bin/true from a shell", 5, || Ok(shell(script, &tree)))?;
+    compare(sandbox, "500 x /bin/true from a shell", 3, || Ok(shell(script, &tree)))?;
     let script = "i=0; while [ $i -lt 200 ]; do echo $i | sed s/1/2/ > out; x=`cat out`; i=$((i+1)); done";
-    compare(sandbox, "200 x configure-like lines", 5, || Ok(shell(script, &tree)))
+    compare(sandbox, "200 x configure-like lines", 3, || Ok(shell(script, &tree)))
 }
 
 /// One compiler run, small.
@@ -77,7 +94,7 @@ fn compile(sandbox: &Sandbox) -> Result<()> {
     })?;
     for level in ["-O0", "-O2"] {
         let script = format!("i=0; while [ $i -lt 20 ]; do gcc {level} -c t.c; i=$((i+1)); done");
-        compare(sandbox, &format!("20 x gcc {level} of a small file"), 5, || Ok(shell(&script, &tree)))?;
+        compare(sandbox, &format!("20 x gcc {level} of a small file"), 3, || Ok(shell(&script, &tree)))?;
     }
     Ok(())
 }
@@ -96,7 +113,7 @@ fn configure(sandbox: &Sandbox) -> Result<()> {
 fn make(sandbox: &Sandbox) -> Result<()> {
     let Some(source) = corpus("redis") else { return Ok(()) };
     for (name, level, rounds) in
-        [("make -j2 of Redis, -O2 (bar: 1.10)", "-O2", 2), ("make -j2 of Redis, -O0", "-O0", 2)]
+        [("make -j2 of Redis, -O2 (bar: 1.10)", "-O2", 3), ("make -j2 of Redis, -O0", "-O0", 3)]
     {
         let mut trees = Vec::new();
         let script = format!("make -j2 MALLOC=libc OPTIMIZATION={level} > /dev/null 2>&1 < /dev/null");
