@@ -77,7 +77,10 @@ fn sandbox(disk: &Path) -> Vec<Finding> {
             }
             Feature::Seccomp => ("seccomp", "system calls can be filtered", State::Broken),
             Feature::Overlay => ("overlay", "trees can be stacked on the disk of the store", State::Lacking),
-            // No package asks for it yet.
+            Feature::Watch => {
+                ("watch", "what phases look at is seen, so that few run again after an edit", State::Lacking)
+            }
+            // Nothing asks for the others yet.
             _ => return None,
         };
         Some(match &capability.verdict {

@@ -196,8 +196,17 @@ fn the_doctor_says_what_works() {
         let report = json(&doctor.run());
         assert_eq!(report["works"], true, "{report}");
         let checks = report["checks"].as_array().expect("a list");
-        for name in ["namespaces", "seccomp", "overlay", "store", "disk space", "bash", "C compiler", "cargo"]
-        {
+        for name in [
+            "namespaces",
+            "seccomp",
+            "overlay",
+            "watch",
+            "store",
+            "disk space",
+            "bash",
+            "C compiler",
+            "cargo",
+        ] {
             let check =
                 checks.iter().find(|check| check["name"] == name).unwrap_or_else(|| panic!("no {name}"));
             let sound = check["state"] == "good" || !check["mend"].as_str().expect("a text").is_empty();
