@@ -36,6 +36,7 @@ mod paths;
 pub(crate) mod wire;
 
 use std::ffi::OsString;
+use std::time::Duration;
 
 pub use input::Inputs;
 pub use paths::{PathId, Paths};
@@ -75,6 +76,12 @@ pub struct Process {
     pub exec: Option<Exec>,
     /// How it ended.
     pub end: End,
+    /// When it was first heard of, or when it executed this program, since the command began. A process is heard of by
+    /// its first recorded call, as a rule within a millisecond of its fork.
+    pub started: Duration,
+    /// When it said that it exits, or executed another program, since the command began. Of one that was killed it is when that was
+    /// noticed, up to a tenth of a second later; of one that outlived the command, when all was over.
+    pub ended: Duration,
     /// It was given descriptors over a socket, or shares them with another process: it may have used what others opened.
     pub shares: bool,
     /// What it did to each path, sorted by path.

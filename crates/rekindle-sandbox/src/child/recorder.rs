@@ -58,7 +58,7 @@ use crate::records::{MoveKind, Records, Touch};
 use crate::spec::{Observe, Spec};
 use crate::sys::{self, Notice, NoticeBuffer};
 use ledger::Ledger;
-use lookup::{Found, Kind, Lookup};
+use lookup::{Area, Found, Kind, Lookup};
 use procs::{Opened, Procs};
 use tasks::Tasks;
 
@@ -245,7 +245,7 @@ impl<'a> Recorder<'a> {
         Recorder {
             spec,
             procs,
-            lookup: Lookup::new(writable(spec)),
+            lookup: Lookup::new(areas(spec)),
             tasks: Tasks::default(),
             programs: exec::Programs::default(),
             ledger: Ok(Ledger::new(observe)),
@@ -288,6 +288,8 @@ impl<'a> Recorder<'a> {
                 return Some(ended);
             }
             glance = Instant::now() + GLANCE;
+            // So that the end of who was killed is not put too late.
+            self.bury(true);
             let mut fds = [PollFd::new(listener, PollFlags::empty())];
             if received.is_err() && poll(&mut fds, Some(&at_once)).is_ok_and(|ended| ended > 0) {
                 return None;
@@ -381,7 +383,10 @@ impl<'a> Recorder<'a> {
                 }
             }
             Call::Take => self.take(who)?,
-            Call::Exit => self.tasks.get(who.process).exit = Some(args[0] as i32 & 0xff),
+            Call::Exit => {
+                let now = self.ledger()?.now();
+                self.tasks.get(who.process).exit = Some((args[0] as i32 & 0xff, now));
+            }
             Call::Look(place) => self.look(who, place, args)?,
             Call::Sockets => self.socket_call(who, arch, args)?,
         }
@@ -639,14 +644,18 @@ fn unreadable(errno: Errno) -> String {
     format!("a process of the command could not be looked into: {}", std::io::Error::from(errno))
 }
 
-/// Where something may change while the command runs.
-fn writable(spec: &Spec) -> Vec<Box<[u8]>> {
-    let trees = spec.tree.iter().flat_map(|tree| &tree.binds).map(|bind| &*bind.target);
-    let mounts = spec.mounts.iter().filter(|mount| !mount.read_only).map(|mount| &*mount.target);
-    let own = ["/tmp", "/dev", "/proc"].map(Path::new);
+/// Where something may change while the command runs, and where not: an area goes as far as the next one inside of it.
+fn areas(spec: &Spec) -> Vec<Area> {
     let normal = |path: &Path| {
         // `components` leaves out what does not count: doubled slashes, single dots.
         path.components().collect::<std::path::PathBuf>().as_os_str().as_bytes().into()
     };
-    trees.chain(mounts).chain(own).map(normal).collect()
+    let area = |writable| move |path: &Path| Area { dir: normal(path), writable };
+    let own = ["/tmp", "/dev", "/proc"].map(Path::new).into_iter().map(area(true));
+    let trees = spec.tree.iter().flat_map(|tree| &tree.binds).map(|bind| area(true)(&bind.target));
+    let stacks = spec.stacks.iter().map(|stack| area(false)(&stack.target));
+    // What may not be there at all changes nothing of where it would lie.
+    let mounts = spec.mounts.iter().filter(|mount| !(mount.optional && mount.read_only));
+    let mounts = mounts.map(|mount| area(!mount.read_only)(&mount.target));
+    own.chain(trees).chain(stacks).chain(mounts).collect()
 }

@@ -1,14 +1,15 @@
 //! How [`Records`] travel from the supervisor to the caller, and may be kept: bytes.
 //!
 //! Numbers are LEB128; a string is its length and its bytes; a list is its count and its items; an optional id is 0 or
-//! the id plus 1. An access is told by its path's distance from the one before, as they are sorted.
+//! the id plus 1; a time is in microseconds. An access is told by its path's distance from the one before, as they are sorted.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::time::Duration;
 
 use super::{Access, End, Exec, Move, MoveKind, PathId, Paths, Process, ProcessId, Records, Touch};
 
-const MAGIC: &[u8] = b"rekindle-sandbox records 1\n";
+const MAGIC: &[u8] = b"rekindle-sandbox records 2\n";
 
 impl Records {
     /// These records as bytes, a few for each access.
@@ -100,6 +101,9 @@ impl Writer {
         self.number(kind);
         self.number(u64::from(value.cast_unsigned()));
         self.number(process.shares.into());
+        let [started, ended] = [process.started, process.ended].map(micros);
+        self.number(started);
+        self.number(ended.saturating_sub(started));
         match &process.exec {
             None => self.number(0),
             Some(exec) => {
@@ -123,6 +127,10 @@ impl Writer {
             self.number(access.changed_last.wrapping_sub(access.changed).into());
         }
     }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 struct Reader<'a>(&'a [u8]);
@@ -181,6 +189,8 @@ impl<'a> Reader<'a> {
             _ => return None,
         };
         let shares = self.number()? != 0;
+        let started = Duration::from_micros(self.number()?);
+        let ended = started + Duration::from_micros(self.number()?);
         let exec = match self.number()? {
             0 => None,
             1 => Some(Exec {
@@ -200,7 +210,7 @@ impl<'a> Reader<'a> {
             let changed_last = changed.wrapping_add(from.small()?);
             Some(Access { path: PathId(last), touch, observed, changed, changed_last })
         })?;
-        Some(Process { parent, before, exec, end, shares, accesses })
+        Some(Process { parent, before, exec, end, started, ended, shares, accesses })
     }
 
     fn step(&mut self) -> Option<Move> {
@@ -234,6 +244,7 @@ mod tests {
             any::<i32>(),
             proptest::option::of((any::<prop::sample::Index>(), vec(any::<u8>(), 0..30), any::<[u8; 32]>())),
             vec(access, 0..10),
+            any::<[u32; 2]>(),
         );
         (paths, vec(process, 1..10), any::<bool>(), any::<u64>()).prop_map(
             |(names, made, complete, events)| {
@@ -243,10 +254,12 @@ mod tests {
                 }
                 let path = |index: prop::sample::Index| PathId(index.index(paths.len()) as u32);
                 let count = made.len();
-                let processes = made.into_iter().map(|(parent, end, value, exec, accesses)| Process {
+                let processes = made.into_iter().map(|(parent, end, value, exec, accesses, times)| Process {
                     parent: parent.map(|index| ProcessId(index.index(count) as u32)),
                     before: None,
                     end: [End::Unseen, End::Code(value), End::Signal(value)][end],
+                    started: Duration::from_micros(times[0].into()),
+                    ended: Duration::from_micros(u64::from(times[0]) + u64::from(times[1])),
                     shares: complete,
                     exec: exec.map(|(program, arg, digest)| Exec {
                         program: path(program),

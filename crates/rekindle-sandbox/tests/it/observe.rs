@@ -1,5 +1,7 @@
 //! What is recorded of processes: every way to deal with files, against what it is known to do and against `strace`.
 
+mod worlds;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};

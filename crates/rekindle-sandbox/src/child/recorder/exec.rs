@@ -11,6 +11,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::rc::Rc;
+use std::time::Duration;
 
 use rustix::io::Errno;
 
@@ -29,6 +30,8 @@ pub(super) struct Pending {
     /// What `/proc` will call the program.
     binary: Box<[u8]>,
     cwd: Rc<[u8]>,
+    /// When that was.
+    at: Duration,
 }
 
 /// What files name that they are to be run by, of files that cannot change.
@@ -80,7 +83,9 @@ impl Recorder<'_> {
             }
         }
         let binary = binary.path.clone();
-        self.tasks.get(who.process).pending = Some(Pending { tid: who.tid, program, helpers, binary, cwd });
+        let at = self.ledger()?.now();
+        self.tasks.get(who.process).pending =
+            Some(Pending { tid: who.tid, program, helpers, binary, cwd, at });
         Ok(())
     }
 
@@ -124,8 +129,8 @@ impl Recorder<'_> {
             true => old,
             false => {
                 let parent = ledger.process(old).parent;
-                let record = ledger.begin(parent, Some(old))?;
-                ledger.end(old, None);
+                let record = ledger.begin(parent, Some(old), pending.at)?;
+                ledger.end(old, None, pending.at);
                 record
             }
         };

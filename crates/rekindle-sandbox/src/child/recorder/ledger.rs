@@ -1,6 +1,7 @@
 //! Writes down what was observed: each path of each process once, however often it is touched.
 
 use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 use super::lookup::is_below;
 use crate::records::{Access, End, Exec, Move, MoveKind, PathId, Process, ProcessId, Records, Touch};
@@ -14,6 +15,7 @@ pub(super) struct Ledger {
     changers: HashMap<PathId, ProcessId>,
     roots: Vec<Box<[u8]>>,
     clock: u32,
+    start: Instant,
     room: u64,
 }
 
@@ -36,6 +38,7 @@ impl Ledger {
             changers: HashMap::new(),
             roots: roots.collect(),
             clock: 0,
+            start: Instant::now(),
             room: observe.memory_bytes,
         }
     }
@@ -44,6 +47,11 @@ impl Ledger {
     pub(super) fn tick(&mut self) {
         self.records.events += 1;
         self.clock = self.clock.saturating_add(1);
+    }
+
+    /// Since the command began.
+    pub(super) fn now(&self) -> Duration {
+        self.start.elapsed()
     }
 
     pub(super) fn is_of_interest(&self, path: &[u8]) -> bool {
@@ -57,10 +65,11 @@ impl Ledger {
         &mut self,
         parent: Option<ProcessId>,
         before: Option<ProcessId>,
+        started: Duration,
     ) -> Result<ProcessId, String> {
         self.pay(PER_PROCESS)?;
         let id = ProcessId(u32::try_from(self.records.processes.len()).map_err(|_| FULL)?);
-        self.records.processes.push(Process { parent, before, ..Process::default() });
+        self.records.processes.push(Process { parent, before, started, ..Process::default() });
         self.open.insert(id, HashMap::new());
         Ok(id)
     }
@@ -75,7 +84,8 @@ impl Ledger {
         Ok(())
     }
 
-    pub(super) fn end(&mut self, id: ProcessId, end: Option<End>) {
+    pub(super) fn end(&mut self, id: ProcessId, end: Option<End>, ended: Duration) {
+        self.process(id).ended = ended;
         if let Some(end) = end {
             self.process(id).end = end;
         }

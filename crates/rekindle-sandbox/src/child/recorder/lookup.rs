@@ -57,10 +57,18 @@ impl Kind {
     }
 }
 
+/// A directory or file with what is below it.
+pub(super) struct Area {
+    /// Absolute, without a slash at the end.
+    pub(super) dir: Box<[u8]>,
+    /// Whether anything may change there while the command runs.
+    pub(super) writable: bool,
+}
+
 /// Looks paths up, and keeps what cannot change.
 pub(super) struct Lookup {
-    /// Below these anything may change: no slash at the end.
-    writable: Vec<Box<[u8]>>,
+    /// Those where anything may change, and those inside of them where nothing can, as mounted one after the other.
+    areas: Vec<Area>,
     kept: HashMap<Box<[u8]>, Rc<Found>>,
     /// Where links lead that cannot change; `None` for what is no link.
     links: HashMap<Box<[u8]>, Option<Box<[u8]>>>,
@@ -75,8 +83,12 @@ const ROOM: usize = 64 << 20;
 const MOST_LINKS: usize = 40;
 
 impl Lookup {
-    pub(super) fn new(writable: Vec<Box<[u8]>>) -> Self {
-        Lookup { writable, kept: HashMap::new(), links: HashMap::new(), room: ROOM }
+    pub(super) fn new(mut areas: Vec<Area>) -> Self {
+        // There may be hundreds of others, and each look-up goes through all.
+        let writable: Vec<Box<[u8]>> =
+            areas.iter().filter(|area| area.writable).map(|area| area.dir.clone()).collect();
+        areas.retain(|area| area.writable || writable.iter().any(|dir| is_below(&area.dir, dir)));
+        Lookup { areas, kept: HashMap::new(), links: HashMap::new(), room: ROOM }
     }
 
     /// Looks up `path`, which begins in the directory `base` if it is relative. `own` tells the number of the asking process
@@ -120,6 +132,16 @@ impl Lookup {
         found
     }
 
+    /// A directory moves: what is mounted below it moves along.
+    pub(super) fn forget_areas(&mut self, dir: &[u8]) {
+        let before = self.areas.len();
+        self.areas.retain(|area| area.writable || !is_below(&area.dir, dir));
+        if self.areas.len() != before {
+            self.kept.clear();
+            self.links.clear();
+        }
+    }
+
     /// Whether the directory that a missing path lies in is there.
     pub(super) fn parent_is_there(&self, path: &[u8]) -> bool {
         let parent = match path.iter().rposition(|&byte| byte == b'/') {
@@ -131,7 +153,8 @@ impl Lookup {
 
     /// The quick way; `None` where it does not do.
     fn find_plain(&self, full: &[u8], follow: bool, path: &[u8]) -> Option<Found> {
-        let (normal, back) = normalise(full, path);
+        let mut lasting = true;
+        let (normal, back) = normalise(full, path, |dir| lasting &= self.lasts(dir));
         // Its `self` is another one here.
         if normal.starts_with(b"/proc/") || normal.starts_with(b"/dev/") {
             return None;
@@ -143,7 +166,7 @@ impl Lookup {
             Err(Errno::NOENT | Errno::NOTDIR) if !back => Kind::Missing,
             Err(_) => return None,
         };
-        let lasting = self.lasts(&normal);
+        let lasting = lasting && self.lasts(&normal);
         (kind != Kind::Link || !follow).then(|| Found {
             path: normal.into(),
             kind,
@@ -245,7 +268,9 @@ impl Lookup {
     }
 
     fn lasts(&self, path: &[u8]) -> bool {
-        !self.writable.iter().any(|dir| is_below(path, dir))
+        let around = self.areas.iter().filter(|area| is_below(path, &area.dir));
+        // Of those that are mounted at one place, the last one.
+        around.max_by_key(|area| area.dir.len()).is_none_or(|area| !area.writable)
     }
 }
 
@@ -275,14 +300,26 @@ fn is_magic(path: &[u8]) -> bool {
 }
 
 /// An absolute path without `.`, `..` and doubled slashes; and whether there is a `..` after a name of `path`, which
-/// is its end, so that this is right only if all names are directories.
-fn normalise(full: &[u8], path: &[u8]) -> (Vec<u8>, bool) {
+/// is its end, so that this is right only if all names are directories. `left` hears of those that are left so.
+fn normalise(full: &[u8], path: &[u8], mut left: impl FnMut(&[u8])) -> (Vec<u8>, bool) {
     let mut normal = Vec::with_capacity(full.len());
-    for part in full.split(|&byte| byte == b'/') {
+    let (mut named, mut back) = (false, false);
+    let (base, path) = full.split_at(full.len() - path.len());
+    for (own, part) in [(false, base), (true, path)]
+        .into_iter()
+        .flat_map(|(own, text)| text.split(|&byte| byte == b'/').map(move |part| (own, part)))
+    {
         match part {
             b"" | b"." => {}
-            b".." => normal.truncate(normal.iter().rposition(|&byte| byte == b'/').unwrap_or(0)),
+            b".." => {
+                if named {
+                    back = true;
+                    left(&normal);
+                }
+                normal.truncate(normal.iter().rposition(|&byte| byte == b'/').unwrap_or(0));
+            }
             name => {
+                named |= own;
                 normal.push(b'/');
                 normal.extend_from_slice(name);
             }
@@ -291,11 +328,6 @@ fn normalise(full: &[u8], path: &[u8]) -> (Vec<u8>, bool) {
     if normal.is_empty() {
         normal.push(b'/');
     }
-    let mut named = false;
-    let back = path.split(|&byte| byte == b'/').any(|part| {
-        named |= !matches!(part, b"" | b"." | b"..");
-        part == b".." && named
-    });
     (normal, back)
 }
 
@@ -308,7 +340,7 @@ mod tests {
 
     fn find(base: &std::path::Path, path: &str, follow: bool) -> (String, Kind, usize) {
         let base = base.as_os_str().as_bytes();
-        let mut lookup = Lookup::new(vec![base.into()]);
+        let mut lookup = Lookup::new(vec![Area { dir: base.into(), writable: true }]);
         let found = lookup.find(base, path.as_bytes(), follow, || None);
         assert!(!found.lasting);
         let text = String::from_utf8_lossy(&found.path);
@@ -356,6 +388,37 @@ mod tests {
         }
         let (_, kind, links) = find(&base, "loop", true);
         assert_eq!((kind, links), (Kind::Missing, MOST_LINKS));
+    }
+
+    #[test]
+    fn what_is_mounted_read_only_inside_a_tree_lasts_until_it_is_moved() {
+        let area = |dir: &str, writable| Area { dir: dir.as_bytes().into(), writable };
+        let areas = [
+            area("/build", true),
+            area("/usr", false),
+            area("/build/x/ro", false),
+            area("/build/x/ro/rw", true),
+            area("/twice", false),
+            area("/twice", true),
+        ];
+        let mut lookup = Lookup::new(areas.into());
+        assert_eq!(lookup.areas.len(), 5, "the one that lies in nothing writable is left out");
+        for (path, expect) in [
+            ("/usr/x", true),
+            ("/build", false),
+            ("/build/x/r", false),
+            ("/build/x/ro", true),
+            ("/build/x/ro/a", true),
+            ("/build/x/ro/rw/a", false),
+            ("/build/x/root", false),
+            ("/twice/a", false),
+        ] {
+            assert_eq!(lookup.lasts(path.as_bytes()), expect, "{path}");
+        }
+        lookup.forget_areas(b"/build/y");
+        assert!(lookup.lasts(b"/build/x/ro/a"));
+        lookup.forget_areas(b"/build/x");
+        assert!(!lookup.lasts(b"/build/x/ro/a"));
     }
 
     #[test]

@@ -142,8 +142,9 @@ impl Recorder<'_> {
         if from.path == to.path {
             return self.touch(who, &from, Touch::PRESENT);
         }
-        if from.kind == Kind::Dir {
-            self.tasks.forget_cwds(&from.path);
+        for moved in [&from, &to].into_iter().filter(|found| found.kind == Kind::Dir) {
+            self.tasks.forget_cwds(&moved.path);
+            self.lookup.forget_areas(&moved.path);
         }
         let kind = if flags == libc::RENAME_EXCHANGE { MoveKind::Exchange } else { MoveKind::Rename };
         let (old, new) = match (kind, there) {

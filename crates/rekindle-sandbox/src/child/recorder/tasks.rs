@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -36,7 +37,7 @@ pub(super) struct Task {
     /// Its descriptors have to be looked at before anything else is made of it.
     pub(super) scan: bool,
     /// It has said that it exits with this code.
-    pub(super) exit: Option<i32>,
+    pub(super) exit: Option<(i32, Duration)>,
 }
 
 impl Task {
@@ -154,7 +155,8 @@ impl Recorder<'_> {
         let program = parent.map_or_else(|| Rc::from(&b""[..]), |task| task.program.clone());
         let cwd_shared = parent.is_some_and(|task| task.cwd_shared);
         let descriptors_shared = parent.is_some_and(|task| task.descriptors_shared);
-        let record = self.ledger()?.begin(id, None)?;
+        let ledger = self.ledger()?;
+        let record = ledger.begin(id, None, ledger.now())?;
         if descriptors_shared {
             self.ledger()?.process(record).shares = true;
         }
@@ -206,10 +208,11 @@ impl Recorder<'_> {
     pub(super) fn end(&mut self, process: u32) {
         let Some(task) = self.tasks.live.remove(&process) else { return };
         let Ok(ledger) = &mut self.ledger else { return };
-        let told = task.exit.map(End::Code);
+        let told = task.exit.map(|(code, _)| End::Code(code));
+        let at = task.exit.map_or_else(|| ledger.now(), |(_, at)| at);
         let status = || sys::pid_info(task.handle.as_fd())?.status.map(end_of);
         // A process that says that it exits may yet be killed before it does; nobody could tell the difference.
-        ledger.end(task.record, told.or_else(status));
+        ledger.end(task.record, told.or_else(status), at);
     }
 }
 

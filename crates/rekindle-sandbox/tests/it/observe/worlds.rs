@@ -1,0 +1,160 @@
+//! Observing goes with every kind of world, and with every end that the caller makes.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use rekindle_sandbox::{
+    Cancel, Limits, Mount, Observe, Process, Records, Spec, Stack, Status, Touch, Tree, TreeBind, TreeRoot,
+};
+use tempfile::tempdir;
+
+use crate::fixture::{eventually, run, sandbox, shell, tag, tagged};
+use crate::tree::{Layers, with_tree};
+
+fn observed(spec: Spec) -> Records {
+    let ran = run(&Spec { observe: Some(Observe::new()), ..spec });
+    assert_eq!(ran.exit.status, Status::Code(0), "{}", ran.output);
+    let records = ran.exit.records.expect("it was asked for");
+    assert!(records.complete, "{}", records.reason);
+    records
+}
+
+/// All that was done to a path, by whomever.
+fn touches(records: &Records, path: &str) -> Vec<&'static str> {
+    let Some(id) = records.paths.id(Path::new(path)) else { return Vec::new() };
+    let index = records.index();
+    let accesses = index.processes(id).iter().filter_map(|who| records.access(*who, id));
+    accesses.map(|access| access.touch).fold(Touch::default(), |all, touch| all | touch).names()
+}
+
+#[test]
+fn trees_of_both_kinds_stacks_and_mounts() {
+    let mut layers = Layers::new();
+    layers.add("0", &[("build/kept", "kept"), ("build/old", "old"), ("build/source/.keep", "")]);
+    layers.add("1", &[("build/kept", "newer"), ("build/mounted", "")]);
+    let plain = tempdir().expect("a directory");
+    fs::create_dir_all(plain.path().join("source")).expect("room");
+    for name in ["kept", "old", "mounted"] {
+        fs::write(plain.path().join(name), name).expect("room");
+    }
+    let binds = vec![TreeBind { dir: "".into(), target: "/build".into() }];
+    let plain_tree = Tree { root: TreeRoot::Plain(plain.path().into()), binds };
+
+    let [mut one, mut two] = [Layers::new(), Layers::new()];
+    one.add("0", &[("a", "one"), ("b", "one")]);
+    two.add("0", &[("a", "two"), ("c/d", "two")]);
+    let file = plain.path().join("of-the-host");
+    fs::write(&file, "host").expect("room");
+
+    let script =
+        "cat kept source/a source/c/d mounted > made; cat made > again; rm old; mv again moved; ls source;
+        cat source/none /in/none; touch source/a; echo more >> kept; exit 0";
+    for tree in [plain_tree, layers.tree()] {
+        let mut spec = with_tree(script, tree);
+        spec.stacks = vec![Stack {
+            layers: vec![two.lowers[0].clone(), one.lowers[0].clone()],
+            target: "/build/source".into(),
+        }];
+        let mount = |target: &str| Mount {
+            source: file.clone(),
+            target: target.into(),
+            read_only: true,
+            optional: false,
+        };
+        spec.mounts.extend([mount("/build/mounted"), mount("/in/file")]);
+        let records = observed(spec);
+        for (path, expect) in [
+            ("/build/kept", &["read", "updated"][..]),
+            ("/build/source/a", &["read", "present"]),
+            ("/build/source/c/d", &["read"]),
+            ("/build/mounted", &["read"]),
+            ("/build/source", &["listed", "directory"]),
+            ("/build/old", &["removed"]),
+            ("/build/source/none", &["absent"]),
+            ("/in/none", &["absent"]),
+            ("/build/again", &["absent", "created", "removed"]),
+            ("/build/moved", &["created"]),
+        ] {
+            let seen = touches(&records, path);
+            assert!(expect.iter().all(|touch| seen.contains(touch)), "{path}: {seen:?} lacks of {expect:?}");
+        }
+        let inputs = records.inputs();
+        let id = |path: &str| records.paths.id(Path::new(path)).expect("it was touched");
+        assert!(inputs.opened.contains(&id("/build/kept")) && inputs.opened.contains(&id("/build/mounted")));
+        assert!(!inputs.opened.contains(&id("/build/made")), "it is the command's own work");
+        assert!(inputs.changed.contains(&id("/build/moved")));
+        assert!(!inputs.changed.contains(&id("/build/source/a")), "it is read-only");
+    }
+}
+
+#[test]
+fn a_timeline_can_be_drawn() {
+    let script = "sleep 0.1; (sleep 0.2; exit 3); exec cat /dev/null";
+    let ran = run(&Spec { observe: Some(Observe::new()), ..shell(script) });
+    let records = ran.exit.records.expect("it was asked for");
+    let with = |arg: &str| -> &Process {
+        let is_it = |process: &&Process| {
+            let exec = process.exec.as_ref();
+            exec.is_some_and(|exec| exec.argv.last().is_some_and(|last| last == arg))
+        };
+        records.processes.iter().find(is_it).expect("it was executed")
+    };
+    let [short, long, cat] = ["0.1", "0.2", "/dev/null"].map(with);
+    let ms = Duration::from_millis;
+    assert!(short.ended - short.started >= ms(90), "{short:?}");
+    assert!(long.ended - long.started >= ms(190), "{long:?}");
+    assert!(short.ended <= long.started && long.ended <= cat.started);
+    let shell = &records.processes[0];
+    assert_eq!(cat.before, Some(rekindle_sandbox::ProcessId(0)));
+    assert_eq!(shell.ended, cat.started, "the one becomes the other");
+    for process in &records.processes {
+        assert!(process.started <= process.ended && process.ended <= ran.exit.usage.wall, "{process:?}");
+        let parent = process.parent.map(|id| records.process(id));
+        assert!(parent.is_none_or(|parent| parent.started <= process.started), "{process:?}");
+    }
+}
+
+#[test]
+fn who_was_killed_ended_when_it_was() {
+    let script = "sleep 600 & sleep 0.2; kill -9 $!; wait $!; sleep 0.5";
+    let records = observed(shell(script));
+    let is_it = |process: &&Process| {
+        process.exec.as_ref().is_some_and(|exec| exec.argv.last().is_some_and(|last| last == "600"))
+    };
+    let killed = records.processes.iter().find(is_it);
+    let killed = killed.expect("it was heard of");
+    let last = records.processes.last().expect("there are some");
+    assert!(killed.ended < last.ended, "{:?} {:?}", killed.ended, last.ended);
+}
+
+const STUBBORN: &str =
+    "trap '' TERM INT HUP; setsid sleep TAG & cat /none /etc/passwd; echo ready; sleep TAG; sleep TAG";
+
+#[test]
+fn silence_and_cancellation_end_it_as_ever() {
+    for busy in [false, true] {
+        let tag = tag();
+        let script =
+            if busy { "sleep TAG & echo ready; while :; do cat /none; done 2>/dev/null" } else { STUBBORN };
+        let mut spec = Spec { observe: Some(Observe::new()), ..shell(script.replace("TAG", &tag)) };
+        spec.limits = Limits { time: None, idle: Some(Duration::from_millis(200)) };
+        let ran = run(&spec);
+        assert_eq!(ran.exit.status, Status::Silent);
+        assert!(!ran.exit.records.expect("it was asked for").complete);
+        assert!(tagged(&tag).is_empty());
+
+        spec.limits = Limits::default();
+        let cancel = Cancel::new().expect("descriptors are left");
+        let exit = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                eventually("its start", || (!tagged(&tag).is_empty()).then_some(()));
+                cancel.cancel();
+            });
+            sandbox().run(&spec, &mut |_| {}, &cancel).expect("it can run")
+        });
+        assert_eq!(exit.status, Status::Cancelled);
+        assert!(!exit.records.expect("it was asked for").complete);
+        assert!(tagged(&tag).is_empty());
+    }
+}
