@@ -17,6 +17,7 @@
 //! before it are over.
 #![forbid(unsafe_code)]
 
+pub mod audit;
 pub mod base;
 mod disk;
 mod error;
@@ -26,6 +27,7 @@ pub mod queue;
 mod quote;
 pub mod recipe;
 pub mod steps;
+pub mod trace;
 pub mod verdict;
 
 pub use base::{Candidate, Choice, Distance, Refusal, choose, choose_by_id};
@@ -35,4 +37,5 @@ pub use observation::{ChangeKind, How, Observations, ObservationsBuilder, Seen, 
 pub use queue::{Finish, Queue, UnitState};
 pub use recipe::{Attribute, Difference, Field, KeyWriter, Recipe, RecipeKey, differences};
 pub use steps::{Placement, Seedable, Step, StepList};
+pub use trace::Trace;
 pub use verdict::{BaseStep, Before, Chain, Effect, Facts, Judged, Reason, Unusable, Verdict, judge};

@@ -1,0 +1,205 @@
+//! The audit: whether a tree that a seeded step left is one that a clean build could have left.
+//!
+//! A seeded step runs on what it left last time. Its build tool decides what to do again, by its own idea of what depends
+//! on what, and that may be wrong. The traces say what really depended on what. Let D be all that differs between the tree
+//! that the step left then and the tree now. What is not in D went through the same moments then as it would in a
+//! clean build now. So the tree is right if
+//!
+//! - **producer**: no product that is still there was made by someone who had looked at something in D;
+//! - **old product**: no one who ran now looked at an old product that is in D: it saw what was then replaced;
+//! - **orchestrator**: nobody who decides *what* is made (a makefile's `make`, a script) had looked at something in D, unless it
+//!   is one that keeps book of what it was told to run, and does it again when that changes ([`groups`]).
+//!
+//! Who looked is not one process but a *group*: all that one line of a makefile starts, say, because what one process of
+//! it read may reach another through a pipe, an exit code or an argument. What a group reads counts against all that it left.
+//! A group that left nothing can only have told something to who started it, and so counts against that (**informer**).
+//! What passes from one group to another through a file that is gone is followed.
+//!
+//! What breaks a rule is removed from the tree, and the step runs again: that is another *round*, of which the audit is told.
+//! Where that cannot help, the step has to run clean. All that is asked of the trees is asked through [`Facts`]. It must not know
+//! where traces and trees lie.
+
+mod groups;
+mod rules;
+
+use std::fmt;
+
+use crate::observation::{ChangeKind, SourceChange};
+use crate::quote::quote;
+use crate::trace::Trace;
+
+pub use groups::Orchestrator;
+use rules::Auditor;
+
+/// What the audit has to know of the trees. Paths are those of the trace. Round 0 is what the checkpoint's step left; round 1
+/// is what the seeded step left, and so on.
+pub trait Facts {
+    /// How the last tree differs from the tree after this round, in no order. Only called for rounds before the last.
+    fn changed_since(&self, round: usize) -> &[SourceChange];
+    /// Whether this path was given another content, or removed, between the end of the round before this one and its beginning.
+    fn was_prepared(&self, round: usize, path: &[u8]) -> bool;
+    /// Whether the tree after this round has just the same at this path as the tree before the step has.
+    fn is_source(&self, round: usize, path: &[u8]) -> bool;
+    /// Whether it is there in the last tree.
+    fn exists(&self, path: &[u8]) -> bool;
+    /// Whether it is a directory there.
+    fn is_directory(&self, path: &[u8]) -> bool;
+    /// Whether it is nothing but advice for an orchestrator about what depends on what, as it was and as it is, and the
+    /// targets about which it changed were all made anew.
+    fn is_advice(&self, path: &[u8]) -> bool;
+}
+
+/// Which rules hold. All of them, but for a test that shows that each is needed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rules {
+    /// See the module's header.
+    pub producer: bool,
+    /// See the module's header.
+    pub old_product: bool,
+    /// See the module's header.
+    pub orchestrator: bool,
+    /// See the module's header.
+    pub informer: bool,
+    /// Whether looking for what was not there counts.
+    pub absence: bool,
+    /// Whether listing a directory counts as looking at the names in it.
+    pub listing: bool,
+}
+
+impl Rules {
+    /// All rules.
+    pub const ALL: Rules = Rules {
+        producer: true,
+        old_product: true,
+        orchestrator: true,
+        informer: true,
+        absence: true,
+        listing: true,
+    };
+
+    /// All but the one of this name, or `None` if there is none of this name.
+    pub fn without(name: &str) -> Option<Rules> {
+        let mut rules = Rules::ALL;
+        *match name {
+            "producer" => &mut rules.producer,
+            "old-product" => &mut rules.old_product,
+            "orchestrator" => &mut rules.orchestrator,
+            "informer" => &mut rules.informer,
+            "absence" => &mut rules.absence,
+            "listing" => &mut rules.listing,
+            _ => return None,
+        } = false;
+        Some(rules)
+    }
+}
+
+/// What the step left and did, then and now.
+#[derive(Debug, Clone, Copy)]
+pub struct Evidence<'a> {
+    /// What the step did in the builds up to the checkpoint, oldest first.
+    pub then: &'a [Trace],
+    /// What it did now, one for each round.
+    pub rounds: &'a [Trace],
+    /// What was removed after each round but the last.
+    pub removed: &'a [Vec<Removal>],
+}
+
+/// A product that has to go.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Removal {
+    /// Where it is.
+    pub path: Vec<u8>,
+    /// Whether who started its maker would make it again if it were needed, because it keeps book of it.
+    pub is_tracked: bool,
+    /// Equal for what was made by one group.
+    pub maker: (usize, usize),
+}
+
+/// What the audit says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// A clean build could have left this tree.
+    Settled,
+    /// These products may not be what a clean build makes. They are to be removed (or to become the sources again that they
+    /// are), and the step is to run again.
+    Redo {
+        /// Ascending, each once, never empty.
+        remove: Vec<Removal>,
+        /// Why, at most one for each rule and group.
+        findings: Vec<Finding>,
+    },
+    /// The step has to run clean.
+    Clean(Finding),
+}
+
+/// Why something may not be what a clean build makes. `Display` is one clause.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// Which rule it breaks.
+    pub rule: Rule,
+    /// What changed.
+    pub change: SourceChange,
+    /// The one who had looked at it, in words for a person.
+    pub who: String,
+    /// What was made by it, or `None` if that is everything.
+    pub product: Option<Vec<u8>>,
+}
+
+/// The rules by which a tree can be wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Rule {
+    /// A maker of what is still there had looked at what changed.
+    Producer,
+    /// Who ran now had looked at an old product.
+    OldProduct,
+    /// Who decides what is made had looked at what changed.
+    Orchestrator,
+    /// What was removed was not made again.
+    NotMadeAgain,
+}
+
+impl Rule {
+    /// A name for machines.
+    pub fn name(self) -> &'static str {
+        match self {
+            Rule::Producer => "producer",
+            Rule::OldProduct => "old-product",
+            Rule::Orchestrator => "orchestrator",
+            Rule::NotMadeAgain => "not-made-again",
+        }
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let changed = match self.change.kind {
+            ChangeKind::Added => "is new",
+            ChangeKind::Removed => "is gone",
+            ChangeKind::Content => "has other content",
+            ChangeKind::Mode => "has another mode",
+            ChangeKind::Kind => "is of another kind",
+            ChangeKind::Link => "points elsewhere",
+        };
+        let path = quote(&self.change.path);
+        match (self.rule, &self.product) {
+            (Rule::Producer, Some(product)) => {
+                write!(
+                    f,
+                    "{} was not made again although {path} {changed}, and {} read it",
+                    quote(product),
+                    self.who
+                )
+            }
+            (Rule::OldProduct, Some(product)) => {
+                write!(f, "{} was made from an old {path} by {}", quote(product), self.who)
+            }
+            (Rule::NotMadeAgain, _) => write!(f, "{path} was removed and not made again"),
+            _ => write!(f, "{path} {changed}, and {} decides by it what is made", self.who),
+        }
+    }
+}
+
+/// Audits what a seeded step left.
+pub fn audit(evidence: Evidence<'_>, facts: &dyn Facts, rules: Rules) -> Verdict {
+    Auditor::new(evidence, facts, rules).verdict()
+}

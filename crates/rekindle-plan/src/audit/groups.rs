@@ -1,0 +1,240 @@
+//! Which processes belong together: a group is what can have passed something on without leaving a file.
+//!
+//! Orchestrators start groups, and so does the shell of the step. Every program that one of these starts begins a group, with
+//! all that it starts itself, down to another orchestrator, which begins one of its own.
+//!
+//! Programs count as orchestrators by what they are called, because they decide by file times alone whether to start
+//! something; and as *tracked* ones, who also start it again if its command is another one, by what they were seen to do:
+//!
+//! | orchestrator | called | seen to | tracked, because |
+//! | --- | --- | --- | --- |
+//! | make | `make`, `gmake`, `bmake` | – | it is not: another recipe or a shorter list is no reason for it |
+//! | kbuild | the same | read `scripts/Kbuild.include` | `if_changed` compares the command in `.NAME.cmd` |
+//! | ninja | `ninja`, `ninja-build`, `samu` | change `.ninja_log` | the log has a hash of each command |
+//! | cargo | `cargo` | change what is in a `.fingerprint` | fingerprints are hashes of profile, features, flags and sources |
+//! | go | `go` | change what is in its cache | actions are named by a hash over all inputs |
+//!
+//! What a tracked orchestrator writes itself is its own book, and what it reads of that is advice.
+
+use crate::trace::{PathId, Process, ProcessId, Touch, Trace};
+
+/// Who decides what is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Orchestrator {
+    /// It starts what is older than what it is made from, and looks at nothing else.
+    Make,
+    /// It also starts again what it was told to run otherwise.
+    Tracked,
+}
+
+/// What a group is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// The step's own shell, or a part of it in a process of its own. It runs anew each time.
+    Shell,
+    /// One orchestrator process.
+    Orchestrator(Orchestrator),
+    /// What an orchestrator started.
+    Task,
+}
+
+/// A group, by its place in [`Groups::all`].
+pub(super) type GroupId = usize;
+
+#[derive(Debug)]
+pub(super) struct Group {
+    pub(super) kind: Kind,
+    pub(super) parent: Option<GroupId>,
+    /// The process that everything in it comes from.
+    pub(super) leader: ProcessId,
+    /// Whether it counts as part of its parent, because it left nothing of its own.
+    pub(super) informs: bool,
+    /// Those that passed something on to it through files that are gone.
+    pub(super) fed_by: Vec<GroupId>,
+}
+
+/// The groups of one trace.
+#[derive(Debug)]
+pub(super) struct Groups {
+    pub(super) all: Vec<Group>,
+    /// Of each process.
+    pub(super) of: Vec<GroupId>,
+}
+
+impl Groups {
+    pub(super) fn new(trace: &Trace, with_informers: bool) -> Groups {
+        let mut groups = Groups { all: Vec::new(), of: Vec::with_capacity(trace.processes().len()) };
+        groups.all.push(Group::new(Kind::Shell, None, ProcessId(0)));
+        for (at, process) in trace.processes().iter().enumerate() {
+            let id = ProcessId(at as u32);
+            // Another program of the same process was started by nobody else.
+            let above = process.before.or(process.parent).map_or(0, |above| groups.of[above.at()]);
+            let group = match orchestrator(trace, process) {
+                Some(found) => groups.add(Group::new(Kind::Orchestrator(found), Some(above), id)),
+                None if at == 0 => above,
+                None => match groups.all[above].kind {
+                    // A part of the shell that executes nothing goes on as the shell; so does one that executes another shell
+                    // only when it is done.
+                    Kind::Shell if process.exec.is_none() => {
+                        groups.add(Group::new(Kind::Shell, Some(above), id))
+                    }
+                    Kind::Shell | Kind::Orchestrator(_) => {
+                        groups.add(Group::new(Kind::Task, Some(above), id))
+                    }
+                    Kind::Task => above,
+                },
+            };
+            groups.of.push(group);
+        }
+        groups.connect(trace);
+        if with_informers {
+            groups.find_informers(trace);
+        }
+        groups
+    }
+
+    /// The one that decides in its place: itself, unless it only informs.
+    pub(super) fn speaker(&self, mut group: GroupId) -> GroupId {
+        while let Group { informs: true, parent: Some(parent), .. } = self.all[group] {
+            group = parent;
+        }
+        group
+    }
+
+    /// The nearest orchestrator above a group.
+    pub(super) fn started_by(&self, group: GroupId) -> Option<Orchestrator> {
+        let mut above = self.all[group].parent;
+        while let Some(id) = above {
+            if let Kind::Orchestrator(orchestrator) = self.all[id].kind {
+                return Some(orchestrator);
+            }
+            above = self.all[id].parent;
+        }
+        None
+    }
+
+    fn add(&mut self, group: Group) -> GroupId {
+        self.all.push(group);
+        self.all.len() - 1
+    }
+
+    /// Finds what passed from one group to another through files that are gone.
+    fn connect(&mut self, trace: &Trace) {
+        let mut writers: Vec<(PathId, GroupId)> = Vec::new();
+        let mut is_written = vec![false; trace.paths().len()];
+        for (process, group) in trace.processes().iter().zip(&self.of) {
+            for access in &process.accesses {
+                if access.touch.any(WRITES) && !trace.left(access.path) {
+                    writers.push((access.path, *group));
+                    is_written[access.path.at()] = true;
+                }
+            }
+        }
+        if writers.is_empty() {
+            return;
+        }
+        writers.sort_unstable();
+        writers.dedup();
+        let from = |first: usize, end: usize| {
+            let start = writers.partition_point(|(other, _)| other.at() < first);
+            writers[start..].iter().take_while(move |(other, _)| other.at() < end).map(|(_, group)| *group)
+        };
+        let mut edges: Vec<(GroupId, GroupId)> = Vec::new();
+        for (process, reader) in trace.processes().iter().zip(&self.of) {
+            for access in &process.accesses {
+                let at = access.path.at();
+                if is_written[at] && access.touch.any(USES) {
+                    edges.extend(from(at, at + 1).map(|writer| (*reader, writer)));
+                }
+            }
+        }
+        // Who gives a file another name passes it on, and a directory with all that is in it.
+        for step in trace.moves() {
+            let mover = self.of[step.process.at()];
+            let at = step.from.at();
+            let below = trace.paths().below(trace.paths().get(step.from));
+            edges.extend(from(at, at + 1).chain(from(below.start, below.end)).map(|writer| (mover, writer)));
+        }
+        edges.sort_unstable();
+        edges.dedup();
+        for (reader, writer) in edges {
+            if reader != writer {
+                self.all[reader].fed_by.push(writer);
+            }
+        }
+    }
+
+    fn find_informers(&mut self, trace: &Trace) {
+        let mut gives = vec![false; self.all.len()];
+        for (at, process) in trace.processes().iter().enumerate() {
+            gives[self.of[at]] |=
+                process.accesses.iter().any(|access| access.touch.changes() && trace.left(access.path));
+        }
+        for step in trace.moves() {
+            gives[self.of[step.process.at()]] |= trace.left(step.to);
+        }
+        for group in &self.all {
+            group.fed_by.iter().for_each(|writer| gives[*writer] = true);
+        }
+        // Who starts something that gives something has given.
+        for group in (1..self.all.len()).rev() {
+            if gives[group]
+                && let Some(parent) = self.all[group].parent
+            {
+                gives[parent] = true;
+            }
+        }
+        for (group, gives) in self.all.iter_mut().zip(gives) {
+            group.informs = !gives && group.kind != Kind::Shell;
+        }
+    }
+}
+
+impl Group {
+    fn new(kind: Kind, parent: Option<GroupId>, leader: ProcessId) -> Group {
+        Group { kind, parent, leader, informs: false, fed_by: Vec::new() }
+    }
+}
+
+const WRITES: Touch = Touch::CREATED.and(Touch::REPLACED).and(Touch::UPDATED);
+const USES: Touch = Touch::READ.and(Touch::EXECUTED).and(Touch::UPDATED);
+
+/// Whether a process decides what is run.
+fn orchestrator(trace: &Trace, process: &Process) -> Option<Orchestrator> {
+    let exec = process.exec.as_ref()?;
+    let program = trace.paths().get(exec.program);
+    let name = name_of(program);
+    // Names may carry a version: `bmake-20200710`, `go-1.19`.
+    let is = |known: &str| {
+        name.strip_prefix(known.as_bytes()).is_some_and(|rest| rest.first().is_none_or(|byte| *byte == b'-'))
+    };
+    let changed = |test: &dyn Fn(&[u8]) -> bool| {
+        process.accesses.iter().any(|access| access.touch.changes() && test(trace.paths().get(access.path)))
+    };
+    if is("make") || is("gmake") || is("bmake") {
+        let reads_kbuild = process.accesses.iter().any(|access| {
+            access.touch.any(Touch::READ)
+                && trace.paths().get(access.path).ends_with(b"/scripts/Kbuild.include")
+        });
+        return Some(if reads_kbuild { Orchestrator::Tracked } else { Orchestrator::Make });
+    }
+    let keeps_book = if is("ninja") || is("samu") {
+        changed(&|path| name_of(path) == b".ninja_log")
+    } else if is("cargo") {
+        changed(&|path| path.windows(14).any(|part| part == b"/.fingerprint/"))
+    } else if is("go") {
+        // `…/ab/ab12…-a` are what was done, `-d` what came of it.
+        changed(&|path| {
+            let name = name_of(path);
+            name.len() == 66 && (name.ends_with(b"-a") || name.ends_with(b"-d"))
+        })
+    } else {
+        return None;
+    };
+    // One that has nothing to do writes nothing; but then nothing that is there was started by it.
+    Some(if keeps_book { Orchestrator::Tracked } else { Orchestrator::Make })
+}
+
+fn name_of(path: &[u8]) -> &[u8] {
+    path.rsplit(|byte| *byte == b'/').next().unwrap_or_default()
+}
