@@ -7,21 +7,30 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// Mode and content of each path.
-type Listing = BTreeMap<PathBuf, (u32, Vec<u8>)>;
+pub(super) type Listing = BTreeMap<PathBuf, (u32, Vec<u8>)>;
 
 /// The paths that are not the same in both lists of directories.
 pub(super) fn differences(one: &[PathBuf], other: &[PathBuf]) -> Vec<PathBuf> {
-    let (one, other) = (listing(one), listing(other));
+    let all = |roots: &[PathBuf]| {
+        let mut all = Listing::new();
+        for root in roots {
+            add(root, Path::new(root.file_name().expect("an output has a name")), &mut all);
+        }
+        all
+    };
+    different(&all(one), &all(other))
+}
+
+/// The paths that are not the same in both.
+pub(super) fn different(one: &Listing, other: &Listing) -> Vec<PathBuf> {
     let paths = one.keys().chain(other.keys().filter(|path| !one.contains_key(*path)));
     paths.filter(|path| one.get(*path) != other.get(*path)).cloned().collect()
 }
 
-fn listing(roots: &[PathBuf]) -> Listing {
+/// What there is at and below a path, as if that had another name.
+pub(super) fn listing_as(root: &Path, name: &str) -> Listing {
     let mut all = Listing::new();
-    for root in roots {
-        let name = Path::new(root.file_name().expect("an output has a name"));
-        add(root, name, &mut all);
-    }
+    add(root, Path::new(name), &mut all);
     all
 }
 

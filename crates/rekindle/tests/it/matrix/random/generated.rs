@@ -2,31 +2,7 @@
 
 use super::super::edit::{Edit, age, dir, link, mode, remove, rename, write};
 use super::super::make::MANIFEST;
-
-/// Numbers that look random: SplitMix64.
-pub(super) struct Numbers(u64);
-
-impl Numbers {
-    pub(super) fn new(seed: u64) -> Numbers {
-        Numbers(seed)
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    pub(super) fn below(&mut self, limit: u64) -> u64 {
-        self.next() % limit
-    }
-
-    fn one<'a>(&mut self, of: &[&'a str]) -> &'a str {
-        of[self.below(of.len() as u64) as usize]
-    }
-}
+use super::{Numbers, Project};
 
 /// What builds the project.
 #[derive(Clone, Copy, Debug)]
@@ -36,9 +12,25 @@ pub(super) enum Tool {
     Cargo,
 }
 
+/// What it does to outputs depends on where they are.
+const NO_FIXUP: &str = "[package.phases]\nskip = [\"fixup\"]\n";
+
+/// The path of the output would be in the program.
+const CARGO_PHASES: &str = "[package.phases]\nskip = [\"fixup\"]\npre-build = \"unset LD_RUN_PATH\"\n";
+
+/// What is compiled fast is compiled as well.
+const CARGO_WORKSPACE: &str = "\
+[workspace]
+members = [\"library\", \"prog\"]
+resolver = \"2\"
+[profile.release]
+opt-level = 0
+";
+
 /// Lists what there is before it compiles; an object that nobody needs any more stays and is not linked.
 const MAKEFILE: &str = "\
 MAKEFLAGS += -L
+unexport LD_RUN_PATH
 SOURCES := $(shell find src -name '*.c' ! -type d | LC_ALL=C sort)
 OBJECTS := $(patsubst src/%.c,obj/%.o,$(SOURCES))
 CFLAGS = -O0 -MMD -MP -Iinclude -Iobj
@@ -98,8 +90,9 @@ name = \"probe\"
 version = \"1\"
 build-system = \"custom\"
 [package.phases]
+skip = [\"fixup\"]
 configure = \"sh rules.sh > build.ninja\"
-build = \"ninja\"
+build = \"unset LD_RUN_PATH; ninja\"
 install = '''
 install -D prog $out/bin/prog
 install -m 644 listing $out/listing
@@ -159,15 +152,18 @@ fn library(without: u64) -> String {
     )
 }
 
-impl Tool {
-    /// The edits that make the project.
-    pub(super) fn project(self) -> Vec<Edit> {
+impl Project for Tool {
+    fn files(&self) -> Vec<Edit> {
         let mut project = match self {
-            Tool::Make => vec![write("rekindle.toml", MANIFEST), write("Makefile", MAKEFILE)],
+            Tool::Make => {
+                vec![write("rekindle.toml", format!("{MANIFEST}{NO_FIXUP}")), write("Makefile", MAKEFILE)]
+            }
             Tool::Ninja => vec![write("rekindle.toml", NINJA_MANIFEST), write("rules.sh", CONFIGURE)],
             Tool::Cargo => super::super::cargo::project(),
         };
         if matches!(self, Tool::Cargo) {
+            project.push(write("rekindle.toml", format!("{MANIFEST}{CARGO_PHASES}")));
+            project.push(write("Cargo.toml", CARGO_WORKSPACE));
             project.push(write("library/src/three.rs", module(3)));
             project.push(write("library/src/lib.rs", library(2)));
             let main = "fn main() {\n    println!(\"{} {:?} {}\", library::sum(), library::DATA, library::LISTED);\n}\n";
@@ -187,8 +183,7 @@ impl Tool {
         project
     }
 
-    /// One edit.
-    pub(super) fn edit(self, numbers: &mut Numbers) -> Edit {
+    fn edit(&self, numbers: &mut Numbers) -> Edit {
         match numbers.below(10) {
             0..=4 => match self {
                 Tool::Cargo => module_edit(numbers),
@@ -199,6 +194,19 @@ impl Tool {
         }
     }
 
+    fn script(&self) -> &'static str {
+        match self {
+            Tool::Make => "make -j2 PREFIX=$out prefix=$out\nmake PREFIX=$out prefix=$out install",
+            Tool::Ninja => {
+                "sh rules.sh > build.ninja\nninja\ninstall -D prog $out/bin/prog\n\
+                 install -m 644 listing $out/listing\ncp -rP share $out/share"
+            }
+            Tool::Cargo => "cargo build --release --offline -q\ninstall -D target/release/prog $out/bin/prog",
+        }
+    }
+}
+
+impl Tool {
     fn source_edit(self, numbers: &mut Numbers) -> Edit {
         let path = numbers.one(&SOURCES);
         match numbers.below(12) {

@@ -5,141 +5,102 @@
 //! `REKINDLE_SEQUENCES` says how many are run from there; `REKINDLE_FULL` means a thousand of each tool.
 
 mod generated;
+mod native;
+mod numbers;
+mod sequence;
 
-use std::fmt::Write as _;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::edit::{self, Edit};
-use super::{Built, tree};
-use crate::project::{Place, full_run};
-use generated::{Numbers, Tool};
+use crate::project::full_run;
+use generated::Tool;
+pub(super) use numbers::Numbers;
+pub(super) use sequence::Project;
+use sequence::{Ground, Sequence, Tally};
 
-/// Builds in a sequence, after the first.
-const BUILDS: u64 = 4;
+/// Sequences that run at a time.
+const THREADS: usize = 2;
 
 #[test]
 fn make() {
-    run_all(Tool::Make, 5);
+    run_all("make", &Seeds::from_environment(8, 1000), |_| Tool::Make);
 }
 
 #[test]
 fn ninja() {
-    run_all(Tool::Ninja, 5);
+    run_all("ninja", &Seeds::from_environment(8, 1000), |_| Tool::Ninja);
 }
 
 #[test]
 fn cargo() {
-    run_all(Tool::Cargo, 2);
+    run_all("cargo", &Seeds::from_environment(4, 1000), |_| Tool::Cargo);
 }
 
+/// The numbers of the sequences that are run.
+pub(super) struct Seeds(std::ops::Range<u64>);
+
+impl Seeds {
+    /// Those that are asked for, or else the first few, or many in a full run.
+    pub(super) fn from_environment(bounded: u64, full: u64) -> Seeds {
+        let variable = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+        let (first, count) = match variable("REKINDLE_SEED") {
+            Some(seed) => (seed, 1),
+            None => (0, if full_run() { full } else { bounded }),
+        };
+        Seeds(first..first + variable("REKINDLE_SEQUENCES").unwrap_or(count))
+    }
+}
+
+/// Runs all sequences, and panics with the shortest form of the first that fails.
 #[expect(clippy::print_stdout, reason = "how much was tried is what one wants to know of a long run")]
-fn run_all(tool: Tool, bounded: u64) {
-    let variable = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-    let (first, count) = match variable("REKINDLE_SEED") {
-        Some(seed) => (seed, 1),
-        None => (0, if full_run() { 1000 } else { bounded }),
-    };
-    let seeds = first..first + variable("REKINDLE_SEQUENCES").unwrap_or(count);
-    let many = seeds.end - seeds.start > 1;
-    let clean = Place::new();
-    let mut tally = Tally::default();
-    for seed in seeds {
-        let sequence = Sequence::new(tool, seed);
-        if let Err(what) = sequence.run(&clean, &mut tally) {
-            let (shortest, what) = sequence.shortest(&clean, what);
-            panic!("{tool:?}, REKINDLE_SEED={seed}: {what}\n{}", shortest.told());
-        }
+pub(super) fn run_all<P: Project>(name: &str, seeds: &Seeds, project: impl Fn(u64) -> P + Sync) {
+    let many = seeds.0.end - seeds.0.start > 4;
+    let failed = Mutex::new(None);
+    let tally = each(seeds, |ground, seed| {
+        let sequence = Sequence::new(project(seed), seed);
+        let done = sequence.run(ground);
+        done.map_err(|what| {
+            let mut failed = failed.lock().expect("no thread panics with it");
+            if failed.is_none() {
+                let (shortest, what) = sequence.shortest(ground, what);
+                *failed = Some(format!("{name}, REKINDLE_SEED={seed}: {what}\n{}", shortest.told()));
+            }
+        })
+    });
+    if let Some(failed) = failed.into_inner().expect("no thread panics with it") {
+        panic!("{failed}");
     }
     // Otherwise clean builds were compared with clean builds.
     assert!(!many || tally.seeded * 2 > tally.built && tally.built > tally.failed, "{tally:?}");
-    println!("{tool:?}: {tally:?}");
+    println!("{name}: {tally:?}");
 }
 
-/// How many builds went how.
-#[derive(Debug, Default)]
-struct Tally {
-    built: usize,
-    failed: usize,
-    seeded: usize,
-}
-
-/// What a project is, and what happens to it before each build.
-#[derive(Clone)]
-struct Sequence {
-    tool: Tool,
-    seed: u64,
-    rounds: Vec<Vec<Edit>>,
-}
-
-impl Sequence {
-    fn new(tool: Tool, seed: u64) -> Sequence {
-        let mut numbers = Numbers::new(seed);
-        let some = |numbers: &mut Numbers| {
-            let count = 1 + numbers.below(3);
-            (0..count).map(|_| tool.edit(numbers)).collect()
-        };
-        Sequence { tool, seed, rounds: (0..BUILDS).map(|_| some(&mut numbers)).collect() }
-    }
-
-    /// Builds, edits, builds.
-    fn run(&self, clean: &Place, tally: &mut Tally) -> Result<(), String> {
-        let place = Place::new();
-        let root = place.path().join("project");
-        edit::make(&root, &self.tool.project());
-        Built::of(&place, &root, &[]).good();
-        for (number, round) in self.rounds.iter().enumerate() {
-            round.iter().for_each(|edit| edit.apply(&root));
-            // Nobody reads it, but each build has its own, so that none is there already.
-            edit::write("round", format!("{} {number}\n", self.seed)).apply(&root);
-            let ours = Built::of(&place, &root, &[]);
-            let theirs = Built::of(clean, &root, &["--clean"]);
-            match (ours.outputs(&place), theirs.outputs(clean)) {
-                (Some(one), Some(other)) => {
-                    let differs = tree::differences(&one, &other);
-                    tally.built += 1;
-                    tally.seeded += usize::from(ours.verdict("buildPhase") == "seed");
-                    if !differs.is_empty() {
-                        return Err(format!("build {number} differs in {differs:?}\n{}", ours.told));
-                    }
-                }
-                (None, None) => tally.failed += 1,
-                (None, _) => return Err(format!("only build {number} fails\n{}", ours.told)),
-                (_, None) => return Err(format!("only the clean build {number} fails\n{}", theirs.told)),
-            }
-        }
-        if !place.leftovers().is_empty() {
-            return Err(format!("left behind: {:?}", place.leftovers()));
-        }
-        Ok(())
-    }
-
-    /// Leaves out one edit after the other, as long as it still fails.
-    fn shortest(&self, clean: &Place, mut what: String) -> (Sequence, String) {
-        let mut shortest = self.clone();
+/// Does something with each number until that fails once, in some threads.
+fn each(seeds: &Seeds, run: impl Fn(&Ground, u64) -> Result<Tally, ()> + Sync) -> Tally {
+    let next = AtomicU64::new(seeds.0.start);
+    let work = || {
+        let ground = Ground::new();
+        let mut sum = Tally::default();
         loop {
-            let all: Vec<(usize, usize)> = shortest
-                .rounds
-                .iter()
-                .enumerate()
-                .flat_map(|(round, edits)| (0..edits.len()).map(move |edit| (round, edit)))
-                .collect();
-            let shorter = all.into_iter().find_map(|(round, edit)| {
-                let mut shorter = shortest.clone();
-                shorter.rounds[round].remove(edit);
-                shorter.run(clean, &mut Tally::default()).err().map(|what| (shorter, what))
-            });
-            let Some((shorter, still)) = shorter else { return (shortest, what) };
-            (shortest, what) = (shorter, still);
-        }
-    }
-
-    fn told(&self) -> String {
-        let mut text = String::new();
-        for (number, round) in self.rounds.iter().enumerate() {
-            let _ = writeln!(text, "build {number} after:");
-            for edit in round {
-                let _ = writeln!(text, "    {edit:?}");
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= seeds.0.end {
+                return sum;
+            }
+            match run(&ground, seed) {
+                Ok(tally) => sum += tally,
+                Err(()) => next.store(seeds.0.end, Ordering::Relaxed),
             }
         }
-        text
-    }
+    };
+    let mut sum = Tally::default();
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(work)).collect();
+        for thread in threads {
+            match thread.join() {
+                Ok(tally) => sum += tally,
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+    });
+    sum
 }
