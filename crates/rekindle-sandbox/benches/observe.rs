@@ -40,13 +40,19 @@ fn main() -> Result<()> {
     // Being its own helper, as the real program is.
     rekindle_sandbox::child_main();
     let sandbox = Sandbox::new()?;
-    let parts: [(&str, Part); 5] =
-        [("opens", opens), ("storm", storm), ("compile", compile), ("configure", configure), ("make", make)];
+    let parts: [(&str, Part); 6] = [
+        ("opens", opens),
+        ("storm", storm),
+        ("compile", compile),
+        ("configure", configure),
+        ("make", make),
+        ("null", null),
+    ];
     let wanted: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
     let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|wanted| wanted == name);
     println!(
-        "{:<34} {:>9} {:>9} {:>7} {:>9} {:>9}  {:>9}",
-        "", "ms", "observed", "ratio", "events", "us/event", "records"
+        "{:<34} {:>9} {:>9} {:>7} {:>9} {:>9} {:>7} {:>9} {:>9}  {:>9}",
+        "", "ms", "observed", "ratio", "cpu ms", "observed", "ratio", "events", "us/event", "records"
     );
     parts.iter().filter(|(name, _)| is_wanted(name)).try_for_each(|(_, part)| part(&sandbox))
 }
@@ -79,8 +85,8 @@ fn storm(sandbox: &Sandbox) -> Result<()> {
     let tree = Scratch::new(|_| Ok(()))?;
     compare(sandbox, "2000 forks", 3, || Ok(program.spec("fork x 2000", &tree)))?;
     compare(sandbox, "1000 execs of a static program", 3, || Ok(program.spec("exec x 1000", &tree)))?;
-    let script = "i=0; while [ $i -lt 500 ]; do /bin/true; i=$((i+1)); done";
-    compare(sandbox, "500 x /bin/true from a shell", 3, || Ok(shell(script, &tree)))?;
+    let script = "i=0; while [ $i -lt 1000 ]; do /bin/true; i=$((i+1)); done";
+    compare(sandbox, "1000 x /bin/true from a shell", 7, || Ok(shell(script, &tree)))?;
     let script = "i=0; while [ $i -lt 200 ]; do echo $i | sed s/1/2/ > out; x=`cat out`; i=$((i+1)); done";
     compare(sandbox, "200 x configure-like lines", 3, || Ok(shell(script, &tree)))
 }
@@ -129,6 +135,24 @@ fn make(sandbox: &Sandbox) -> Result<()> {
     Ok(())
 }
 
+/// `make` with nothing to do, in trees that were built before.
+fn null(sandbox: &Sandbox) -> Result<()> {
+    let git = "NO_CURL=1 NO_OPENSSL=1 NO_EXPAT=1 NO_GETTEXT=1 NO_TCLTK=1 NO_PERL=1 NO_PYTHON=1";
+    for (project, prepare, command) in [
+        ("redis", "true", "make -j2 MALLOC=libc OPTIMIZATION=-O0"),
+        ("git", "true", &format!("make -j2 CFLAGS=-O0 {git}")),
+        ("linux", "make tinyconfig", "make -j2 KBUILD_BUILD_TIMESTAMP=x"),
+    ] {
+        let Some(source) = corpus(project) else { continue };
+        let tree = Scratch::copy(&source)?;
+        let quiet = "> /dev/null 2>&1 < /dev/null";
+        run(sandbox, &shell(&format!("{prepare} {quiet} && {command} {quiet}"), &tree))?;
+        let spec = shell(&format!("{command} {quiet}"), &tree);
+        compare(sandbox, &format!("null make of {project} (bar: 1.15)"), 5, || Ok(spec.clone()))?;
+    }
+    Ok(())
+}
+
 /// Runs a command observed and not, by turns, in a world that is made anew each time, and prints medians.
 fn compare(
     sandbox: &Sandbox,
@@ -144,30 +168,55 @@ fn compare(
         observed.push(time);
         last = records.unwrap_or_default();
     }
-    let [plain, observed] = [plain, observed].map(|mut times| median(&mut times).as_secs_f64() * 1e3);
-    let each = (observed - plain) * 1e3 / last.events.max(1) as f64;
+    let work = |times: &[Times]| {
+        times.iter().map(|times| times.work).sum::<Duration>().as_secs_f64() * 1e3 / rounds as f64
+    };
+    let (plain_work, observed_work) = (work(&plain), work(&observed));
+    let [plain, observed] = [plain, observed]
+        .map(|times| median(times.iter().map(|times| times.wall).collect()).as_secs_f64() * 1e3);
+    let each = (observed_work - plain_work) * 1e3 / last.events.max(1) as f64;
     let size = last.to_bytes().len() / 1024;
     let doubt = if last.complete { String::new() } else { format!("  {}", last.reason) };
     println!(
-        "{name:<34} {plain:>9.1} {observed:>9.1} {:>7.3} {:>9} {each:>9.2}  {size:>6} kB{doubt}",
+        "{name:<34} {plain:>9.1} {observed:>9.1} {:>7.3} {plain_work:>9.1} {observed_work:>9.1} {:>7.3} {:>9} {each:>9.2}  {size:>6} kB{doubt}",
         observed / plain,
+        observed_work / plain_work,
         last.events
     );
     Ok(())
 }
 
-fn run(sandbox: &Sandbox, spec: &Spec) -> Result<(Duration, Option<Records>)> {
+/// What a run took.
+struct Times {
+    wall: Duration,
+    /// Processor time of the command, and of what observes it.
+    work: Duration,
+}
+
+fn run(sandbox: &Sandbox, spec: &Spec) -> Result<(Times, Option<Records>)> {
     let mut output = Vec::new();
+    let before = children()?;
     let start = Instant::now();
     let exit = sandbox.run(spec, &mut |bytes| output.extend_from_slice(bytes), &Cancel::new()?)?;
-    let time = start.elapsed();
+    let times = Times { wall: start.elapsed(), work: children()?.saturating_sub(before) };
     if !exit.status.success() {
         return Err(format!("{:?}: {}", exit.status, String::from_utf8_lossy(&output)).into());
     }
-    Ok((time, exit.records))
+    Ok((times, exit.records))
 }
 
-fn median(times: &mut [Duration]) -> Duration {
+/// Processor time of all children that have ended, and theirs.
+fn children() -> Result<Duration> {
+    let text = fs::read_to_string("/proc/self/stat")?;
+    // The name, in parentheses, may hold any character. The unit is always 10 ms.
+    let words = text.rsplit_once(')').ok_or("no end of the name")?.1.split_whitespace().skip(13).take(2);
+    Ok(words
+        .map(str::parse::<u64>)
+        .sum::<std::result::Result<u64, _>>()
+        .map(|ticks| Duration::from_millis(ticks * 10))?)
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
     times.sort_unstable();
     times[times.len() / 2]
 }

@@ -28,6 +28,7 @@
 //! All processes are observed by one thread. Where many make calls at once, they wait for each other.
 
 mod exec;
+mod inherited;
 mod ledger;
 mod lookup;
 mod open;

@@ -3,25 +3,23 @@
 //! A call is judged by what it names and by what is there before it: where that shows that it must fail (a file that is
 //! not there, one that is there already, a read-only file system), it is recorded as the look that it amounts to.
 
-use rustix::io::Errno;
-
 use super::{Caller, Kind, Recorder, Target};
 use crate::calls::{Last, Place};
 use crate::records::{MoveKind, Touch};
 
 /// Flags of `open`, as all supported architectures have them (arm has other numbers for directories).
-struct Flags(u32);
+pub(super) struct Flags(pub(super) u32);
 
 impl Flags {
-    fn has(&self, flag: i32) -> bool {
+    pub(super) fn has(&self, flag: i32) -> bool {
         self.0 & flag.cast_unsigned() == flag.cast_unsigned()
     }
 
-    fn reads(&self) -> bool {
+    pub(super) fn reads(&self) -> bool {
         matches!(self.0 & 3, 0 | 2)
     }
 
-    fn writes(&self) -> bool {
+    pub(super) fn writes(&self) -> bool {
         matches!(self.0 & 3, 1 | 2)
     }
 
@@ -191,55 +189,7 @@ impl Recorder<'_> {
         let Target::Found(found) = self.resolve(who, place, args, None)? else { return Ok(()) };
         self.touch(who, &found, if found.kind == Kind::Missing { Touch::ABSENT } else { Touch::PRESENT })
     }
-
-    /// What a process could read or write by descriptors that it was given.
-    pub(super) fn scan(&mut self, who: Caller) -> Result<(), String> {
-        let record = self.tasks.get(who.process).record;
-        let descriptors = match self.procs.descriptors(who.process) {
-            Ok(descriptors) => descriptors,
-            Err(Errno::NOENT | Errno::SRCH) => return Ok(()),
-            // Nor may they be listed.
-            Err(Errno::ACCESS) => {
-                self.ledger()?.process(record).shares = true;
-                (0..=MOST_LIKELY).collect()
-            }
-            Err(errno) => return Err(super::unreadable(errno)),
-        };
-        for fd in descriptors {
-            let Target::Found(found) = self.descriptor_quickly(who, fd)? else { continue };
-            let ledger = self.ledger()?;
-            if !found.kind.is_file() || ledger.has_touched(record, &found.path) {
-                continue;
-            }
-            let copied = || {
-                let copy = self.tasks.find(who.process)?.descriptor(fd.cast_signed()).ok()?;
-                Some(rustix::fs::fcntl_getfl(copy).ok()?.bits())
-            };
-            let Some(flags) = self.procs.flags(who.process, fd).or_else(copied).map(Flags) else { continue };
-            if flags.has(libc::O_PATH) {
-                continue;
-            }
-            let read = if flags.reads() { Touch::READ } else { Touch::default() };
-            let written = if flags.writes() { Touch::UPDATED } else { Touch::default() };
-            self.touch(who, &found, read | written | Touch::INHERITED)?;
-        }
-        Ok(())
-    }
-
-    /// What a descriptor is, unless its name shows that it is of no interest.
-    fn descriptor_quickly(&mut self, who: Caller, fd: u32) -> Result<Target, String> {
-        match self.procs.link(who.process, &format!("fd/{fd}")) {
-            Ok(text) if !text.starts_with(b"/") || !self.ledger()?.is_of_interest(&text) => {
-                return Ok(Target::Nothing);
-            }
-            _ => {}
-        }
-        self.descriptor(Caller { tid: who.process, ..who }, fd.cast_signed())
-    }
 }
-
-/// Where descriptors are looked for that cannot be listed.
-const MOST_LIKELY: u32 = 63;
 
 /// Opening a file that is there.
 fn file(flags: &Flags, lasting: bool) -> Touch {

@@ -56,7 +56,7 @@ impl Procs {
         rustix::fs::statat(&self.0, format!("{tid}/{name}"), AtFlags::empty())
     }
 
-    /// The content of a file of a thread, up to `most` bytes of it.
+    /// The content of a file of a thread, up to `most` bytes of it. It must be one that fills what it is read into.
     pub(super) fn read(&self, tid: u32, name: &str, most: usize) -> Result<Vec<u8>, Errno> {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
         let file = rustix::fs::openat(&self.0, format!("{tid}/{name}"), flags, Mode::empty())?;
@@ -64,17 +64,15 @@ impl Procs {
         let mut done = 0;
         loop {
             match rustix::io::read(&file, &mut content[done..]) {
-                Ok(0) => break,
                 Ok(count) => done += count,
                 Err(Errno::INTR) => continue,
                 Err(errno) => return Err(errno),
             }
-            if done >= most {
+            // To ask once more for nothing would cost as much as the reading.
+            if done < content.len() || done >= most {
                 break;
             }
-            if content.len() - done < 4096 {
-                content.resize(content.len() * 2, 0);
-            }
+            content.resize(content.len() * 4, 0);
         }
         content.truncate(done);
         Ok(content)
@@ -96,6 +94,12 @@ impl Procs {
         Ok(Ids { process: number("Tgid").ok_or(Errno::SRCH)?, parent: number("PPid").unwrap_or(0), inner })
     }
 
+    /// How many descriptors a process has; `None` where the kernel (before 6.2) does not tell.
+    pub(super) fn count_descriptors(&self, process: u32) -> Option<u32> {
+        let size = self.stat(process, "fd").ok()?.st_size;
+        u32::try_from(size).ok().filter(|&count| count > 0)
+    }
+
     /// The descriptors of a process.
     pub(super) fn descriptors(&self, process: u32) -> Result<Vec<u32>, Errno> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -109,12 +113,11 @@ impl Procs {
         Ok(found)
     }
 
-    /// How a descriptor was opened: `O_*`.
-    pub(super) fn flags(&self, process: u32, fd: u32) -> Option<u32> {
-        let text = self.read(process, &format!("fdinfo/{fd}"), 4096).ok()?;
-        let text = String::from_utf8_lossy(&text);
-        let value = text.lines().find_map(|line| line.strip_prefix("flags:"))?;
-        u32::from_str_radix(value.trim(), 8).ok()
+    /// Whether a descriptor was opened for reading, and whether for writing: its link has the rights.
+    pub(super) fn access(&self, process: u32, name: &str) -> Option<(bool, bool)> {
+        let flags = AtFlags::SYMLINK_NOFOLLOW;
+        let mode = rustix::fs::statat(&self.0, format!("{process}/{name}"), flags).ok()?.st_mode;
+        Some((mode & 0o400 != 0, mode & 0o200 != 0))
     }
 }
 

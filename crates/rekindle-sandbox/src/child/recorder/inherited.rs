@@ -1,0 +1,116 @@
+//! What a process could read or write by descriptors that it did not open itself.
+//!
+//! They are looked at when it has executed a program, as it has kept them on purpose then, and after it may have been
+//! sent some. What it could do with each is put down to it, as reading and writing are not observed.
+
+use rustix::fs::fcntl_getfl;
+use rustix::io::Errno;
+
+use super::lookup::Kind;
+use super::procs::Opened;
+use super::{Caller, Recorder, Target, unreadable};
+use crate::records::Touch;
+
+/// Where descriptors are looked for that cannot be listed.
+const MOST_LIKELY: u32 = 63;
+
+/// Where all descriptors of an ordinary program are found.
+const LOW: u32 = 16;
+
+/// A descriptor, and the text of the link to what it is; `None` if that may not be read.
+type Descriptor = (u32, Option<Vec<u8>>);
+
+/// A file that a descriptor is, and what for.
+struct Given {
+    path: Box<[u8]>,
+    reads: bool,
+    writes: bool,
+}
+
+impl Recorder<'_> {
+    pub(super) fn scan(&mut self, who: Caller) -> Result<(), String> {
+        let record = self.tasks.get(who.process).record;
+        for (fd, text) in self.descriptors(who)? {
+            let found = match text {
+                Some(text) => self.file_at(who, fd, &text)?,
+                None => self.file_copied(who, fd)?,
+            };
+            let Some(Given { path, reads, writes }) = found else { continue };
+            let ledger = self.ledger()?;
+            if (!reads && !writes) || ledger.has_touched(record, &path) {
+                continue;
+            }
+            let read = if reads { Touch::READ } else { Touch::default() };
+            let written = if writes { Touch::UPDATED } else { Touch::default() };
+            ledger.touch(record, &path, read | written | Touch::INHERITED)?;
+        }
+        Ok(())
+    }
+
+    /// All descriptors of a process; of one that keeps others out of its part of `/proc`, those where one may be.
+    fn descriptors(&mut self, who: Caller) -> Result<Vec<Descriptor>, String> {
+        if let Some(few) = self.few_descriptors(who) {
+            return Ok(few);
+        }
+        match self.procs.descriptors(who.process) {
+            Ok(all) => {
+                let link = |fd| (fd, self.procs.link(who.process, &format!("fd/{fd}")).ok());
+                Ok(all.into_iter().map(link).collect())
+            }
+            Err(Errno::NOENT | Errno::SRCH) => Ok(Vec::new()),
+            Err(Errno::ACCESS) => {
+                let record = self.tasks.get(who.process).record;
+                self.ledger()?.process(record).shares = true;
+                Ok((0..=MOST_LIKELY).map(|fd| (fd, None)).collect())
+            }
+            Err(errno) => Err(unreadable(errno)),
+        }
+    }
+
+    /// The same for a process that has but a few: to list them would cost several times as much.
+    fn few_descriptors(&self, who: Caller) -> Option<Vec<Descriptor>> {
+        let count = usize::try_from(self.procs.count_descriptors(who.process)?).ok()?;
+        let mut found = Vec::with_capacity(count.min(LOW as usize));
+        for fd in 0..LOW {
+            if found.len() == count {
+                return Some(found);
+            }
+            match self.procs.link(who.process, &format!("fd/{fd}")) {
+                Ok(text) => found.push((fd, Some(text))),
+                Err(Errno::NOENT) if count <= LOW as usize => {}
+                Err(_) => return None,
+            }
+        }
+        (found.len() == count).then_some(found)
+    }
+
+    /// The file that a descriptor is, if it is one of interest.
+    fn file_at(&mut self, who: Caller, fd: u32, text: &[u8]) -> Result<Option<Given>, String> {
+        if !text.starts_with(b"/") || !self.ledger()?.is_of_interest(text) {
+            return Ok(None);
+        }
+        let name = format!("fd/{fd}");
+        let Some(stat) = self.procs.stat(who.process, &name).ok() else { return Ok(None) };
+        let Opened::At(path) = Opened::of(text, || Some(stat)) else { return Ok(None) };
+        if !Kind::of(stat.st_mode).is_file() {
+            return Ok(None);
+        }
+        let access = self.procs.access(who.process, &name);
+        Ok(access.map(|(reads, writes)| Given { path: path.into(), reads, writes }))
+    }
+
+    /// The same by a copy of the descriptor, which is to be had where nothing else is.
+    fn file_copied(&mut self, who: Caller, fd: u32) -> Result<Option<Given>, String> {
+        let Target::Found(found) = self.descriptor(Caller { tid: who.process, ..who }, fd.cast_signed())?
+        else {
+            return Ok(None);
+        };
+        let copy = self.tasks.get(who.process).descriptor(fd.cast_signed());
+        let Ok(flags) = copy.and_then(fcntl_getfl) else { return Ok(None) };
+        let flags = super::open::Flags(flags.bits());
+        if !found.kind.is_file() || flags.has(libc::O_PATH) {
+            return Ok(None);
+        }
+        Ok(Some(Given { path: found.path.clone(), reads: flags.reads(), writes: flags.writes() }))
+    }
+}
