@@ -113,6 +113,10 @@ ninjaBuildPhase() {
     runHook preBuild
     local -a words=()
     appendFlags words buildFlags buildFlagsArray
+    # What an earlier build left in this tree and no rule makes any more would stay. Without its log, ninja makes all anew.
+    if [[ -f .ninja_log ]] && ! ninja -t cleandead >/dev/null; then
+        rm -f .ninja_log
+    fi
     _ninja 'build flags' ${words[@]+"${words[@]}"}
     runHook postBuild
 }
@@ -187,10 +191,23 @@ _cargo() {
     cargo "$1" "${flags[@]}"
 }
 
+# _cargoDirectory: sets directory to where programs and libraries get their names.
+_cargoDirectory() {
+    directory=${cargoProfile:-release}
+    [[ $directory != dev ]] || directory=debug
+    directory=$CARGO_TARGET_DIR/$directory
+}
+
 cargoBuildPhase() {
     runHook preBuild
     local -a words=()
     appendFlags words buildFlags buildFlagsArray
+    # A program that the workspace has no more would stay. To the others, Cargo only gives their names again.
+    local directory
+    _cargoDirectory
+    if [[ -d $directory ]]; then
+        find "$directory" -maxdepth 1 -type f -delete
+    fi
     _cargo build ${words[@]+"${words[@]}"}
     runHook postBuild
 }
@@ -206,9 +223,8 @@ cargoCheckPhase() {
 # Installs the programs and the C libraries of the workspace, which Cargo leaves in the top of the profile's directory.
 cargoInstallPhase() {
     runHook preInstall
-    local directory=${cargoProfile:-release} file
-    [[ $directory != dev ]] || directory=debug
-    directory=$CARGO_TARGET_DIR/$directory
+    local directory file
+    _cargoDirectory
     for file in "$directory"/*; do
         [[ -f $file && ! -L $file ]] || continue
         case $file in

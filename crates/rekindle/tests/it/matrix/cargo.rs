@@ -106,3 +106,20 @@ fn cargo_workspace() {
     ];
     check([Suite { project: project(), cases: apart }]);
 }
+
+/// Cargo leaves programs that the workspace has no more.
+#[test]
+fn cargo_programs_that_are_gone() {
+    let mut project = project();
+    project.push(write("prog/src/bin/second.rs", "fn main() {\n    println!(\"{}\", library::sum());\n}\n"));
+    let cases = vec![
+        Case::equal("program gone", vec![remove("prog/src/bin/second.rs")]).seeds(),
+        Case::equal(
+            "program of another name",
+            vec![rename("prog/src/bin/second.rs", "prog/src/bin/third.rs")],
+        )
+        .seeds(),
+        Case::equal("beside two programs", vec![replace("library/src/two.rs", "    2", "    3")]).seeds(),
+    ];
+    check([Suite { project, cases }]);
+}

@@ -78,6 +78,24 @@ fn cmake_with_ninja() {
     check([with_ninja(), from_tarball()]);
 }
 
+/// Ninja leaves what no rule makes any more.
+#[test]
+fn what_is_no_target_any_more() {
+    let lists = "\
+cmake_minimum_required(VERSION 3.16)
+project(probe C)
+add_executable(prog main.c a.c b.c)
+add_executable(other main.c a.c b.c)
+install(DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/ DESTINATION bin
+    FILES_MATCHING PATTERN prog PATTERN other PATTERN CMakeFiles EXCLUDE)
+";
+    let manifest = "[package]\nname = \"probe\"\nversion = \"1\"\nbuild-system = \"cmake\"\n";
+    let mut project = c_files();
+    project.extend([write("rekindle.toml", manifest), write("CMakeLists.txt", lists)]);
+    let fewer = replace("CMakeLists.txt", "add_executable(other main.c a.c b.c)\n", "");
+    check([Suite { project, cases: vec![Case::equal("a target less", vec![fewer]).seeds()] }]);
+}
+
 #[test]
 fn a_generator_that_is_a_script() {
     let mut project = project("cmake");
