@@ -9,6 +9,7 @@
 //! The layers of an attempt are drafts for as long as nothing keeps them: they live and go with the attempt, and the
 //! death of the process leaves them to the next sweep. [`Attempt::keep`] makes a checkpoint of them.
 
+mod auditing;
 mod judging;
 mod kept;
 mod moving;
@@ -18,7 +19,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use rekindle_layers::{Change, Draft, LayerId, LayerStore, Timestamp, merge};
+use rekindle_layers::{Change, Draft, LayerId, LayerStore, Timestamp};
+use rekindle_plan::audit::Rules;
 use rekindle_plan::{Judged, Placement, Step, StepList, Unusable, Verdict};
 use rekindle_sandbox::{Cancel, Sandbox};
 
@@ -28,7 +30,7 @@ use step::Ended;
 use crate::base::Base;
 use crate::copied::Copied;
 use crate::error::Error;
-use crate::event::{FailureKind, RestartReason, StepUsage};
+use crate::event::{Audited, FailureKind, RestartReason, StepUsage};
 use crate::recipes::{Planned, Recipes, SETUP, touched};
 use crate::scratch::{OutputPaths, placed};
 use crate::shell_state::{Dump, ShellState, is_switch, read_phases};
@@ -75,6 +77,7 @@ pub(crate) enum Outcome {
 pub(crate) trait Watch {
     fn steps(&mut self, phases: &[String]);
     fn step_judged(&mut self, phase: &str, judged: &Judged);
+    fn step_audited(&mut self, phase: &str, audited: &Audited);
     fn step_started(&mut self, phase: Option<&str>);
     /// Trees cannot be stacked here, for this reason. It happens once, and the step goes on with a copy.
     fn cannot_stack(&mut self, why: &str);
@@ -96,6 +99,10 @@ pub(crate) struct Given<'a> {
     pub(crate) clean: bool,
     /// Whether what the steps leave is kept, and so is watched.
     pub(crate) keeps: bool,
+    /// Whether each process is observed. Without it no step goes on from what it left.
+    pub(crate) observes: bool,
+    /// By which rules a step is audited that went on.
+    pub(crate) rules: Rules,
     /// Whether it stops before anything is installed.
     pub(crate) prepares: bool,
     /// What there is to take from, or why there is nothing.
@@ -346,17 +353,18 @@ impl<'a> Attempt<'a> {
             return Ok(None);
         }
         self.some_ran = true;
-        let draft = match (judged.verdict, changes, mark) {
-            (Verdict::Seed, Some(changes), Some(mark)) => Some(self.seed(index, &changes, mark)?),
-            _ => None,
-        };
-        let is_seeded = draft.is_some();
         let command = self.command(planned);
         self.reveal(planned, &command);
-        let (state, observed) = match self.step(Some(phase), &command, draft, watch, cancel)? {
+        let (ended, is_seeded) = match (judged.verdict, changes, mark) {
+            (Verdict::Seed, Some(changes), Some(mark)) => {
+                self.go_on(index, phase, &command, &changes, mark, watch, cancel)?
+            }
+            _ => (self.step(Some(phase), &command, None, watch, cancel)?, false),
+        };
+        let (state, seen) = match ended {
             Ended::Badly(kind) => return Ok(Some(Outcome::Failed { phase: Some(phase.to_owned()), kind })),
             Ended::Torn(reason) => return Ok(Some(self.restart_in_copy(reason))),
-            Ended::Well { state, observed } => (state, observed),
+            Ended::Well { state, seen } => (state, seen),
         };
         if phase == SETUP {
             let phases =
@@ -381,23 +389,9 @@ impl<'a> Attempt<'a> {
         // What is installed after a seeded step would make a checkpoint as large again, and nobody watched how it came
         // about: there is hardly a build that could do without installing.
         if !(self.seeded && phase == INSTALL) {
-            self.note(planned, script, observed, is_seeded);
+            self.note(planned, script, seen, is_seeded);
         }
         Ok(None)
-    }
-
-    /// Makes the tree what the step left in the base, with what changed since then in the layer that is begun.
-    fn seed(&mut self, index: usize, changes: &Changes, mark: Timestamp) -> Result<Draft, Error> {
-        let base = self.given.base.as_ref().expect("a verdict to seed something comes from a base");
-        let onto = base.steps[index].tree.clone();
-        let draft = self.given.layers.begin()?;
-        let bottom = self.bottom.upper();
-        let (now, after) = (paths(&self.tree, bottom), paths(&onto, bottom));
-        merge(&changes.to_apply(&now, &after)?, &now, &after, draft.upper(), Path::new(""), mark)?;
-        self.tree = onto;
-        self.seeded = true;
-        self.links_below = true;
-        Ok(draft)
     }
 
     /// What a step runs, with everything where it lies now, and only what the step may see.

@@ -10,7 +10,7 @@ use rekindle_plan::{
 };
 
 use crate::canary;
-use crate::checkpoint::{Found, Record};
+use crate::checkpoint::{Found, Record, TraceFile};
 use crate::tree::{Opened, Stack};
 use crate::world::TREE_BUILD;
 
@@ -52,6 +52,8 @@ pub(crate) struct BaseStepData {
     pub(crate) own: Option<Stack>,
     pub(crate) observations: Observations,
     pub(crate) newest: Timestamp,
+    /// What all runs did that left something of the tree, oldest first; nothing if that is not known.
+    pub(crate) traces: Option<Vec<TraceFile>>,
 }
 
 impl Base {
@@ -146,19 +148,26 @@ impl Base {
             true => None,
             false => Some(manifest(&found, sources, complain)?),
         };
+        let traces = found.record.steps.iter().map(|step| {
+            let names = step.traces.as_ref()?;
+            Some(names.iter().map(|name| found.trace(name)).collect())
+        });
+        let traces: Vec<Option<Vec<TraceFile>>> = traces.collect();
         let Record { id, depth, phases, canaries, source_dir, source, steps, sizes, .. } = found.record;
         let source_dir = source_dir.map(|name| Path::new(TREE_BUILD).join(name));
         let mut opened = Opened::default();
         let source = opened.stack(&source, layers);
         let steps: Vec<_> = steps
             .into_iter()
-            .map(|step| BaseStepData {
+            .zip(traces)
+            .map(|(step, traces)| BaseStepData {
                 tree: opened.stack(&step.tree, layers),
                 own: step.own.map(|own| opened.stack(&own, layers)),
                 recipe: step.recipe,
                 state: step.state,
                 observations: step.observations,
                 newest: step.newest,
+                traces,
             })
             .collect();
         let newest = steps.iter().map(|step| step.newest).max().unwrap_or_default();

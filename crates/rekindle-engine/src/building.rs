@@ -12,7 +12,7 @@ use rekindle_sandbox::Limits;
 use crate::attempt::{Attempt, Given, Mode, Outcome, Watch};
 use crate::copied::asks_for_copy;
 use crate::error::Error;
-use crate::event::{Event, Failure, FailureKind, RestartReason, StepUsage};
+use crate::event::{Audited, Event, Failure, FailureKind, RestartReason, StepUsage};
 use crate::job::{Done, Job, Purpose};
 use crate::mounted::{Mounted, speaks_in_files};
 use crate::outputs::{Collected, Collector};
@@ -144,6 +144,8 @@ impl<'a> Building<'a> {
             mode: self.mode,
             clean: self.clean,
             keeps,
+            observes: job.options.observe,
+            rules: job.options.rules,
             prepares: job.purpose == Purpose::Prepare,
             base,
             source,
@@ -271,6 +273,16 @@ impl Watch for Watcher<'_> {
             reason: judged.reason.name(),
             why: judged.reason.to_string(),
         });
+    }
+
+    fn step_audited(&mut self, phase: &str, audited: &Audited) {
+        if audited.is_clean
+            && let Some(verdict) = self.verdicts.borrow_mut().last_mut()
+        {
+            *verdict = Verdict::Run;
+        }
+        let (drv, phase) = (self.job.drv_path().clone(), phase.to_owned());
+        self.job.tell(Event::Audited { drv, phase, audited: audited.clone() });
     }
 
     fn step_started(&mut self, phase: Option<&str>) {

@@ -5,6 +5,7 @@
 //! checkpoints/PACKAGE/ID/       a checkpoint; PACKAGE is a digest of the package's name and platform
 //!     record                    what is said here, sealed by a digest
 //!     sources, sources-changed  the manifest of the sources, if they are mounted
+//!     trace-NAME                what the processes of a step did, one for each run
 //!     pinned, quarantined       there or not
 //! checkpoints/PACKAGE/new-ID/   one that is being written
 //! ```
@@ -18,6 +19,7 @@ mod collect;
 mod record;
 mod shelf;
 mod sources;
+mod traces;
 
 use std::cmp::Reverse;
 use std::fs::{self, File};
@@ -36,6 +38,8 @@ pub use shelf::{
     CheckpointDetails, CheckpointInfo, CheckpointStore, LayerInfo, Made, NamedBase, Observed, SourceCounts,
     StepInfo,
 };
+pub use traces::StepTraces;
+pub(crate) use traces::TraceFile;
 
 /// There if nobody may remove it but on request.
 const PINNED: &str = "pinned";
@@ -56,6 +60,11 @@ impl Found {
     /// The manifest of the mounted source. Beside one that is known, only what differs is read.
     pub(crate) fn manifest(&self, known: Option<&Manifest>) -> Result<Manifest, Error> {
         sources::load(&self.dir, known)
+    }
+
+    /// A trace that one of its steps names.
+    pub(crate) fn trace(&self, name: &str) -> TraceFile {
+        TraceFile::of(&self.dir, name)
     }
 }
 
@@ -108,8 +117,13 @@ impl Checkpoints {
         (found, wrong)
     }
 
-    /// Writes a checkpoint.
-    pub(crate) fn write(&self, record: &Record, manifest: Option<&Manifest>) -> Result<(), Error> {
+    /// Writes a checkpoint. `traces` are those that its steps name.
+    pub(crate) fn write(
+        &self,
+        record: &Record,
+        manifest: Option<&Manifest>,
+        traces: &[TraceFile],
+    ) -> Result<(), Error> {
         let package = self.package_dir(&record.package, &record.system);
         let (new, dir) = (package.join(format!("new-{}", record.id)), package.join(&record.id));
         fs::create_dir_all(&new).map_err(|error| Error::io("make the directory", &new, error))?;
@@ -124,6 +138,7 @@ impl Checkpoints {
             if from_wrong {
                 fs::write(new.join(QUARANTINED), "")?;
             }
+            traces.iter().try_for_each(|trace| trace.save(&new))?;
             let mut file = File::create(new.join("record"))?;
             file.write_all(&encode(record)?)?;
             fs::rename(&new, &dir)
@@ -228,7 +243,7 @@ pub(crate) struct Shelved {
     pub(crate) quarantined: bool,
     /// The record, or why it cannot be read.
     pub(crate) record: Result<Record, Unreadable>,
-    /// What the record and the manifest of the sources take.
+    /// What the record, the manifest of the sources and the traces take.
     pub(crate) record_bytes: u64,
 }
 
@@ -251,13 +266,18 @@ impl Shelved {
         sources::load(&self.dir, None)
     }
 
+    /// A trace that one of its steps names.
+    pub(crate) fn trace(&self, name: &str) -> TraceFile {
+        TraceFile::of(&self.dir, name)
+    }
+
     fn at(dir: PathBuf) -> Shelved {
         let size = |name: &str| fs::metadata(dir.join(name)).map_or(0, |metadata| metadata.len());
         Shelved {
             pinned: dir.join(PINNED).exists(),
             quarantined: dir.join(QUARANTINED).exists(),
             record: read(&dir),
-            record_bytes: size("record") + sources::bytes(&dir),
+            record_bytes: size("record") + sources::bytes(&dir) + traces::bytes(&dir),
             dir,
         }
     }

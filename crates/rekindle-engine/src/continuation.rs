@@ -144,7 +144,7 @@ impl Job<'_> {
         failed: Option<String>,
     ) -> Result<String, Error> {
         let nothing = || Error::environment("the steps left nothing that can be kept");
-        let record = attempt.keep()?.ok_or_else(nothing)?;
+        let (record, traces) = attempt.keep()?.ok_or_else(nothing)?;
         let (package, system) = self.package();
         let record = Record {
             id: new_id()?,
@@ -158,7 +158,7 @@ impl Job<'_> {
             ..record
         };
         let record = Record { sizes: self.sizes(&record, attempt)?, ..record };
-        self.engine.checkpoints().write(&record, mounted.map(|mounted| &*mounted.manifest))?;
+        self.engine.checkpoints().write(&record, mounted.map(|mounted| &*mounted.manifest), &traces)?;
         Ok(record.id)
     }
 

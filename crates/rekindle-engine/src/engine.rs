@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use rekindle_layers::LayerStore;
 use rekindle_nix::{Derivation, OutputName, StorePath};
+use rekindle_plan::audit::Rules;
 use rekindle_plan::{Finish, Queue, UnitId};
 use rekindle_sandbox::{Cancel, Sandbox};
 use rekindle_store::{Mode, Store};
@@ -65,6 +66,10 @@ pub struct BuildOptions {
     pub clean: bool,
     /// The checkpoint that the build of its package starts from, instead of the best one.
     pub base: Option<NamedBase>,
+    /// Whether the processes of steps are observed. Without it no step goes on from what it left.
+    pub observe: bool,
+    /// By which rules a step is audited that went on: all of them.
+    pub rules: Rules,
     /// How much of an attribute each phase sees; without it, everything.
     pub sight: Option<Sight>,
     /// The host's toolchains, for derivations that ask for one of them by its identity.

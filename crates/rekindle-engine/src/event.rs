@@ -53,6 +53,15 @@ pub enum Event {
         /// The reason in words, one clause.
         why: String,
     },
+    /// What the audit found of a step that went on from an earlier run, if it found anything.
+    Audited {
+        /// Which derivation.
+        drv: StorePath,
+        /// The phase.
+        phase: String,
+        /// What was found, and what became of it.
+        audited: Audited,
+    },
     /// What a build took from an earlier one.
     Taken {
         /// Which derivation.
@@ -269,4 +278,32 @@ pub enum FailureKind {
     Refused(String),
     /// This machine or Rekindle's own files stood in the way; nothing is wrong with the package as far as is known.
     Environment(String),
+}
+
+/// What the audit of a step found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Audited {
+    /// How often the step ran on top of what it had left.
+    pub rounds: usize,
+    /// What was removed from its tree to be made again, in the order of the rounds; paths in the tree.
+    pub made_again: Vec<Vec<u8>>,
+    /// Whether the step had to be run clean; the last finding is why.
+    pub is_clean: bool,
+    /// Why, in the order in which it was found.
+    pub findings: Vec<Finding>,
+}
+
+/// One finding of an audit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// A name for the rule that was broken.
+    pub rule: &'static str,
+    /// In words, one clause.
+    pub text: String,
+}
+
+impl Finding {
+    pub(crate) fn of(finding: &rekindle_plan::audit::Finding) -> Finding {
+        Finding { rule: finding.rule.name(), text: finding.to_string() }
+    }
 }

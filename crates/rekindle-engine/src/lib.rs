@@ -21,15 +21,18 @@ mod checkpoint;
 mod closure;
 mod continuation;
 mod copied;
+mod depfile;
 mod engine;
 mod error;
 mod event;
+mod evidence;
 mod fetch;
 mod fragments;
 mod hidden;
 mod job;
 mod links;
 mod mounted;
+mod observing;
 mod outputs;
 mod prepare;
 mod provenance;
@@ -49,14 +52,18 @@ mod world;
 
 pub use checkpoint::{
     CheckpointDetails, CheckpointInfo, CheckpointStore, CollectPolicy, CollectedCheckpoints, LayerInfo, Made,
-    NamedBase, Observed, SourceCounts, StepInfo,
+    NamedBase, Observed, SourceCounts, StepInfo, StepTraces,
 };
 pub use engine::{BuildOptions, Config, Engine, Planned, Report};
 pub use error::{Error, ErrorKind};
-pub use event::{BuildResult, Event, Failure, FailureKind, RestartReason, StepUsage, Taken};
+pub use event::{
+    Audited, BuildResult, Event, Failure, FailureKind, Finding, RestartReason, StepUsage, Taken,
+};
 pub use fetch::{FetchRequest, Fetcher};
 pub use provenance::{Provenance, Provenances};
 pub use recipes::{Sight, Visibility};
+pub use rekindle_plan::Trace;
+pub use rekindle_plan::audit::Rules;
 pub use rekindle_sandbox::Cancel;
 pub use source::{EmbeddedFile, Source, SourceRules};
 pub use toolchain::Toolchain;

@@ -172,6 +172,11 @@ impl Changes {
         Ok(Changes { tree, seen })
     }
 
+    /// The changes, as a step may have seen them.
+    pub(crate) fn into_seen(self) -> Vec<SourceChange> {
+        self.seen
+    }
+
     /// Whether a changed file would look to whoever keeps sizes and whole seconds, as Python does with what it compiled,
     /// just as it looked before. `now` and `onto` are what the changes come from and go to, `mark` is the time that they
     /// get, and `marks` those that others got.

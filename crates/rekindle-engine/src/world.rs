@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use rekindle_nix::{Derivation, Hash, StorePath};
 use rekindle_plan::Placement;
-use rekindle_sandbox::{Limits, Mount, Network, Spec, Stack, Tree, TreeBind, TreeRoot, Watch};
+use rekindle_sandbox::{Limits, Mount, Network, Observe, Spec, Stack, Tree, TreeBind, TreeRoot, Watch};
 use rekindle_store::Store;
 
 use crate::mounted::Mounted;
@@ -75,8 +75,22 @@ pub(crate) struct StepDirs {
     pub(crate) in_place: bool,
     /// Where the outputs lie.
     pub(crate) placement: Placement,
-    /// Whether to watch what the step looks at.
-    pub(crate) watch: bool,
+    /// How to see what the step looks at.
+    pub(crate) seeing: Seeing,
+}
+
+/// How it is seen what a step looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Seeing {
+    /// Not at all.
+    Nothing,
+    /// By marks on the tree: which files are opened, not by whom.
+    Marks,
+    /// By each process of it; and if so asked, also what is looked for without opening it.
+    Processes {
+        /// Whether it is so asked.
+        lookups: bool,
+    },
 }
 
 /// What a step executes.
@@ -137,9 +151,13 @@ impl World<'_> {
             let name = at.as_os_str().as_encoded_bytes().to_vec();
             spec.files.push((PathBuf::from(MOUNTED), name));
         }
-        if dirs.watch {
-            let roots = [PathBuf::from(BUILD_DIR), PathBuf::from("/tmp")];
-            spec.watch = Some(Watch { roots: roots.into_iter().chain(scratch_source).collect() });
+        match dirs.seeing {
+            Seeing::Nothing => {}
+            Seeing::Marks => {
+                let roots = [PathBuf::from(BUILD_DIR), PathBuf::from("/tmp")];
+                spec.watch = Some(Watch { roots: roots.into_iter().chain(scratch_source).collect() });
+            }
+            Seeing::Processes { lookups } => spec.observe = Some(Observe { lookups, ..Observe::new() }),
         }
         spec.mounts.push(Mount {
             source: dirs.state,

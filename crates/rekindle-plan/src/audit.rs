@@ -21,6 +21,8 @@
 
 mod groups;
 mod rules;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 
@@ -197,6 +199,11 @@ impl fmt::Display for Finding {
             _ => write!(f, "{path} {changed}, and {} decides by it what is made", self.who),
         }
     }
+}
+
+/// Tells of each of these runs, oldest first, whether anything is left that no later one made anew.
+pub fn needed(runs: &[&Trace]) -> Vec<bool> {
+    rules::needed(runs)
 }
 
 /// Audits what a seeded step left.

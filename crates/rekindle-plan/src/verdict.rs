@@ -9,7 +9,7 @@
 //! | there is nothing to take from: no checkpoint, or not one that can be used | run |
 //! | another recipe | run |
 //! | the steps before left another state | run |
-//! | the step failed in the checkpoint, or saw something that changed: it cannot go on from what it left, it would find its own outputs, or the chain is too deep | run |
+//! | the step failed in the checkpoint, or saw something that changed: it cannot go on from what it left, its processes were not observed, it would find its own outputs, or the chain is too deep | run |
 //! | the same: it can | seed |
 //! | something changed that it did not look at | skip |
 //! | nothing changed | reuse |
@@ -178,6 +178,8 @@ pub struct Facts {
     pub sources: Effect,
     /// Whether it can go on from what it left; see [`Seedable`](crate::Seedable).
     pub seedable: bool,
+    /// Whether it is known what its processes did, so that its result can be audited.
+    pub observed: bool,
     /// Whether it had written into the outputs in the checkpoint.
     pub outputs_written: bool,
     /// Where in a chain the checkpoint stands.
@@ -210,6 +212,8 @@ pub enum Reason {
     },
     /// In the checkpoint the step had written into the outputs, where a clean run finds nothing.
     OutputsWritten,
+    /// What its processes did is not known, so that nobody could tell whether what came of it is right.
+    NotObserved,
     /// The user asked for a clean build.
     Clean,
     /// There is nothing to take from.
@@ -230,6 +234,7 @@ impl Reason {
             Reason::FailedBefore => "failed-before",
             Reason::TooDeep { .. } => "too-deep",
             Reason::OutputsWritten => "outputs-written",
+            Reason::NotObserved => "not-observed",
             Reason::Clean => "clean",
             Reason::Base(unusable) => unusable.name(),
         }
@@ -251,6 +256,7 @@ impl fmt::Display for Reason {
                 write!(f, "{depth} builds went on from one another up to the checkpoint")
             }
             Reason::OutputsWritten => f.write_str("it writes into the outputs, and would find what it wrote"),
+            Reason::NotObserved => f.write_str("what its processes did is not known"),
             Reason::Clean => f.write_str("a clean build was asked for"),
             Reason::Base(unusable) => fmt::Display::fmt(unusable, f),
         }
@@ -274,7 +280,7 @@ impl fmt::Display for Judged {
 
 /// Judges one step.
 pub fn judge(facts: Facts) -> Judged {
-    let Facts { clean, base, recipe, before, sources, seedable, outputs_written, chain } = facts;
+    let Facts { clean, base, recipe, before, sources, seedable, observed, outputs_written, chain } = facts;
     let judged = |verdict, reason| Judged { verdict, reason };
     if clean {
         return judged(Verdict::Run, Reason::Clean);
@@ -300,6 +306,8 @@ pub fn judge(facts: Facts) -> Judged {
     };
     if !seedable {
         judged(Verdict::Run, redo)
+    } else if !observed {
+        judged(Verdict::Run, Reason::NotObserved)
     } else if outputs_written {
         judged(Verdict::Run, Reason::OutputsWritten)
     } else if chain.depth >= chain.limit {

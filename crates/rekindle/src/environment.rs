@@ -31,6 +31,12 @@ pub(crate) struct Environment {
     pub(crate) color: Option<bool>,
 }
 
+/// The rule that audits are to forget: only for the tests of this program itself, and so only in a program made for tests.
+#[cfg(debug_assertions)]
+pub(crate) fn audit_without() -> Option<String> {
+    env::var("REKINDLE_AUDIT_WITHOUT").ok().filter(|name| !name.is_empty())
+}
+
 impl Environment {
     /// Reads the environment of this process.
     pub(crate) fn of_process() -> Environment {

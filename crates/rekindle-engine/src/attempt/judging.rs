@@ -16,6 +16,9 @@ use crate::recipes::Planned;
 use crate::tree::{Changes, Stack, paths};
 use crate::world::TREE_STORE;
 
+/// With more runs than this of which something is left, a clean one begins again: the audit looks at all of them.
+const MOST_RUNS: usize = 200;
+
 impl Attempt<'_> {
     /// Finds out what can be done with a step. With a verdict to seed it come the changes to apply.
     pub(super) fn judge(
@@ -69,6 +72,8 @@ impl Attempt<'_> {
         };
         let step = Step { phase: Some(phase.to_owned()), placement: Placement::Scratch };
         let seedable = Seedable::default().allows(&step);
+        let observed = self.given.observes && then.traces.as_ref().is_some_and(|runs| runs.len() < MOST_RUNS);
+        let can_go_on = seedable && observed && base.depth < CHAIN_LIMIT;
         let mut judged = judge(Facts {
             clean: self.given.clean,
             base: BaseStep::Succeeded,
@@ -76,12 +81,13 @@ impl Attempt<'_> {
             before,
             sources,
             seedable,
+            observed,
             outputs_written: seedable && self.has_outputs(&then.tree)?,
             chain: Chain { depth: base.depth, limit: CHAIN_LIMIT },
         });
         if judged.verdict == Verdict::Skip && then.own.is_none() {
             // What it left cannot be told from what it was given.
-            judged.verdict = if seedable && base.depth < CHAIN_LIMIT { Verdict::Seed } else { Verdict::Run };
+            judged.verdict = if can_go_on { Verdict::Seed } else { Verdict::Run };
         }
         if judged.verdict != Verdict::Seed {
             return Ok((judged, None));

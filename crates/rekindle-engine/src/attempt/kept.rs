@@ -7,7 +7,8 @@ use rekindle_layers::Timestamp;
 use rekindle_plan::{Observations, Placement, Recipe, RecipeKey, Step, Verdict};
 
 use super::Attempt;
-use crate::checkpoint::{Record, StepRecord};
+use super::step::Seen;
+use crate::checkpoint::{Record, StepRecord, TraceFile};
 use crate::error::Error;
 use crate::recipes::Planned;
 use crate::shell_state::ShellState;
@@ -22,6 +23,10 @@ pub(super) struct Kept {
     own: Option<Stack>,
     observations: Observations,
     newest: Timestamp,
+    /// What all runs did that left something of the tree, oldest first; nothing if that is not known.
+    traces: Option<Vec<TraceFile>>,
+    /// How many of them are of this build.
+    traces_now: usize,
     /// Whether it ran, seeded or not.
     ran: bool,
 }
@@ -34,7 +39,7 @@ impl Attempt<'_> {
 
     /// Keeps the layers of the steps that ended well, and says what a checkpoint has to hold of them. The fields that
     /// are not the attempt's own are left empty. `None` if there is nothing to keep.
-    pub(crate) fn keep(&self) -> Result<Option<Record>, Error> {
+    pub(crate) fn keep(&self) -> Result<Option<(Record, Vec<TraceFile>)>, Error> {
         let layers = self.given.layers;
         let ids = |stack: &Stack| stack.iter().map(|layer| layer.keep(layers)).collect::<Result<Vec<_>, _>>();
         let mut trees: Vec<Stack> = self.kept.iter().map(|kept| kept.tree.clone()).collect();
@@ -53,6 +58,11 @@ impl Attempt<'_> {
                 own: kept.own.as_ref().map(ids).transpose()?,
                 observations: kept.observations.clone(),
                 newest: kept.newest,
+                traces: kept
+                    .traces
+                    .as_ref()
+                    .map(|traces| traces.iter().map(|trace| trace.name.clone()).collect()),
+                traces_now: kept.traces_now as u32,
             });
         }
         if steps.is_empty() {
@@ -62,7 +72,8 @@ impl Attempt<'_> {
         // A base of which nothing was taken only served to explain why.
         let ran_all = self.kept.iter().all(|kept| kept.ran);
         let is_incremental = self.kept.iter().any(|kept| kept.own.is_none());
-        Ok(Some(Record {
+        let traces = self.kept.iter().filter_map(|kept| kept.traces.as_deref()).flatten().cloned().collect();
+        let record = Record {
             id: String::new(),
             package: String::new(),
             system: String::new(),
@@ -78,7 +89,8 @@ impl Attempt<'_> {
             canaries: if is_incremental { self.canaries() } else { Vec::new() },
             source: ids(&source)?,
             steps,
-        }))
+        };
+        Ok(Some((record, traces)))
     }
 
     /// Does a step of which the phase is off: nothing, but the next one sees what this one may see.
@@ -95,6 +107,8 @@ impl Attempt<'_> {
                 ran: true,
                 own: Some(Stack::new()),
                 observations: Observations::default(),
+                traces: Some(Vec::new()),
+                traces_now: 0,
             });
         }
     }
@@ -120,18 +134,14 @@ impl Attempt<'_> {
             own: then.own.clone(),
             observations: then.observations.clone(),
             newest: self.kept.last().map_or(then.newest, |before| before.newest.max(then.newest)),
+            traces: then.traces.clone(),
+            traces_now: 0,
             ran: false,
         });
     }
 
     /// Remembers what a step left that ran.
-    pub(super) fn note(
-        &mut self,
-        planned: &Planned,
-        state: Vec<u8>,
-        observed: Observations,
-        is_seeded: bool,
-    ) {
+    pub(super) fn note(&mut self, planned: &Planned, state: Vec<u8>, seen: Seen, is_seeded: bool) {
         if !self.given.keeps || self.unreadable {
             return;
         }
@@ -153,8 +163,10 @@ impl Attempt<'_> {
             newest,
             ran: true,
             own: (!is_seeded).then(|| vec![top]),
-            // What it looked at in former builds counts, too, and was not all kept.
-            observations: if is_seeded { Observations::everything() } else { observed },
+            traces: seen.traces,
+            traces_now: seen.traces_now,
+            // What it looked at in former builds counts, too.
+            observations: if is_seeded { Observations::everything() } else { seen.observations },
         });
     }
 

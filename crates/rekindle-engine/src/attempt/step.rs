@@ -1,30 +1,44 @@
 //! One step of an attempt: its tree, its sandbox, and the layer of what it changed.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rekindle_layers::Draft;
-use rekindle_plan::{Observations, Placement};
-use rekindle_sandbox::{Cancel, ErrorKind, Overlay, Status, TreeRoot};
+use rekindle_plan::{Observations, Placement, Seedable, Step, Trace};
+use rekindle_sandbox::{Cancel, ErrorKind, Exit, Overlay, Status, TreeRoot};
 
 use super::{Attempt, Watch};
+use crate::checkpoint::TraceFile;
 use crate::copied::Copied;
 use crate::error::Error;
 use crate::event::{FailureKind, RestartReason, StepUsage};
 use crate::links::Links;
+use crate::mounted::Mounted;
+use crate::observing::{self, Places};
 use crate::shell_state::write_rest;
 use crate::tree::{Layer, observations, paths};
-use crate::world::{Command, StepDirs};
+use crate::world::{Command, Seeing, StepDirs};
 
 /// How a step ended.
 pub(super) enum Ended {
     Well {
         state: PathBuf,
-        observed: Observations,
+        seen: Seen,
     },
     Badly(FailureKind),
     /// It tore hard links apart.
     Torn(RestartReason),
+}
+
+/// What was seen of a step.
+pub(super) struct Seen {
+    pub(super) observations: Observations,
+    /// What its processes did, or why that is not known.
+    pub(super) trace: Result<Trace, String>,
+    /// The same, packed, with what is needed of the runs before it.
+    pub(super) traces: Option<Vec<TraceFile>>,
+    /// How many of these are of this build.
+    pub(super) traces_now: usize,
 }
 
 impl Attempt<'_> {
@@ -37,9 +51,7 @@ impl Attempt<'_> {
         watch: &mut dyn Watch,
         cancel: &Cancel,
     ) -> Result<Ended, Error> {
-        // What a seeded step looks at says nothing of the builds before it. After one there is hardly a step that the
-        // next build could do without, and watches cost what the tree is large.
-        let watch_it = self.given.keeps && self.placement == Placement::Scratch && !self.seeded;
+        let seeing = self.seeing(phase);
         let state = self.states.upper().join(self.steps_run.to_string());
         self.steps_run += 1;
         fs::create_dir(&state).map_err(|error| Error::io("make the directory", &state, error))?;
@@ -64,7 +76,7 @@ impl Attempt<'_> {
                 source: self.source_parts()?,
                 in_place: self.given.mode.is_kept(),
                 placement: self.placement,
-                watch: watch_it,
+                seeing,
             };
             let source_path = world.scratch_source(&dirs);
             let spec = world
@@ -92,8 +104,7 @@ impl Attempt<'_> {
         let kind = match exit.status {
             Status::Code(0) => {
                 let source = world.source.zip(source_path.as_deref());
-                let observed = observations(exit.observed.as_ref(), draft.upper(), source)
-                    .unwrap_or_else(|_| Observations::everything());
+                let seen = self.seen(seeing, &exit, draft.upper(), source);
                 if !self.copies {
                     let below = paths(&self.tree, self.bottom.upper());
                     // What cannot be read was left so by the step.
@@ -109,7 +120,7 @@ impl Attempt<'_> {
                 if let Some(copied) = &mut self.copied {
                     copied.is_now(&self.tree);
                 }
-                return Ok(Ended::Well { state, observed });
+                return Ok(Ended::Well { state, seen });
             }
             Status::Code(code) => FailureKind::Exit(code),
             Status::Signal(signal) => FailureKind::Signal(signal),
@@ -119,6 +130,54 @@ impl Attempt<'_> {
         };
         self.failed = Some(draft);
         Ok(Ended::Badly(kind))
+    }
+
+    /// How to see what a step looks at. After a seeded one there is hardly a step that the next build could do without.
+    fn seeing(&self, phase: Option<&str>) -> Seeing {
+        let Some(phase) = phase.filter(|_| self.given.keeps && self.placement == Placement::Scratch) else {
+            return Seeing::Nothing;
+        };
+        let step = Step { phase: Some(phase.to_owned()), placement: Placement::Scratch };
+        let is_seedable = Seedable::default().allows(&step);
+        match (self.given.observes, self.seeded && !is_seedable) {
+            (_, true) => Seeing::Nothing,
+            // Build tools look at every file that there is, again and again; all other steps are judged by it.
+            (true, false) => Seeing::Processes { lookups: !is_seedable },
+            (false, false) => Seeing::Marks,
+        }
+    }
+
+    fn seen(&self, seeing: Seeing, exit: &Exit, upper: &Path, source: Option<(&Mounted, &Path)>) -> Seen {
+        let nothing = |why: &str| Seen {
+            observations: Observations::everything(),
+            trace: Err(why.to_owned()),
+            traces: None,
+            traces_now: 0,
+        };
+        match (seeing, &exit.records) {
+            (Seeing::Processes { lookups }, Some(records)) => {
+                let store_dir = self.given.world.store.store_dir().as_str();
+                let places = Places::new(store_dir, self.given.moved, source);
+                let trace = match observing::trace(records, &places, upper) {
+                    Ok(trace) => trace,
+                    Err(why) => return nothing(&why),
+                };
+                let observed = observing::observations(&trace, upper, lookups);
+                let packed = TraceFile::pack(&trace).ok();
+                Seen {
+                    observations: observed.unwrap_or_else(|_| Observations::everything()),
+                    trace: Ok(trace),
+                    traces_now: usize::from(packed.is_some()),
+                    traces: packed.map(|packed| vec![packed]),
+                }
+            }
+            (Seeing::Marks, _) => {
+                let observed = observations(exit.observed.as_ref(), upper, source);
+                let observations = observed.unwrap_or_else(|_| Observations::everything());
+                Seen { observations, ..nothing("processes were not to be observed") }
+            }
+            _ => nothing("processes were not to be observed"),
+        }
     }
 
     /// Where the mounted source lies in its layers.

@@ -14,8 +14,8 @@ use rekindle_nix::Hash;
 use rekindle_plan::{Observations, Recipe, RecipeKey};
 
 const FAMILY: &[u8] = b"rekindle checkpoint v";
-const VERSION: u32 = 3;
-const MAGIC: &[u8] = b"rekindle checkpoint v3\n";
+const VERSION: u32 = 4;
+const MAGIC: &[u8] = b"rekindle checkpoint v4\n";
 /// More than any record has, so that a forged one cannot take all memory.
 const LARGEST_BODY: usize = 256 << 20;
 /// How hard zstd tries: beyond this it takes long and gains little.
@@ -98,6 +98,10 @@ pub(crate) struct StepRecord {
     pub(crate) observations: Observations,
     /// The newest mtime in the tree.
     pub(crate) newest: Timestamp,
+    /// The names of the traces of all runs that left something of the tree, oldest first; unknown if not all were observed.
+    pub(crate) traces: Option<Vec<String>>,
+    /// How many of them are of its own build.
+    pub(crate) traces_now: u32,
 }
 
 /// The bytes of a record.
@@ -156,6 +160,11 @@ fn body(record: &Record) -> Vec<u8> {
         ids(&mut out, step.own.as_deref().unwrap_or_default());
         text(&mut out, &step.observations.encode());
         time(&mut out, step.newest);
+        out.push(u8::from(step.traces.is_some()));
+        let traces = step.traces.as_deref().unwrap_or_default();
+        out.extend((traces.len() as u64).to_le_bytes());
+        traces.iter().for_each(|name| text(&mut out, name.as_bytes()));
+        out.extend(step.traces_now.to_le_bytes());
     }
     out.extend((record.sizes.len() as u64).to_le_bytes());
     for (layer, size) in &record.sizes {
@@ -255,6 +264,8 @@ impl<'a> Reader<'a> {
         let (has_own, own) = (self.flag()?, self.list(Reader::layer)?);
         let observations = Observations::decode(self.text()?).ok()?;
         let newest = self.time()?;
+        let (has_traces, traces) = (self.flag()?, self.list(Reader::trace_name)?);
+        let traces_now = u32::from_le_bytes(self.array()?);
         (recipe.key() == key).then_some(StepRecord {
             recipe,
             key,
@@ -263,6 +274,13 @@ impl<'a> Reader<'a> {
             own: has_own.then_some(own),
             observations,
             newest,
+            traces: has_traces.then_some(traces),
+            traces_now,
         })
+    }
+
+    /// A name that is no way out of the directory.
+    fn trace_name(&mut self) -> Option<String> {
+        self.string().filter(|name| name.len() == 32 && name.bytes().all(|byte| byte.is_ascii_alphanumeric()))
     }
 }

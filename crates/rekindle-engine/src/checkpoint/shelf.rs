@@ -323,7 +323,7 @@ impl CheckpointStore {
     }
 }
 
-fn find<'s>(all: &'s [Shelved], id: &str) -> Result<&'s Shelved, Error> {
+pub(super) fn find<'s>(all: &'s [Shelved], id: &str) -> Result<&'s Shelved, Error> {
     all.iter().find(|one| one.id() == id).ok_or_else(|| {
         Error::usage(format!("there is no checkpoint {id}; `rekindle checkpoint list` says which there are"))
     })
@@ -352,7 +352,7 @@ fn made(record: &Record) -> Made {
     }
 }
 
-fn phase(recipe: &rekindle_plan::Recipe) -> String {
+pub(super) fn phase(recipe: &rekindle_plan::Recipe) -> String {
     recipe.phase.clone().unwrap_or_default()
 }
 

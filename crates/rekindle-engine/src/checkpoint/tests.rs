@@ -30,6 +30,8 @@ fn record(id: &str, created: i64, layers: &[LayerId]) -> Record {
         own: layers.first().map(|layer| vec![*layer]),
         observations: Observations::everything(),
         newest: Timestamp { secs: 5, nanos: 6 },
+        traces: Some(vec!["0123456789abcdfghijklmnpqrsvwxyz".to_owned()]),
+        traces_now: 1,
     };
     Record {
         id: id.to_owned(),
@@ -85,7 +87,7 @@ fn what_was_written_comes_back() {
     let place = Place::new();
     let layer = place.layer();
     let written = record("0a", 3, &[layer]);
-    place.checkpoints.write(&written, None).expect("written");
+    place.checkpoints.write(&written, None, &[]).expect("written");
     let (found, wrong) = place.checkpoints.of_package("hello", "s", &place.layers);
     assert_eq!((found.len(), wrong.len()), (1, 0));
     assert_eq!(found[0].record, written);
@@ -95,7 +97,7 @@ fn what_was_written_comes_back() {
 #[test]
 fn damage_is_noticed_and_said_once_for_each() {
     let place = Place::new();
-    place.checkpoints.write(&record("0a", 3, &[place.layer()]), None).expect("written");
+    place.checkpoints.write(&record("0a", 3, &[place.layer()]), None, &[]).expect("written");
     let good = fs::read(place.file("0a")).expect("readable");
     for at in (0..good.len()).step_by(7) {
         let mut bad = good.clone();
@@ -112,10 +114,10 @@ fn damage_is_noticed_and_said_once_for_each() {
 fn what_names_a_missing_layer_or_another_start_is_not_used() {
     let place = Place::new();
     let layer = place.layer();
-    place.checkpoints.write(&record("0a", 3, &[layer]), None).expect("written");
+    place.checkpoints.write(&record("0a", 3, &[layer]), None, &[]).expect("written");
     place
         .checkpoints
-        .write(&Record { boot: "earlier".to_owned(), ..record("0b", 4, &[]) }, None)
+        .write(&Record { boot: "earlier".to_owned(), ..record("0b", 4, &[]) }, None, &[])
         .expect("written");
     assert_eq!(place.ids(), ["0a"]);
     fs::write(place.file("0b").with_file_name("settled"), "").expect("our own file");
@@ -129,7 +131,10 @@ fn pruning_keeps_the_newest_the_pinned_and_their_layers() {
     let place = Place::new();
     let layers: Vec<LayerId> = (0..KEPT + 3).map(|_| place.layer()).collect();
     for (at, layer) in layers.iter().enumerate() {
-        place.checkpoints.write(&record(&format!("{at:02}"), at as i64, &[*layer]), None).expect("written");
+        place
+            .checkpoints
+            .write(&record(&format!("{at:02}"), at as i64, &[*layer]), None, &[])
+            .expect("written");
     }
     fs::write(place.file("00").with_file_name("pinned"), "").expect("our own file");
     let orphan = place.layer();
@@ -151,9 +156,9 @@ fn pruning_keeps_the_newest_the_pinned_and_their_layers() {
 fn what_an_older_program_wrote_goes_and_what_a_newer_one_wrote_stays() {
     let place = Place::new();
     let layer = place.layer();
-    place.checkpoints.write(&record("0a", 3, &[layer]), None).expect("written");
+    place.checkpoints.write(&record("0a", 3, &[layer]), None, &[]).expect("written");
     let of_version = |id: &str, version: &str| {
-        place.checkpoints.write(&record(id, 4, &[]), None).expect("written");
+        place.checkpoints.write(&record(id, 4, &[]), None, &[]).expect("written");
         fs::write(place.file(id), format!("rekindle checkpoint v{version}\nwhatever")).expect("our own file");
     };
     of_version("0b", "1");
@@ -171,11 +176,11 @@ fn what_an_older_program_wrote_goes_and_what_a_newer_one_wrote_stays() {
 fn what_was_made_from_something_wrong_is_wrong() {
     let place = Place::new();
     let made = |id: &str, base: Option<&str>| Record { base: base.map(str::to_owned), ..record(id, 1, &[]) };
-    place.checkpoints.write(&made("0a", None), None).expect("written");
+    place.checkpoints.write(&made("0a", None), None, &[]).expect("written");
     assert_eq!(place.checkpoints.quarantine("hello", "s").expect("marked"), 1);
     assert_eq!(place.checkpoints.quarantine("hello", "s").expect("marked"), 0);
-    place.checkpoints.write(&made("0b", Some("0a")), None).expect("written");
-    place.checkpoints.write(&made("0c", None), None).expect("written");
+    place.checkpoints.write(&made("0b", Some("0a")), None, &[]).expect("written");
+    place.checkpoints.write(&made("0c", None), None, &[]).expect("written");
     let (found, _) = place.checkpoints.of_package("hello", "s", &place.layers);
     let marks: Vec<_> = found.iter().map(|found| (&found.record.id[..], found.quarantined)).collect();
     assert_eq!(marks, [("0c", false), ("0b", true), ("0a", true)]);
@@ -185,7 +190,7 @@ fn what_was_made_from_something_wrong_is_wrong() {
 fn an_identity_has_several_names() {
     let place = Place::new();
     for id in ["abcd1", "abcd2", "abce1"] {
-        place.checkpoints.write(&record(id, 1, &[]), None).expect("written");
+        place.checkpoints.write(&record(id, 1, &[]), None, &[]).expect("written");
     }
     let store = CheckpointStore { checkpoints: place.checkpoints.clone(), layers: place.layers.clone() };
     let check = |prefix: &str, expect: Result<&str, &str>| {
@@ -203,8 +208,8 @@ fn an_identity_has_several_names() {
 fn removing_frees_only_what_no_other_needs() {
     let place = Place::new();
     let (shared, own) = (place.layer(), place.layer());
-    place.checkpoints.write(&record("000a", 1, &[shared]), None).expect("written");
-    place.checkpoints.write(&record("000b", 2, &[own, shared]), None).expect("written");
+    place.checkpoints.write(&record("000a", 1, &[shared]), None, &[]).expect("written");
+    place.checkpoints.write(&record("000b", 2, &[own, shared]), None, &[]).expect("written");
     let store = CheckpointStore { checkpoints: place.checkpoints.clone(), layers: place.layers.clone() };
     let records = fs::metadata(place.file("000b")).expect("a file").len();
     let info = &store.list()[0];

@@ -222,7 +222,12 @@ impl<'a> Auditor<'a> {
         let Some(product) = failing.iter().find(|(_, path)| !self.facts.is_advice(path)) else {
             return Ok(());
         };
-        let who = describe(self.trace(run), hit.process);
+        // Of a task it is told what was started, not which of its processes read.
+        let speaker = match decides {
+            true => hit.process,
+            false => self.trace(run).process(groups.all[group].leader),
+        };
+        let who = describe(self.trace(run), speaker);
         let rule = if decides && rule == Rule::Producer { Rule::Orchestrator } else { rule };
         let mut finding = Finding { rule, change: hit.change.clone(), who, product: Some(product.1.clone()) };
         let groups = &self.groups[run];
@@ -315,6 +320,28 @@ impl<'a> Auditor<'a> {
                 })
             })
     }
+}
+
+/// See [`super::needed`].
+pub(super) fn needed(runs: &[&Trace]) -> Vec<bool> {
+    let mut made_later: BTreeSet<&[u8]> = BTreeSet::new();
+    let mut needed = vec![false; runs.len()];
+    for (at, trace) in runs.iter().enumerate().rev() {
+        let paths = trace.paths();
+        let mut defined: Vec<PathId> = Vec::new();
+        for access in trace.processes().iter().flat_map(|process| &process.accesses) {
+            let is_left = access.touch.changes() && trace.left(access.path);
+            needed[at] |= is_left && !made_later.contains(paths.get(access.path));
+            if access.touch.defines() {
+                defined.push(access.path);
+            }
+        }
+        // The oldest has nothing before it.
+        if at > 0 {
+            made_later.extend(defined.into_iter().map(|path| paths.get(path)));
+        }
+    }
+    needed
 }
 
 /// The changes, by the paths of a trace.

@@ -23,6 +23,7 @@ fn unchanged() -> Facts {
         before: Before::AllKept,
         sources: Effect::Unchanged,
         seedable: true,
+        observed: true,
         outputs_written: false,
         chain: Chain { depth: 0, limit: 8 },
     }
@@ -95,6 +96,13 @@ fn each_fact_by_itself() {
     );
     check(
         &|f| {
+            changed(f);
+            f.observed = false;
+        },
+        "run: what its processes did is not known",
+    );
+    check(
+        &|f| {
             f.sources = Effect::Seen(seen("source"));
             f.outputs_written = true;
         },
@@ -122,13 +130,14 @@ fn matrix() -> Vec<Facts> {
             sources: sources.clone(),
             seedable: is_set(2),
             outputs_written: is_set(3),
+            observed: is_set(4),
             chain: Chain { depth, limit: 8 },
         });
     };
     for base in bases {
         for before in &befores {
             for sources in effects("source") {
-                for bits in 0..16 {
+                for bits in 0..32 {
                     (7..10).for_each(|depth| add(base, before, &sources, bits, depth));
                 }
             }
@@ -141,7 +150,7 @@ fn matrix() -> Vec<Facts> {
 #[test]
 fn the_whole_matrix() {
     let matrix = matrix();
-    assert_eq!(matrix.len(), 2 * 10 * 2 * 7 * 3 * 2 * 2 * 3);
+    assert_eq!(matrix.len(), 2 * 10 * 2 * 7 * 3 * 2 * 2 * 2 * 3);
     let mut counts = [0; 4];
     for facts in matrix {
         let (same_state, tree) = match &facts.before {
@@ -156,7 +165,7 @@ fn the_whole_matrix() {
         let effects = [&facts.sources, tree];
         let saw = effects.iter().any(|effect| matches!(effect, Effect::Seen(_)));
         let changed = effects.iter().any(|effect| **effect != Effect::Unchanged);
-        let can_go_on = facts.seedable && !facts.outputs_written && facts.chain.depth < 8;
+        let can_go_on = facts.seedable && facts.observed && !facts.outputs_written && facts.chain.depth < 8;
         let rules = [
             (comparable && succeeded && !changed, Verdict::Reuse),
             (comparable && succeeded && changed && !saw, Verdict::Skip),
@@ -192,6 +201,7 @@ fn reason_is_true(facts: &Facts, Judged { verdict, reason }: &Judged) -> bool {
             *depth == facts.chain.depth && *depth >= 8 && facts.seedable && *verdict == Verdict::Run
         }
         Reason::OutputsWritten => facts.outputs_written && facts.seedable && *verdict == Verdict::Run,
+        Reason::NotObserved => !facts.observed && facts.seedable && *verdict == Verdict::Run,
         Reason::Clean => facts.clean && *verdict == Verdict::Run,
         Reason::Base(unusable) => facts.base == BaseStep::Unusable(*unusable) && *verdict == Verdict::Run,
     }
@@ -209,6 +219,7 @@ fn names_for_machines_differ() {
         Reason::Recipe(other_recipe()).name(),
         Reason::FailedBefore.name(),
         Reason::OutputsWritten.name(),
+        Reason::NotObserved.name(),
         Reason::TooDeep { depth: 1 }.name(),
         Reason::Clean.name(),
     ];

@@ -248,6 +248,7 @@ fn build(sources: &Tree, flag: &str, checkpoints: &[Checkpoint]) -> (Checkpoint,
             before,
             sources: then.map_or(Effect::Unchanged, |then| Effect::of(&sources_then, &then.seen)),
             seedable: seedable.allows(step),
+            observed: true,
             outputs_written: false,
             chain,
         });

@@ -43,6 +43,10 @@ pub(crate) struct HowArgs {
     #[arg(short = 'K', long)]
     pub(crate) keep_failed: bool,
 
+    /// Observe no processes; then no phase goes on from what it left in an earlier build
+    #[arg(long)]
+    pub(crate) no_observe: bool,
+
     /// The longest time that a phase may take
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub(crate) timeout: Option<Duration>,

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::thread;
 
-use rekindle_engine::{BuildOptions, Engine, NamedBase, Toolchain, Visibility};
+use rekindle_engine::{BuildOptions, Engine, NamedBase, Rules, Toolchain, Visibility};
 use rekindle_nix::StorePath;
 use rekindle_units::cargo::Lock;
 use rekindle_units::late;
@@ -96,11 +96,23 @@ pub(super) fn options(args: &HowArgs, toolchains: Vec<Toolchain>) -> BuildOption
         phased: true,
         clean: false,
         base: None,
+        observe: !args.no_observe,
+        rules: rules(),
         sight: Some(sight),
         toolchains,
         time_limit: args.timeout,
         idle_limit: args.max_silent_time,
     }
+}
+
+/// By which rules builds are audited: all of them. A program that is made for its own tests can be told to forget one,
+/// so that they can show that it is needed.
+fn rules() -> Rules {
+    #[cfg(debug_assertions)]
+    if let Some(name) = crate::environment::audit_without() {
+        return Rules::without(&name).unwrap_or(Rules::ALL);
+    }
+    Rules::ALL
 }
 
 /// Which phase sees how much of an attribute.

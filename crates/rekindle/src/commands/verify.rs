@@ -214,6 +214,7 @@ fn how(args: &VerifyArgs, targets: Vec<OsString>) -> HowArgs {
         cores: args.cores,
         keep_going: true,
         keep_failed: false,
+        no_observe: true,
         timeout: args.timeout,
         max_silent_time: args.max_silent_time,
         quiet: args.quiet,

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use rekindle_engine::{BuildResult, Event, RestartReason, StepUsage, Taken};
+use rekindle_engine::{Audited, BuildResult, Event, RestartReason, StepUsage, Taken};
 use rekindle_nix::StorePath;
 
 /// What comes before all phases.
@@ -28,6 +28,8 @@ pub(crate) struct Build {
     pub(crate) verdicts: Vec<Judged>,
     /// What was taken from an earlier build, in the end.
     pub(crate) taken: Option<Taken>,
+    /// What the audits found, with the phases.
+    pub(crate) audits: Vec<(String, Audited)>,
     /// Why it began again, each time.
     pub(crate) restarts: Vec<RestartReason>,
     /// How it ended, and after how long.
@@ -90,6 +92,17 @@ impl History {
                 }
                 verdicts.push(Judged { phase, verdict, reason, why });
             }
+            Event::Audited { drv, phase, audited } => {
+                let build = self.build(drv);
+                if let Some(judged) = build.verdicts.last_mut()
+                    && audited.is_clean
+                    && let Some(finding) = audited.findings.last()
+                {
+                    (judged.verdict, judged.reason) = ("run", "audit");
+                    judged.why.clone_from(&finding.text);
+                }
+                build.audits.push((phase.clone(), audited.clone()));
+            }
             Event::Taken { drv, taken } => self.build(drv).taken = Some(taken.clone()),
             Event::Restarted { drv, reason } => {
                 let build = self.build(drv);
@@ -136,6 +149,7 @@ impl History {
                 steps: Vec::new(),
                 verdicts: Vec::new(),
                 taken: None,
+                audits: Vec::new(),
                 restarts: Vec::new(),
                 end: None,
                 restore: None,

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use rekindle_engine::{BuildResult, Failure, FailureKind, Provenance, RestartReason, Taken};
+use rekindle_engine::{Audited, BuildResult, Failure, FailureKind, Provenance, RestartReason, Taken};
 use rekindle_nix::{OutputName, StorePath};
 use serde_json::{Map, Value, json};
 
@@ -112,6 +112,7 @@ fn build(build: &Build) -> Value {
         "captureSeconds": build.capture.map(seconds),
         "verdicts": build.verdicts.iter().map(verdict).collect::<Vec<_>>(),
         "taken": build.taken.as_ref().map(taken),
+        "audits": build.audits.iter().map(|(phase, found)| audit(phase, found)).collect::<Vec<_>>(),
         "restarts": build.restarts.iter().map(restart).collect::<Vec<_>>(),
         "steps": build.steps.iter().map(step).collect::<Vec<_>>(),
         "failure": failed,
@@ -132,6 +133,20 @@ fn taken(taken: &Taken) -> Value {
             "seeded": taken.seeded,
             "ran": taken.ran,
         },
+    })
+}
+
+fn audit(phase: &str, audited: &Audited) -> Value {
+    json!({
+        "phase": phase,
+        "rounds": audited.rounds,
+        "clean": audited.is_clean,
+        "madeAgain": audited.made_again.iter().map(|path| one_line(path)).collect::<Vec<_>>(),
+        "findings": audited
+            .findings
+            .iter()
+            .map(|finding| json!({ "rule": finding.rule, "message": one_line(finding.text.as_bytes()) }))
+            .collect::<Vec<_>>(),
     })
 }
 
@@ -277,6 +292,7 @@ mod tests {
                     "sources": { "added": 1, "changed": 2, "removed": 3 },
                     "steps": { "reused": 4, "skipped": 5, "seeded": 6, "ran": 7 },
                 },
+                "audits": [],
                 "restarts": [],
                 "steps": [
                     { "phase": "buildPhase", "wallSeconds": 1.5, "cpuSeconds": 0.0, "peakRssBytes": 9 },

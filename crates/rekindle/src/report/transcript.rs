@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::path::Path;
 
 use rekindle_engine::{
-    BuildResult, Event, OutputDifference, RestartReason, Taken, Verification, VerificationVerdict,
+    Audited, BuildResult, Event, OutputDifference, RestartReason, Taken, Verification, VerificationVerdict,
 };
 use rekindle_nix::StorePath;
 
@@ -51,6 +51,14 @@ impl Transcript {
             }
             Event::StepJudged { drv, phase, verdict, why, .. } if self.verbosity == Verbosity::Verbose => {
                 vec![self.said(drv, &format!("{phase}: {verdict}, {}", one_line(why.as_bytes())))]
+            }
+            Event::Audited { drv, phase, audited } if normal => {
+                let mut lines = vec![self.said(drv, &audit(phase, audited))];
+                if self.verbosity == Verbosity::Verbose {
+                    let texts = audited.findings.iter().map(|finding| one_line(finding.text.as_bytes()));
+                    lines.extend(texts.map(|text| self.said(drv, &format!("  {text}"))));
+                }
+                lines
             }
             Event::Taken { drv, taken } if normal => {
                 let first = history.of(drv).and_then(|build| build.verdicts.first());
@@ -169,6 +177,23 @@ impl Transcript {
 }
 
 /// Whether anything was taken from an earlier build.
+/// What an audit found, in a line.
+fn audit(phase: &str, audited: &Audited) -> String {
+    let first =
+        audited.findings.first().map_or_else(String::new, |finding| one_line(finding.text.as_bytes()));
+    let last = audited.findings.last().map_or_else(String::new, |finding| one_line(finding.text.as_bytes()));
+    if audited.is_clean {
+        return format!("{phase} runs from the beginning: {last}");
+    }
+    let files = audited.made_again.len();
+    let more = match audited.findings.len() {
+        0 | 1 => String::new(),
+        count => format!(" (and {} more)", count - 1),
+    };
+    let plural = if files == 1 { "" } else { "s" };
+    format!("{phase} made {files} file{plural} again that its build tool had left alone: {first}{more}")
+}
+
 fn is_incremental(taken: &Taken) -> bool {
     taken.reused + taken.skipped + taken.seeded > 0
 }

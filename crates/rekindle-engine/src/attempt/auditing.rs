@@ -1,0 +1,181 @@
+//! A step that goes on from what it left in the base, until the audit has nothing to say against the tree.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use rekindle_layers::{Draft, Timestamp, TreeChange, TreeChangeKind, difference, merge};
+use rekindle_plan::Trace;
+use rekindle_plan::audit::{self, Evidence, Removal, Verdict, audit};
+use rekindle_sandbox::Cancel;
+
+use super::step::{Ended, Seen};
+use super::{Attempt, Watch};
+use crate::checkpoint::TraceFile;
+use crate::error::Error;
+use crate::event::{Audited, Finding};
+use crate::evidence::Trees;
+use crate::tree::{Changes, Stack, paths};
+use crate::world::{Command, TREE_TMP};
+
+/// So often a step runs before it is done clean. What is still wrong then hardly ever comes right.
+const MOST_ROUNDS: usize = 4;
+
+/// A step that goes on, and what is known of it.
+struct GoingOn {
+    /// What the step would start from if it ran clean.
+    before: Stack,
+    /// What the runs of the builds before did.
+    then: Vec<TraceFile>,
+    then_traces: Vec<Trace>,
+    rounds: Vec<Trace>,
+    files: Vec<TraceFile>,
+    /// What was removed after each round.
+    removed: Vec<Vec<Removal>>,
+    /// The stack that the step left in the base, and what each round left.
+    after: Vec<Vec<PathBuf>>,
+    /// What was changed before each round.
+    prepared: Vec<BTreeSet<Vec<u8>>>,
+    findings: Vec<Finding>,
+}
+
+impl Attempt<'_> {
+    /// Runs a step on top of what it left in the base, with the changes since then applied. Says whether that is what
+    /// came of it: where the audit finds that it cannot be, the step has been run clean.
+    pub(super) fn go_on(
+        &mut self,
+        index: usize,
+        phase: &str,
+        command: &Command,
+        changes: &Changes,
+        mark: Timestamp,
+        watch: &mut dyn Watch,
+        cancel: &Cancel,
+    ) -> Result<(Ended, bool), Error> {
+        let base = self.given.base.as_ref().expect("a verdict to seed something comes from a base");
+        let then = base.steps[index].traces.clone().unwrap_or_default();
+        let onto = base.steps[index].tree.clone();
+        let before = self.tree.clone();
+        let (was_seeded, had_links) = (self.seeded, self.links_below);
+        let stack = |attempt: &Self, stack: &Stack| paths(stack, attempt.bottom.upper());
+        let mut going = GoingOn {
+            then_traces: Vec::new(),
+            then,
+            rounds: Vec::new(),
+            files: Vec::new(),
+            removed: Vec::new(),
+            after: vec![stack(self, &onto)],
+            prepared: Vec::new(),
+            findings: Vec::new(),
+            before,
+        };
+        let now = stack(self, &going.before);
+        let applied = changes.to_apply(&now, &going.after[0])?;
+        self.tree = onto;
+        self.seeded = true;
+        self.links_below = true;
+        let mut draft = self.prepared(&mut going, &applied, mark)?;
+        loop {
+            let ended = self.step(Some(phase), command, Some(draft), watch, cancel)?;
+            let Ended::Well { state, seen } = ended else { return Ok((ended, true)) };
+            let mut audited = Audited { rounds: going.rounds.len() + 1, ..Audited::default() };
+            let clean = match seen.trace {
+                Err(why) => Some(Finding { rule: "not-observed", text: why }),
+                Ok(trace) => {
+                    going.rounds.push(trace);
+                    going.files.extend(seen.traces.into_iter().flatten());
+                    going.after.push(paths(&self.tree, self.bottom.upper()));
+                    match self.audited(&mut going)? {
+                        Verdict::Settled => None,
+                        Verdict::Clean(finding) => Some(Finding::of(&finding)),
+                        Verdict::Redo { remove, findings } if going.rounds.len() < MOST_ROUNDS => {
+                            going.findings.extend(findings.iter().map(Finding::of));
+                            draft = self.without(&mut going, remove, mark)?;
+                            continue;
+                        }
+                        Verdict::Redo { findings, .. } => findings.first().map(Finding::of),
+                    }
+                }
+            };
+            audited.made_again = going.removed.iter().flatten().map(|removal| removal.path.clone()).collect();
+            audited.findings = going.findings.clone();
+            audited.is_clean = clean.is_some();
+            let Some(finding) = clean else {
+                if !audited.findings.is_empty() {
+                    watch.step_audited(phase, &audited);
+                }
+                let traces = going.needed();
+                let traces_now = going.files.len().min(traces.len());
+                let seen = Seen {
+                    observations: seen.observations,
+                    trace: Err("it went on from an earlier run".to_owned()),
+                    traces: Some(traces),
+                    traces_now,
+                };
+                return Ok((Ended::Well { state, seen }, true));
+            };
+            audited.findings.push(finding);
+            watch.step_audited(phase, &audited);
+            self.tree = going.before;
+            (self.seeded, self.links_below) = (was_seeded, had_links);
+            return Ok((self.step(Some(phase), command, None, watch, cancel)?, false));
+        }
+    }
+
+    fn audited(&self, going: &mut GoingOn) -> Result<Verdict, Error> {
+        if going.then_traces.is_empty() {
+            going.then_traces = going.then.iter().map(TraceFile::load).collect::<Result<_, _>>()?;
+        }
+        let before = paths(&going.before, self.bottom.upper());
+        let trees = Trees::new(&before, &going.after, &going.prepared, &going.rounds)?;
+        let evidence = Evidence { then: &going.then_traces, rounds: &going.rounds, removed: &going.removed };
+        Ok(audit(evidence, &trees, self.given.rules))
+    }
+
+    /// Begins a layer in which products are gone, or are the sources again that they are.
+    fn without(&self, going: &mut GoingOn, remove: Vec<Removal>, mark: Timestamp) -> Result<Draft, Error> {
+        let bottom = self.bottom.upper();
+        let (now, onto) = (paths(&going.before, bottom), paths(&self.tree, bottom));
+        let trees = Trees::new(&now, &going.after[..1], &[], &[])?;
+        let mut changes: Vec<TreeChange> = remove
+            .iter()
+            .map(|removal| TreeChange {
+                path: PathBuf::from(OsStr::from_bytes(&removal.path)),
+                kind: match trees.is_in_sources(&removal.path) {
+                    true => TreeChangeKind::Content,
+                    false => TreeChangeKind::Removed,
+                },
+            })
+            .collect();
+        let tmp = Path::new(TREE_TMP);
+        changes.retain(|change| !change.path.starts_with(tmp));
+        changes.extend(difference(&onto, &now, tmp)?.into_iter().map(|change| TreeChange {
+            path: tmp.join(change.path).components().collect(),
+            kind: change.kind,
+        }));
+        going.removed.push(remove);
+        self.prepared(going, &changes, mark)
+    }
+
+    /// Begins the layer of a round, with these changes in it.
+    fn prepared(&self, going: &mut GoingOn, changes: &[TreeChange], mark: Timestamp) -> Result<Draft, Error> {
+        let draft = self.given.layers.begin()?;
+        let bottom = self.bottom.upper();
+        let (now, onto) = (paths(&going.before, bottom), paths(&self.tree, bottom));
+        merge(changes, &now, &onto, draft.upper(), Path::new(""), mark)?;
+        let names = changes.iter().map(|change| change.path.as_os_str().as_bytes().to_vec());
+        going.prepared.push(names.collect());
+        Ok(draft)
+    }
+}
+
+impl GoingOn {
+    /// The traces of which something is left: all that was made by the others was made again since.
+    fn needed(&self) -> Vec<TraceFile> {
+        let runs: Vec<&Trace> = self.then_traces.iter().chain(&self.rounds).collect();
+        let files = self.then.iter().chain(&self.files);
+        let is_needed = audit::needed(&runs);
+        files.zip(is_needed).filter(|(_, needed)| *needed).map(|(file, _)| file.clone()).collect()
+    }
+}

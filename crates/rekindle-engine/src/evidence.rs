@@ -1,0 +1,162 @@
+//! What the audit asks of the trees, answered from their layers.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use rekindle_layers::{FileType, Metadata, View};
+use rekindle_plan::audit::Facts;
+use rekindle_plan::{SourceChange, Trace};
+
+use crate::depfile;
+use crate::error::Error;
+use crate::tree::Changes;
+
+/// Advice is not larger than this.
+const LARGEST_ADVICE: u64 = 16 << 20;
+
+/// The trees of a seeded step.
+pub(crate) struct Trees {
+    /// What the step starts from today.
+    before: View,
+    /// What the checkpoint's step left, and then what each round left.
+    after: Vec<View>,
+    /// How the last differs from each of those before it.
+    changed: Vec<Vec<SourceChange>>,
+    /// What was changed before each round.
+    prepared: Vec<BTreeSet<Vec<u8>>>,
+    /// The names of what was made in any round.
+    made: BTreeSet<Vec<u8>>,
+}
+
+impl Trees {
+    /// `after` are the stacks that the checkpoint's step and each round left, `prepared` what was changed before each round.
+    pub(crate) fn new(
+        before: &[PathBuf],
+        after: &[Vec<PathBuf>],
+        prepared: &[BTreeSet<Vec<u8>>],
+        rounds: &[Trace],
+    ) -> Result<Trees, Error> {
+        let open = |stack: &[PathBuf]| View::of_layers(stack, Path::new(""));
+        let (last, earlier) = after.split_last().expect("there is what the checkpoint's step left");
+        let changed = earlier.iter().map(|stack| Ok(Changes::between(stack, last)?.into_seen()));
+        let mut made = BTreeSet::new();
+        for trace in rounds {
+            for access in trace.processes().iter().flat_map(|process| &process.accesses) {
+                if access.touch.defines() && trace.left(access.path) {
+                    made.insert(depfile::name_of(trace.paths().get(access.path)).to_vec());
+                }
+            }
+            made.extend(
+                trace.moves().iter().map(|step| depfile::name_of(trace.paths().get(step.to)).to_vec()),
+            );
+        }
+        Ok(Trees {
+            before: open(before)?,
+            after: after.iter().map(|stack| open(stack)).collect::<Result<_, _>>()?,
+            changed: changed.collect::<Result<_, Error>>()?,
+            prepared: prepared.to_vec(),
+            made,
+        })
+    }
+
+    /// Whether the tree before the step has it, and so it becomes that again if it is removed.
+    pub(crate) fn is_in_sources(&self, path: &[u8]) -> bool {
+        metadata(&self.before, path).is_some()
+    }
+
+    fn last(&self) -> &View {
+        self.after.last().expect("there is what the checkpoint's step left")
+    }
+}
+
+impl Facts for Trees {
+    fn changed_since(&self, round: usize) -> &[SourceChange] {
+        &self.changed[round]
+    }
+
+    fn was_prepared(&self, round: usize, path: &[u8]) -> bool {
+        self.prepared[round - 1].contains(path)
+    }
+
+    fn is_source(&self, round: usize, path: &[u8]) -> bool {
+        let views = [&self.after[round], &self.before];
+        match views.map(|view| metadata(view, path)) {
+            [Some(a), Some(b)] if a.file_type == b.file_type && a.mode == b.mode => match a.file_type {
+                FileType::Directory => true,
+                FileType::File => a.size == b.size && same_content(views, path),
+                FileType::Symlink => {
+                    let [a, b] = views.map(|view| view.read_link(as_path(path)).ok());
+                    a.is_some() && a == b
+                }
+                _ => false,
+            },
+            _ => false,
+        }
+    }
+
+    fn exists(&self, path: &[u8]) -> bool {
+        metadata(self.last(), path).is_some()
+    }
+
+    fn is_directory(&self, path: &[u8]) -> bool {
+        metadata(self.last(), path).is_some_and(|metadata| metadata.file_type == FileType::Directory)
+    }
+
+    fn is_advice(&self, path: &[u8]) -> bool {
+        if metadata(&self.before, path).is_some() {
+            return false;
+        }
+        if depfile::is_book_of_cmake(path) {
+            return true;
+        }
+        let [then, now] = [&self.after[0], self.last()].map(|view| content(view, path));
+        let rules = |content: Option<Vec<u8>>| match content {
+            Some(content) => depfile::rules(&content),
+            None => Some(BTreeMap::new()),
+        };
+        let (was_there, is_there) = (then.is_some(), now.is_some());
+        let (Some(then), Some(now)) = (rules(then), rules(now)) else { return false };
+        if !was_there || !is_there {
+            return was_there || is_there;
+        }
+        let other = then.keys().chain(now.keys()).filter(|target| then.get(*target) != now.get(*target));
+        other.into_iter().all(|target| self.made.contains(depfile::name_of(target)))
+    }
+}
+
+fn as_path(path: &[u8]) -> &Path {
+    Path::new(OsStr::from_bytes(path))
+}
+
+fn metadata(view: &View, path: &[u8]) -> Option<Metadata> {
+    // What cannot be looked at is not there, which is the answer that costs most.
+    view.metadata(as_path(path)).ok().flatten()
+}
+
+fn content(view: &View, path: &[u8]) -> Option<Vec<u8>> {
+    let known = metadata(view, path).filter(|known| known.file_type == FileType::File)?;
+    if known.size > LARGEST_ADVICE {
+        return Some(vec![0]);
+    }
+    let mut content = Vec::new();
+    view.open_file(as_path(path)).ok()?.take(LARGEST_ADVICE).read_to_end(&mut content).ok()?;
+    Some(content)
+}
+
+fn same_content(views: [&View; 2], path: &[u8]) -> bool {
+    let [Ok(mut a), Ok(mut b)] = views.map(|view| view.open_file(as_path(path))) else { return false };
+    let mut buffers = [vec![0; 1 << 16], vec![0; 1 << 16]];
+    loop {
+        let [first, second] = &mut buffers;
+        let Ok(count) = a.read(first) else { return false };
+        if count == 0 {
+            return matches!(b.read(second), Ok(0));
+        }
+        if b.read_exact(&mut second[..count]).is_err() || first[..count] != second[..count] {
+            return false;
+        }
+    }
+}

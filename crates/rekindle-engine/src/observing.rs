@@ -1,0 +1,182 @@
+//! From what the sandbox recorded to what the plan judges by: a trace of the step, and what it looked at.
+//!
+//! Inside, the tree lies in several places: the build directory, `/tmp`, the outputs in the store, and the mounted source a second
+//! time. In a trace each file of the tree has one name, that in the layers, and everything else its absolute path.
+
+use std::fs;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::Path;
+
+use rekindle_layers::{FileType, View};
+use rekindle_plan::trace::{self, Access, Exec, Move, PathId, Process, ProcessId, Touch, Trace};
+use rekindle_plan::{Observations, ObservationsBuilder};
+use rekindle_sandbox::{self as sandbox, End, Records};
+
+use crate::error::Error;
+use crate::mounted::Mounted;
+use crate::scratch::OutputPaths;
+use crate::world::{BUILD_DIR, TREE_BUILD, TREE_STORE, TREE_TMP};
+
+/// Where the tree lies inside.
+pub(crate) struct Places {
+    /// Directories inside, and the paths that they have in the tree.
+    known: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+impl Places {
+    /// `source` is the mounted one with the place where the store shows it.
+    pub(crate) fn new(store_dir: &str, moved: &[OutputPaths], source: Option<(&Mounted, &Path)>) -> Places {
+        let mut known = vec![
+            (BUILD_DIR.as_bytes().to_vec(), TREE_BUILD.as_bytes().to_vec()),
+            (b"/tmp".to_vec(), TREE_TMP.as_bytes().to_vec()),
+        ];
+        if let Some((mounted, at)) = source {
+            let bytes = |path: &Path| path.as_os_str().as_encoded_bytes().to_vec();
+            known.push((bytes(at), bytes(&mounted.dir)));
+        }
+        for output in moved {
+            for path in [&output.scratch, &output.final_path] {
+                let name = path.base_name();
+                let of = |dir: &str| format!("{dir}/{name}").into_bytes();
+                known.push((of(store_dir), of(TREE_STORE)));
+            }
+        }
+        Places { known }
+    }
+
+    /// The name in the tree of what is at `path` inside, or `path` itself.
+    fn of(&self, path: Vec<u8>) -> Vec<u8> {
+        for (inside, tree) in &self.known {
+            match path.strip_prefix(&inside[..]) {
+                Some([]) => return tree.clone(),
+                Some(rest) if rest[0] == b'/' => return [tree, rest].concat(),
+                _ => {}
+            }
+        }
+        path
+    }
+}
+
+/// The trace of a step that left the layer `upper`; or why there is none, in a clause.
+pub(crate) fn trace(records: &Records, places: &Places, upper: &Path) -> Result<Trace, String> {
+    if !records.complete {
+        return Err(records.reason.clone());
+    }
+    if let Some((_, process)) = records.each_process().find(|(_, process)| process.shares) {
+        let program = process.exec.as_ref().and_then(|exec| exec.argv.first());
+        let program = program.map_or_else(|| "a process".into(), |name| name.to_string_lossy().into_owned());
+        return Err(format!("{program} shares open files with other processes"));
+    }
+    let paths: Vec<Vec<u8>> = records.paths.ids().map(|id| places.of(records.paths.bytes(id))).collect();
+    let path = |id: sandbox::PathId| PathId(id.index() as u32);
+    let processes = records.each_process().map(|(id, process)| {
+        let earlier = |other: Option<sandbox::ProcessId>| {
+            other.filter(|other| *other < id).map(|other| ProcessId(other.0))
+        };
+        let accesses = process.accesses.iter().map(|access| Access {
+            path: path(access.path),
+            touch: touch(access.touch),
+            observed: access.observed,
+            changed: access.changed,
+            changed_last: access.changed_last,
+        });
+        Process {
+            parent: earlier(process.parent),
+            before: earlier(process.before),
+            exec: process.exec.as_ref().map(|exec| Exec {
+                program: path(exec.program),
+                cwd: path(exec.cwd),
+                argv: exec.argv.iter().map(|argument| argument.as_encoded_bytes().to_vec()).collect(),
+                argv_digest: exec.argv_digest,
+                env_digest: exec.env_digest,
+            }),
+            exit: match process.end {
+                End::Unseen => None,
+                End::Code(code) => Some(code.cast_unsigned()),
+                End::Signal(signal) => Some(128 + signal.cast_unsigned()),
+            },
+            started: process.started.as_micros() as u64,
+            ended: process.ended.max(process.started).as_micros() as u64,
+            accesses: accesses.collect(),
+        }
+    });
+    let moves = records.moves.iter().map(|step| Move {
+        process: ProcessId(step.process.0),
+        from: path(step.from),
+        to: path(step.to),
+        at: step.at,
+    });
+    Ok(Trace::new(&paths, processes.collect(), moves.collect(), |path| is_left(upper, path)))
+}
+
+/// Whether a layer has something at this path that it does not only hide.
+fn is_left(upper: &Path, path: &[u8]) -> bool {
+    use std::os::unix::ffi::OsStrExt;
+    if path.starts_with(b"/") {
+        return false;
+    }
+    let metadata = fs::symlink_metadata(upper.join(std::ffi::OsStr::from_bytes(path)));
+    metadata.is_ok_and(|metadata| !(metadata.file_type().is_char_device() && metadata.rdev() == 0))
+}
+
+fn touch(touch: sandbox::Touch) -> Touch {
+    use sandbox::Touch as Seen;
+    let pairs = [
+        (Seen::READ, Touch::READ),
+        (Seen::EXECUTED, Touch::EXECUTED),
+        (Seen::LISTED, Touch::LISTED),
+        (Seen::ABSENT, Touch::ABSENT),
+        (Seen::PRESENT, Touch::PRESENT),
+        (Seen::FOLLOWED, Touch::FOLLOWED),
+        (Seen::CREATED, Touch::CREATED),
+        (Seen::REPLACED, Touch::REPLACED),
+        (Seen::UPDATED, Touch::UPDATED),
+        (Seen::REMOVED, Touch::REMOVED),
+        (Seen::MODE, Touch::MODE),
+        (Seen::TIMES, Touch::TIMES),
+    ];
+    pairs
+        .iter()
+        .filter(|(seen, _)| touch.any(*seen))
+        .fold(Touch::default(), |all, (_, touch)| all.and(*touch))
+}
+
+/// What a step looked at that left the layer `upper`. `lookups` says whether looking without opening was recorded.
+pub(crate) fn observations(trace: &Trace, upper: &Path, lookups: bool) -> Result<Observations, Error> {
+    let mut builder = ObservationsBuilder::new();
+    if !lookups {
+        builder.presence_not_watched();
+    }
+    let opens =
+        trace::Touch::READ.and(Touch::EXECUTED).and(Touch::UPDATED).and(Touch::MODE).and(Touch::TIMES);
+    for access in trace.processes().iter().flat_map(|process| &process.accesses) {
+        let path = trace.paths().get(access.path);
+        if path.starts_with(b"/") {
+            continue;
+        }
+        if access.touch.any(opens) {
+            builder.opened(path);
+        }
+        if access.touch.any(Touch::LISTED) {
+            builder.listed(path);
+        }
+        builder.looked_for(path);
+    }
+    for step in trace.moves() {
+        for id in [step.from, step.to]
+            .map(|id| trace.paths().get(id))
+            .into_iter()
+            .filter(|path| !path.starts_with(b"/"))
+        {
+            builder.opened(id);
+        }
+    }
+    // A file that got another name was copied into the layer.
+    View::of_layers(&[upper], Path::new(""))?.walk(|walked| {
+        if walked.metadata().file_type != FileType::Directory {
+            builder.opened(walked.path().as_os_str().as_encoded_bytes());
+        }
+        Ok::<(), Error>(())
+    })?;
+    Ok(builder.finish())
+}
