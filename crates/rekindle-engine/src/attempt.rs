@@ -357,7 +357,7 @@ impl<'a> Attempt<'a> {
         self.reveal(planned, &command);
         let (ended, is_seeded) = match (judged.verdict, changes, mark) {
             (Verdict::Seed, Some(changes), Some(mark)) => {
-                self.go_on(index, phase, &command, &changes, mark, watch, cancel)?
+                self.go_on(index, (phase, &command), (&changes, mark), watch, cancel)?
             }
             _ => (self.step(Some(phase), &command, None, watch, cancel)?, false),
         };
@@ -389,7 +389,7 @@ impl<'a> Attempt<'a> {
         // What is installed after a seeded step would make a checkpoint as large again, and nobody watched how it came
         // about: there is hardly a build that could do without installing.
         if !(self.seeded && phase == INSTALL) {
-            self.note(planned, script, seen, is_seeded);
+            self.note(planned, script, *seen, is_seeded);
         }
         Ok(None)
     }

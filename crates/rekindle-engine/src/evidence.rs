@@ -12,6 +12,7 @@ use rekindle_plan::{SourceChange, Trace};
 
 use crate::depfile;
 use crate::error::Error;
+use crate::makefile;
 use crate::tree::Changes;
 
 /// Advice is not larger than this.
@@ -124,6 +125,16 @@ impl Facts for Trees {
         }
         let other = then.keys().chain(now.keys()).filter(|target| then.get(*target) != now.get(*target));
         other.into_iter().all(|target| self.made.contains(depfile::name_of(target)))
+    }
+
+    fn is_meant(&self, makefiles: &[&[u8]], path: &[u8], has_kin: bool) -> bool {
+        let name = depfile::name_of(path);
+        // One that cannot be read any more may have said anything.
+        let may_mean = |makefile: &&[u8]| {
+            content(&self.after[0], makefile)
+                .is_none_or(|content| makefile::may_mean(&content, name, has_kin))
+        };
+        makefiles.iter().any(may_mean)
     }
 }
 

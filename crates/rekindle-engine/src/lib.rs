@@ -31,6 +31,7 @@ mod fragments;
 mod hidden;
 mod job;
 mod links;
+mod makefile;
 mod mounted;
 mod observing;
 mod outputs;

@@ -49,6 +49,10 @@ pub trait Facts {
     /// Whether it is nothing but advice for an orchestrator about what depends on what, as it was and as it is, and the
     /// targets about which it changed were all made anew.
     fn is_advice(&self, path: &[u8]) -> bool;
+    /// Whether a make that read these makefiles may have meant this name when it listed the directory that it is in: it always
+    /// lists directories, to be quicker than by asking for each name. `has_kin` says whether something is made of which the name has the
+    /// same beginning, up to the last dot.
+    fn is_meant(&self, makefiles: &[&[u8]], path: &[u8], has_kin: bool) -> bool;
 }
 
 /// Which rules hold. All of them, but for a test that shows that each is needed.

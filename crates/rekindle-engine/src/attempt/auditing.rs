@@ -46,10 +46,8 @@ impl Attempt<'_> {
     pub(super) fn go_on(
         &mut self,
         index: usize,
-        phase: &str,
-        command: &Command,
-        changes: &Changes,
-        mark: Timestamp,
+        (phase, command): (&str, &Command),
+        (changes, mark): (&Changes, Timestamp),
         watch: &mut dyn Watch,
         cancel: &Cancel,
     ) -> Result<(Ended, bool), Error> {
@@ -113,7 +111,7 @@ impl Attempt<'_> {
                     traces: Some(traces),
                     traces_now,
                 };
-                return Ok((Ended::Well { state, seen }, true));
+                return Ok((Ended::Well { state, seen: Box::new(seen) }, true));
             };
             audited.findings.push(finding);
             watch.step_audited(phase, &audited);

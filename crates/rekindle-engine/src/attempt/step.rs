@@ -23,7 +23,7 @@ use crate::world::{Command, Seeing, StepDirs};
 pub(super) enum Ended {
     Well {
         state: PathBuf,
-        seen: Seen,
+        seen: Box<Seen>,
     },
     Badly(FailureKind),
     /// It tore hard links apart.
@@ -104,7 +104,7 @@ impl Attempt<'_> {
         let kind = match exit.status {
             Status::Code(0) => {
                 let source = world.source.zip(source_path.as_deref());
-                let seen = self.seen(seeing, &exit, draft.upper(), source);
+                let seen = Box::new(self.seen(seeing, &exit, draft.upper(), source));
                 if !self.copies {
                     let below = paths(&self.tree, self.bottom.upper());
                     // What cannot be read was left so by the step.

@@ -107,13 +107,58 @@ impl<'a> Auditor<'a> {
         }
         for (process, group) in trace.processes().iter().zip(&self.groups[run].of) {
             for access in &process.accesses {
-                if let Some(change) = marks.seen_by(access, self.rules) {
+                let change = match marks.seen_by(access, self.rules) {
+                    Some(change) if self.is_decided_by_list(run, *group, access, change) => {
+                        self.meant(trace, process, *group, run, access.path)
+                    }
+                    change => change,
+                };
+                if let Some(change) = change {
                     let at = if access.observed > 0 { access.observed } else { access.changed };
                     self.note(&mut hits, run, *group, Hit { at, change, process });
                 }
             }
         }
         hits
+    }
+
+    /// Whether all that is known is that who decides what is made has listed a directory.
+    fn is_decided_by_list(&self, run: RunId, group: GroupId, access: &Access, change: &SourceChange) -> bool {
+        let is_directory = self.trace(run).paths().get(access.path) != change.path;
+        is_directory && access.touch.any(Touch::LISTED) && self.groups[run].all[group].kind != Kind::Task
+    }
+
+    /// A new or lost name that who decides what is made may have meant when it listed a directory. The products in it come and
+    /// go in a clean build, too.
+    fn meant(
+        &self,
+        trace: &'a Trace,
+        process: &Process,
+        group: GroupId,
+        run: RunId,
+        dir: PathId,
+    ) -> Option<&'a SourceChange> {
+        let dir = trace.paths().get(dir);
+        let paths = trace.paths();
+        let makefiles: Vec<&[u8]> = process
+            .accesses
+            .iter()
+            .filter(|access| access.touch.any(Touch::READ))
+            .map(|access| paths.get(access.path))
+            .filter(|path| !path.starts_with(b"/") && !self.facts.is_advice(path))
+            .collect();
+        let is_make = matches!(self.groups[run].all[group].kind, Kind::Orchestrator(_));
+        let is_in = |path: &[u8]| {
+            path.strip_prefix(dir)
+                .and_then(|rest| rest.strip_prefix(b"/"))
+                .is_some_and(|name| !name.contains(&b'/'))
+        };
+        self.facts.changed_since(0).iter().find(|change| {
+            is_in(&change.path)
+                && matches!(change.kind, ChangeKind::Added | ChangeKind::Removed | ChangeKind::Kind)
+                && self.facts.was_prepared(1, &change.path)
+                && (!is_make || self.facts.is_meant(&makefiles, &change.path, has_kin(trace, &change.path)))
+        })
     }
 
     /// Who looked in this round at what was left from before it and is another now, or at what is another since.
@@ -415,6 +460,19 @@ impl<'a> Marks<'a> {
         };
         is_seen.then_some(change)
     }
+}
+
+/// Whether a run left something that begins as this name does.
+fn has_kin(trace: &Trace, path: &[u8]) -> bool {
+    let stem = |path: &[u8]| -> Vec<u8> {
+        let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+        let end = name.iter().rposition(|byte| *byte == b'.').filter(|dot| *dot > 0).unwrap_or(name.len());
+        name[..end].to_vec()
+    };
+    let wanted = stem(path);
+    (0..trace.paths().len() as u32)
+        .map(PathId)
+        .any(|id| trace.left(id) && stem(trace.paths().get(id)) == wanted)
 }
 
 /// When each path was first changed; 0 for never.

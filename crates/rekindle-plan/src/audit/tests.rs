@@ -113,6 +113,11 @@ impl Facts for Trees {
     fn is_advice(&self, path: &[u8]) -> bool {
         path.ends_with(b".d")
     }
+
+    fn is_meant(&self, makefiles: &[&[u8]], path: &[u8], has_kin: bool) -> bool {
+        let has_glob = |path: &&[u8]| self.before.get(*path).is_some_and(|content| content.contains('*'));
+        makefiles.iter().any(has_glob) || (has_kin && path.ends_with(b".c"))
+    }
 }
 
 /// A build: its sources today, what the step left then, and the rounds of today.
@@ -339,6 +344,35 @@ bash: <b/phase
     };
     redoes(&case, Rules::ALL, &["b/all"]);
     settles(&case, without("listing"));
+}
+
+#[test]
+fn what_make_lists_counts_if_it_can_have_meant_the_name() {
+    let then = "
+bash: <b/phase
+\tmake: <b/Makefile /b
+\t\tcc -c a.c: <b/a.c >b/a.o
+";
+    let round = (
+        "b/new.c b/a.S",
+        "bash: <b/phase\n\tmake: <b/Makefile /b",
+        "b/Makefile=m b/a.c=a b/new.c=n b/a.o=a b/phase=x",
+    );
+    let case = Case {
+        sources: "b/Makefile=m b/a.c=a b/new.c=n b/phase=x",
+        then: (then, "b/Makefile=m b/a.c=a b/a.o=a b/phase=x"),
+        rounds: &[round],
+        removed: &[],
+    };
+    settles(&case, Rules::ALL);
+    let globs = Case {
+        sources: "b/Makefile=*.c b/a.c=a b/new.c=n b/phase=x",
+        then: (then, "b/Makefile=*.c b/a.c=a b/a.o=a b/phase=x"),
+        rounds: &[(round.0, round.1, "b/Makefile=*.c b/a.c=a b/new.c=n b/a.o=a b/phase=x")],
+        ..case
+    };
+    is_clean(&globs, Rules::ALL, Rule::Orchestrator);
+    settles(&globs, without("listing"));
 }
 
 #[test]

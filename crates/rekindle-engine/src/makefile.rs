@@ -1,0 +1,146 @@
+//! Whether a makefile can have meant a name that came or went in a directory that its make listed.
+//!
+//! GNU make lists the directories of all names that it asks for, so that it need not ask for each. To take every new
+//! name there for one that decides what is made would mean that a new file in a directory makes all again. A name counts
+//! if the makefile says it, if a glob in it matches it, if a glob of it is not known before variables are
+//! replaced, or if an implicit rule may make from it something that is made: a name with the same beginning and a suffix
+//! from which make or the makefile can make something.
+//!
+//! Recipes do not count: what they look at is seen.
+
+/// The suffixes that GNU make's own rules make something from (its manual, "Catalogue of Built-In Rules").
+const BUILT_IN: [&str; 33] = [
+    "o", "c", "cc", "C", "cpp", "p", "f", "F", "m", "r", "y", "l", "ym", "yl", "lm", "s", "S", "mod", "sym",
+    "def", "h", "info", "dvi", "tex", "texinfo", "texi", "txinfo", "w", "ch", "web", "sh", "elc", "el",
+];
+
+/// Whether the makefile can have meant a file of this name. `has_kin` says whether something is made that begins as it does, up to
+/// the last dot.
+pub(crate) fn may_mean(content: &[u8], name: &[u8], has_kin: bool) -> bool {
+    let text = String::from_utf8_lossy(content);
+    let name = String::from_utf8_lossy(name);
+    let suffix = name.rsplit_once('.').filter(|(stem, _)| !stem.is_empty()).map(|(_, suffix)| suffix);
+    if has_kin && may_make_from(&text, suffix) {
+        return true;
+    }
+    let mut in_recipe = false;
+    for line in text.lines() {
+        if line.starts_with('\t') || in_recipe {
+            in_recipe = line.ends_with('\\');
+            continue;
+        }
+        let line = line.split_once('#').map_or(line, |(before, _)| before);
+        let words = line.split(|c: char| c.is_whitespace() || "(){}:=,;\"'|`".contains(c));
+        let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
+        let asks = words.contains(&"wildcard");
+        if words.iter().any(|word| may_be(word, &name)) {
+            return true;
+        }
+        // The pattern is in a variable.
+        if asks && !words.iter().any(|word| has_glob(word)) {
+            return true;
+        }
+    }
+    false
+}
+
+fn may_make_from(text: &str, suffix: Option<&str>) -> bool {
+    let Some(suffix) = suffix else { return true };
+    // Only yacc's headers are made, and nothing is made from a header.
+    let is_built_in = suffix != "h" && BUILT_IN.contains(&suffix);
+    is_built_in
+        || text.contains(&format!("%.{suffix}"))
+        || text.lines().any(|line| {
+            // A suffix rule: `.x:` or `.x.o:`.
+            let rest = line.strip_prefix('.').and_then(|line| line.strip_prefix(suffix));
+            rest.is_some_and(|rest| rest.starts_with(['.', ':', ' ']))
+        })
+}
+
+fn has_glob(word: &str) -> bool {
+    // `$*`, `$?` and `$[` are variables.
+    let mut before = ' ';
+    word.chars().any(|c| {
+        let is_glob = "*?[".contains(c) && before != '$';
+        before = c;
+        is_glob
+    })
+}
+
+/// Whether a word of a makefile is this name, or a glob that matches it, whatever directory it speaks of.
+fn may_be(word: &str, name: &str) -> bool {
+    let last = word.rsplit('/').next().unwrap_or_default();
+    if !has_glob(last) {
+        return last == name;
+    }
+    // What stands for a variable may be anything.
+    last.contains('$') || matches(last.as_bytes(), name.as_bytes())
+}
+
+/// A glob without directories. Brackets match any character, which is rather too much than too little. Of the stars only the
+/// last one is tried again, so a hostile glob costs no more than its length times that of the name.
+fn matches(glob: &[u8], name: &[u8]) -> bool {
+    let (mut at, mut place) = (0, 0);
+    let mut star: Option<(usize, usize)> = None;
+    while place < name.len() {
+        let next = match glob.get(at) {
+            Some(b'*') => {
+                star = Some((at + 1, place));
+                at += 1;
+                continue;
+            }
+            Some(b'[') => Some(bracket_end(glob, at)),
+            Some(b'?') => Some(at + 1),
+            Some(byte) if *byte == name[place] => Some(at + 1),
+            _ => None,
+        };
+        match (next, &mut star) {
+            (Some(next), _) => (at, place) = (next, place + 1),
+            (None, Some((after, from))) => {
+                *from += 1;
+                (at, place) = (*after, *from);
+            }
+            (None, None) => return false,
+        }
+    }
+    glob[at..].iter().all(|byte| *byte == b'*')
+}
+
+/// Where a glob goes on after the bracket at `at`.
+fn bracket_end(glob: &[u8], at: usize) -> usize {
+    // The first character after it belongs to it, even if it closes.
+    let closing = glob.iter().skip(at + 2).position(|byte| *byte == b']');
+    closing.map_or(glob.len(), |closing| at + 2 + closing + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_meant_by_word_glob_or_rule() {
+        let check = |content: &str, name: &str, has_kin, expected| {
+            assert_eq!(may_mean(content.as_bytes(), name.as_bytes(), has_kin), expected, "{content} {name}");
+        };
+        check("prog: a.o b.o\n\tcc -o $@ $^\n", "README", false, false);
+        check("prog: a.o b.o\n\tcc -o $@ $^\n", "b.o", false, true);
+        check("prog: a.o b.o\n\tcc -o $@ *.c\n", "c.c", false, false);
+        check("src := $(wildcard src/*.c)\n", "c.c", false, true);
+        check("src := $(wildcard src/*.c)\n", "c.h", false, false);
+        check("src := $(wildcard $(patterns))\n", "c.h", false, true);
+        check("src := $(wildcard $(dir)/$(kind)*)\n", "c.h", false, true);
+        check("strip = sed -e 's|^.*/||;$(x)'\n", "README", false, false);
+        check("clean:\n\trm -f \\\n  *.c\n", "c.c", false, false);
+        check("a: $*.c # *.c\n", "d.c", false, false);
+        check("a: x?y[0-9]z\n", "xay5z", false, true);
+        check("a: *ab*c\n", "aabab-c", false, true);
+        check("a: *ab*c\n", "aabab-", false, false);
+        check(&format!("a: {}\n", "*a".repeat(100)), &"a".repeat(90), false, false);
+        check("prog: a.o\n", "a.c", true, true);
+        check("prog: a.o\n", "a.h", true, false);
+        check("%.o: %.h\n", "a.h", true, true);
+        check(".x.o:\n\tmake-x $<\n", "a.x", true, true);
+        check("prog: a.o\n", "a", true, true);
+        check("prog: a.o\n", "a.x", true, false);
+    }
+}
