@@ -127,6 +127,16 @@ impl Facts for Trees {
         other.into_iter().all(|target| self.made.contains(depfile::name_of(target)))
     }
 
+    fn is_named(&self, descriptions: &[&[u8]], path: &[u8]) -> bool {
+        let name = depfile::name_of(path);
+        let names = |description: &&[u8]| {
+            let text = content(self.last(), description).unwrap_or_default();
+            // A name with odd characters is written with `$` before them, and so is not found: it is made again.
+            text.windows(name.len().max(1)).any(|part| part == name)
+        };
+        descriptions.iter().any(names)
+    }
+
     fn is_meant(&self, makefiles: &[&[u8]], path: &[u8], has_kin: bool) -> bool {
         let name = depfile::name_of(path);
         // One that cannot be read any more may have said anything.

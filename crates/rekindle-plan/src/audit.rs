@@ -20,9 +20,12 @@
 //! where traces and trees lie.
 
 mod groups;
+mod looks;
+mod marks;
 mod rules;
 #[cfg(test)]
 mod tests;
+mod trace_facts;
 
 use std::fmt;
 
@@ -53,6 +56,8 @@ pub trait Facts {
     /// lists directories, to be quicker than by asking for each name. `has_kin` says whether something is made of which the name has the
     /// same beginning, up to the last dot.
     fn is_meant(&self, makefiles: &[&[u8]], path: &[u8], has_kin: bool) -> bool;
+    /// Whether one of these files, as they are in the last tree, names this path or its last component.
+    fn is_named(&self, descriptions: &[&[u8]], path: &[u8]) -> bool;
 }
 
 /// Which rules hold. All of them, but for a test that shows that each is needed.
@@ -200,14 +205,17 @@ impl fmt::Display for Finding {
                 write!(f, "{} was made from an old {path} by {}", quote(product), self.who)
             }
             (Rule::NotMadeAgain, _) => write!(f, "{path} was removed and not made again"),
-            _ => write!(f, "{path} {changed}, and {} decides by it what is made", self.who),
+            (_, Some(product)) => {
+                write!(f, "{} is not named any more in what {} reads, {path}", quote(product), self.who)
+            }
+            (_, None) => write!(f, "{path} {changed}, and {} decides by it what is made", self.who),
         }
     }
 }
 
 /// Tells of each of these runs, oldest first, whether anything is left that no later one made anew.
 pub fn needed(runs: &[&Trace]) -> Vec<bool> {
-    rules::needed(runs)
+    trace_facts::needed(runs)
 }
 
 /// Audits what a seeded step left.

@@ -24,7 +24,17 @@ pub enum Orchestrator {
     /// It starts what is older than what it is made from, and looks at nothing else.
     Make,
     /// It also starts again what it was told to run otherwise.
-    Tracked,
+    Tracked {
+        /// Whether all that it makes stands in what describes it. Then what does not stand there any more is made by nobody.
+        names_all: bool,
+    },
+}
+
+impl Orchestrator {
+    /// Whether it keeps book of what it was told to run.
+    pub fn is_tracked(self) -> bool {
+        matches!(self, Orchestrator::Tracked { .. })
+    }
 }
 
 /// What a group is.
@@ -216,9 +226,14 @@ fn orchestrator(trace: &Trace, process: &Process) -> Option<Orchestrator> {
             access.touch.any(Touch::READ)
                 && trace.paths().get(access.path).ends_with(b"/scripts/Kbuild.include")
         });
-        return Some(if reads_kbuild { Orchestrator::Tracked } else { Orchestrator::Make });
+        return Some(if reads_kbuild {
+            Orchestrator::Tracked { names_all: false }
+        } else {
+            Orchestrator::Make
+        });
     }
-    let keeps_book = if is("ninja") || is("samu") {
+    let is_ninja = is("ninja") || is("samu");
+    let keeps_book = if is_ninja {
         changed(&|path| name_of(path) == b".ninja_log")
     } else if is("cargo") {
         changed(&|path| path.windows(14).any(|part| part == b"/.fingerprint/"))
@@ -232,7 +247,7 @@ fn orchestrator(trace: &Trace, process: &Process) -> Option<Orchestrator> {
         return None;
     };
     // One that has nothing to do writes nothing; but then nothing that is there was started by it.
-    Some(if keeps_book { Orchestrator::Tracked } else { Orchestrator::Make })
+    Some(if keeps_book { Orchestrator::Tracked { names_all: is_ninja } } else { Orchestrator::Make })
 }
 
 fn name_of(path: &[u8]) -> &[u8] {

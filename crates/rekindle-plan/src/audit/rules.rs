@@ -1,21 +1,22 @@
-//! The rules, applied: who looked at what changed, and what follows from it.
+//! The rules, applied: what follows from it that somebody looked at what changed.
 
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::groups::{GroupId, Groups, Kind};
+use super::trace_facts::{describe, starts};
 use super::{Evidence, Facts, Finding, Orchestrator, Removal, Rule, Rules, Verdict};
 use crate::observation::{ChangeKind, SourceChange};
-use crate::trace::{Access, PathId, Process, Touch, Trace};
+use crate::trace::{PathId, Process, Touch, Trace};
 
 /// One of all runs: those of the builds before, then the rounds of this one.
-type RunId = usize;
+pub(super) type RunId = usize;
 
 pub(super) struct Auditor<'a> {
-    evidence: Evidence<'a>,
-    facts: &'a dyn Facts,
-    rules: Rules,
-    groups: Vec<Groups>,
+    pub(super) evidence: Evidence<'a>,
+    pub(super) facts: &'a dyn Facts,
+    pub(super) rules: Rules,
+    pub(super) groups: Vec<Groups>,
     /// When each group of a run began, as far as anybody asked.
     starts: Vec<OnceCell<Vec<u32>>>,
     /// What has to go, and who made it.
@@ -25,10 +26,10 @@ pub(super) struct Auditor<'a> {
 
 /// The first look of a group at what changed.
 #[derive(Clone, Copy)]
-struct Hit<'a> {
-    at: u32,
-    change: &'a SourceChange,
-    process: &'a Process,
+pub(super) struct Hit<'a> {
+    pub(super) at: u32,
+    pub(super) change: &'a SourceChange,
+    pub(super) process: &'a Process,
 }
 
 impl<'a> Auditor<'a> {
@@ -69,7 +70,7 @@ impl<'a> Auditor<'a> {
         self.groups.len()
     }
 
-    fn trace(&self, run: RunId) -> &'a Trace {
+    pub(super) fn trace(&self, run: RunId) -> &'a Trace {
         let Evidence { then, rounds, .. } = self.evidence;
         then.get(run).unwrap_or_else(|| &rounds[run - then.len()])
     }
@@ -97,129 +98,6 @@ impl<'a> Auditor<'a> {
         Ok(())
     }
 
-    /// Who looked in an earlier build at something that is another now.
-    fn looks_then(&self, run: RunId) -> BTreeMap<GroupId, Hit<'a>> {
-        let trace = self.trace(run);
-        let marks = Marks::new(trace, self.facts.changed_since(0), self.rules);
-        let mut hits = BTreeMap::new();
-        if marks.is_empty() {
-            return hits;
-        }
-        for (process, group) in trace.processes().iter().zip(&self.groups[run].of) {
-            for access in &process.accesses {
-                let change = match marks.seen_by(access, self.rules) {
-                    Some(change) if self.is_decided_by_list(run, *group, access, change) => {
-                        self.meant(trace, process, *group, run, access.path)
-                    }
-                    change => change,
-                };
-                if let Some(change) = change {
-                    let at = if access.observed > 0 { access.observed } else { access.changed };
-                    self.note(&mut hits, run, *group, Hit { at, change, process });
-                }
-            }
-        }
-        hits
-    }
-
-    /// Whether all that is known is that who decides what is made has listed a directory.
-    fn is_decided_by_list(&self, run: RunId, group: GroupId, access: &Access, change: &SourceChange) -> bool {
-        let is_directory = self.trace(run).paths().get(access.path) != change.path;
-        is_directory && access.touch.any(Touch::LISTED) && self.groups[run].all[group].kind != Kind::Task
-    }
-
-    /// A new or lost name that who decides what is made may have meant when it listed a directory. The products in it come and
-    /// go in a clean build, too.
-    fn meant(
-        &self,
-        trace: &'a Trace,
-        process: &Process,
-        group: GroupId,
-        run: RunId,
-        dir: PathId,
-    ) -> Option<&'a SourceChange> {
-        let dir = trace.paths().get(dir);
-        let paths = trace.paths();
-        let makefiles: Vec<&[u8]> = process
-            .accesses
-            .iter()
-            .filter(|access| access.touch.any(Touch::READ))
-            .map(|access| paths.get(access.path))
-            .filter(|path| !path.starts_with(b"/") && !self.facts.is_advice(path))
-            .collect();
-        let is_make = matches!(self.groups[run].all[group].kind, Kind::Orchestrator(_));
-        let is_in = |path: &[u8]| {
-            path.strip_prefix(dir)
-                .and_then(|rest| rest.strip_prefix(b"/"))
-                .is_some_and(|name| !name.contains(&b'/'))
-        };
-        self.facts.changed_since(0).iter().find(|change| {
-            is_in(&change.path)
-                && matches!(change.kind, ChangeKind::Added | ChangeKind::Removed | ChangeKind::Kind)
-                && self.facts.was_prepared(1, &change.path)
-                && (!is_make || self.facts.is_meant(&makefiles, &change.path, has_kin(trace, &change.path)))
-        })
-    }
-
-    /// Who looked in this round at what was left from before it and is another now, or at what is another since.
-    fn looks_now(&self, run: RunId, round: usize) -> BTreeMap<GroupId, Hit<'a>> {
-        let trace = self.trace(run);
-        let before = self.facts.changed_since(round - 1);
-        let since: &[SourceChange] =
-            if round < self.evidence.rounds.len() { self.facts.changed_since(round) } else { &[] };
-        let (marks_before, marks_since) =
-            (Marks::new(trace, before, self.rules), Marks::new(trace, since, self.rules));
-        let mut hits = BTreeMap::new();
-        if marks_before.is_empty() && marks_since.is_empty() {
-            return hits;
-        }
-        let first_change = first_changes(trace);
-        for (process, group) in trace.processes().iter().zip(&self.groups[run].of) {
-            for access in &process.accesses {
-                let at = if access.observed > 0 { access.observed } else { access.changed };
-                let mut hit = |change| self.note(&mut hits, run, *group, Hit { at, change, process });
-                if let Some(change) = marks_since.seen_by(access, self.rules) {
-                    hit(change);
-                }
-                let Some(change) = marks_before.seen_by(access, self.rules) else { continue };
-                // What it saw may be this round's own work, or what the sources have.
-                let seen = trace.paths().find(&change.path);
-                let is_own = seen.is_some_and(|path| {
-                    let first = first_change[path.at()];
-                    first != 0 && first < at
-                });
-                let is_new = change.kind == ChangeKind::Added;
-                if !is_own
-                    && !is_new
-                    && !self.facts.was_prepared(round, &change.path)
-                    && !self.facts.is_source(round - 1, &change.path)
-                {
-                    hit(change);
-                }
-            }
-        }
-        hits
-    }
-
-    /// Remembers the first hit of whoever has to answer for it.
-    fn note(&self, hits: &mut BTreeMap<GroupId, Hit<'a>>, run: RunId, group: GroupId, hit: Hit<'a>) {
-        let groups = &self.groups[run];
-        let is_task = groups.all[group].kind == Kind::Task;
-        let group = groups.speaker(group);
-        if hits.get(&group).is_some_and(|known| known.at <= hit.at) {
-            return;
-        }
-        match groups.all[group].kind {
-            Kind::Orchestrator(Orchestrator::Tracked) => return,
-            // What an informer read is not read as advice.
-            Kind::Orchestrator(_) | Kind::Shell if !is_task && self.facts.is_advice(&hit.change.path) => {
-                return;
-            }
-            _ => {}
-        }
-        hits.insert(group, hit);
-    }
-
     /// Adds those that got something from one that looked.
     fn passed_on(&self, run: RunId, mut hits: BTreeMap<GroupId, Hit<'a>>) -> BTreeMap<GroupId, Hit<'a>> {
         let groups = &self.groups[run];
@@ -245,6 +123,12 @@ impl<'a> Auditor<'a> {
 
     /// What follows from it that a group looked at something: what it left itself has to go, and what was started by it later.
     fn follow(&mut self, run: RunId, group: GroupId, hit: Hit<'a>, rule: Rule) -> Result<(), Finding> {
+        if let Kind::Orchestrator(Orchestrator::Tracked { .. }) = self.groups[run].all[group].kind {
+            if rule == Rule::Producer && self.rules.orchestrator {
+                self.forget_unnamed(run, group, hit);
+            }
+            return Ok(());
+        }
         let groups = &self.groups[run];
         let decides = matches!(groups.all[group].kind, Kind::Orchestrator(_) | Kind::Shell);
         let mut concerned: BTreeSet<GroupId> = BTreeSet::new();
@@ -257,7 +141,7 @@ impl<'a> Auditor<'a> {
             for (id, below) in groups.all.iter().enumerate() {
                 let Some(parent) = below.parent else { continue };
                 let is_later = parent != group || starts[id] > hit.at;
-                let is_tracked = below.kind == Kind::Orchestrator(Orchestrator::Tracked);
+                let is_tracked = matches!(below.kind, Kind::Orchestrator(found) if found.is_tracked());
                 if concerned.contains(&parent) && is_later && !is_tracked {
                     concerned.insert(id);
                 }
@@ -285,7 +169,7 @@ impl<'a> Auditor<'a> {
             return Err(finding);
         }
         for (maker, path) in failing {
-            let is_tracked = groups.started_by(maker) == Some(Orchestrator::Tracked);
+            let is_tracked = groups.started_by(maker).is_some_and(Orchestrator::is_tracked);
             let removal = Removal { path: path.clone(), is_tracked, maker: (run, maker) };
             self.failing.entry(path).or_insert(removal);
         }
@@ -294,6 +178,41 @@ impl<'a> Auditor<'a> {
             self.fail_like(run, group);
         }
         Ok(())
+    }
+
+    /// What a tracked orchestrator made that does not stand any more in what describes it is made by nobody.
+    fn forget_unnamed(&mut self, run: RunId, group: GroupId, hit: Hit<'a>) {
+        let trace = self.trace(run);
+        let paths = trace.paths();
+        let reads = hit.process.accesses.iter().filter(|access| access.touch.any(Touch::READ));
+        let descriptions: Vec<&[u8]> = reads
+            .map(|access| paths.get(access.path))
+            .filter(|path| !path.starts_with(b"/") && !self.facts.is_advice(path))
+            .collect();
+        let is_its = |id: &GroupId| {
+            let task = &self.groups[run].all[*id];
+            task.parent == Some(group) && task.kind == Kind::Task
+        };
+        let tasks: BTreeSet<GroupId> = (0..self.groups[run].all.len()).filter(is_its).collect();
+        let mut products: BTreeMap<GroupId, Vec<Vec<u8>>> = BTreeMap::new();
+        for (maker, path) in self.products_of(run, &tasks) {
+            products.entry(maker).or_default().push(path);
+        }
+        for (maker, products) in products {
+            if products.iter().any(|path| self.facts.is_named(&descriptions, path)) {
+                continue;
+            }
+            self.findings.push(Finding {
+                rule: Rule::Orchestrator,
+                change: hit.change.clone(),
+                who: describe(trace, hit.process),
+                product: products.first().cloned(),
+            });
+            for path in products {
+                let removal = Removal { path: path.clone(), is_tracked: true, maker: (run, maker) };
+                self.failing.entry(path).or_insert(removal);
+            }
+        }
     }
 
     /// One that made something from what was old is the same that made other things before.
@@ -309,7 +228,8 @@ impl<'a> Auditor<'a> {
             for other in 0..self.groups[then].all.len() {
                 let is_task = self.groups[then].all[other].kind == Kind::Task;
                 if is_task && leader(then, other) == Some(identity) {
-                    let is_tracked = self.groups[then].started_by(other) == Some(Orchestrator::Tracked);
+                    let is_tracked =
+                        self.groups[then].started_by(other).is_some_and(Orchestrator::is_tracked);
                     for (maker, path) in self.products_of(then, &BTreeSet::from([other])) {
                         more.push(Removal { path, is_tracked, maker: (then, maker) });
                     }
@@ -344,6 +264,22 @@ impl<'a> Auditor<'a> {
                 }
             }
         }
+        // Another name that it was given, by whomever, is its product, too.
+        for step in trace.moves() {
+            let [from, to] = [step.from, step.to].map(|id| trace.paths().get(id));
+            let writer = trace.processes().iter().zip(of).find(|(process, group)| {
+                let at = process.accesses.binary_search_by_key(&step.from, |access| access.path);
+                groups.contains(group) && at.is_ok_and(|at| process.accesses[at].touch.changes())
+            });
+            if let Some((_, group)) = writer
+                && from != to
+                && trace.left(step.to)
+                && !self.is_made_later(run, to)
+                && self.facts.exists(to)
+            {
+                products.push((*group, to.to_vec()));
+            }
+        }
         products.sort();
         products.dedup();
         products
@@ -364,160 +300,5 @@ impl<'a> Auditor<'a> {
                     trace.processes().iter().any(defines)
                 })
             })
-    }
-}
-
-/// See [`super::needed`].
-pub(super) fn needed(runs: &[&Trace]) -> Vec<bool> {
-    let mut made_later: BTreeSet<&[u8]> = BTreeSet::new();
-    let mut needed = vec![false; runs.len()];
-    for (at, trace) in runs.iter().enumerate().rev() {
-        let paths = trace.paths();
-        let mut defined: Vec<PathId> = Vec::new();
-        for access in trace.processes().iter().flat_map(|process| &process.accesses) {
-            let is_left = access.touch.changes() && trace.left(access.path);
-            needed[at] |= is_left && !made_later.contains(paths.get(access.path));
-            if access.touch.defines() {
-                defined.push(access.path);
-            }
-        }
-        // The oldest has nothing before it.
-        if at > 0 {
-            made_later.extend(defined.into_iter().map(|path| paths.get(path)));
-        }
-    }
-    needed
-}
-
-/// The changes, by the paths of a trace.
-struct Marks<'a> {
-    changes: &'a [SourceChange],
-    /// For each path, one more than the place of a change of it.
-    at: Vec<u32>,
-    /// For each directory, one more than the place of a change of the names in it.
-    names: Vec<u32>,
-    some: bool,
-}
-
-impl<'a> Marks<'a> {
-    fn new(trace: &Trace, changes: &'a [SourceChange], rules: Rules) -> Marks<'a> {
-        let paths = trace.paths();
-        let mut marks = Marks { changes, at: Vec::new(), names: Vec::new(), some: false };
-        if changes.is_empty() {
-            return marks;
-        }
-        (marks.at, marks.names) = (vec![0; paths.len()], vec![0; paths.len()]);
-        for (change, place) in changes.iter().zip(1..) {
-            let is_name = matches!(change.kind, ChangeKind::Added | ChangeKind::Removed | ChangeKind::Kind);
-            if matches!(change.kind, ChangeKind::Kind | ChangeKind::Link) {
-                for below in paths.below(&change.path) {
-                    marks.at[below] = place;
-                    marks.some = true;
-                }
-            }
-            if let Some(id) = paths.find(&change.path) {
-                marks.at[id.at()] = place;
-                marks.some = true;
-            }
-            let dir = change.path.iter().rposition(|byte| *byte == b'/').map(|slash| &change.path[..slash]);
-            if is_name
-                && rules.listing
-                && let Some(id) = dir.and_then(|dir| paths.find(dir))
-            {
-                marks.names[id.at()] = place;
-                marks.some = true;
-            }
-        }
-        marks
-    }
-
-    fn is_empty(&self) -> bool {
-        !self.some
-    }
-
-    /// The change that an access has seen.
-    fn seen_by(&self, access: &Access, rules: Rules) -> Option<&'a SourceChange> {
-        let (at, touch) = (access.path.at(), access.touch);
-        let change = |place: u32| (place as usize).checked_sub(1).map(|place| &self.changes[place]);
-        if touch.any(Touch::LISTED)
-            && let Some(change) = change(*self.names.get(at)?)
-        {
-            return Some(change);
-        }
-        let change = change(*self.at.get(at)?)?;
-        let content = Touch::READ.and(Touch::EXECUTED).and(Touch::UPDATED);
-        let whole = content.and(Touch::FOLLOWED).and(Touch::LISTED);
-        // What is to be removed has to be there, which says nothing about what was in it.
-        let is_present = touch.any(Touch::PRESENT) && !touch.any(Touch::REMOVED);
-        let is_absent = touch.any(Touch::ABSENT) && rules.absence;
-        let is_seen = match change.kind {
-            ChangeKind::Content => touch.any(content),
-            ChangeKind::Mode => touch.any(content) || is_present,
-            ChangeKind::Removed => touch.any(whole) || is_present,
-            ChangeKind::Added | ChangeKind::Kind | ChangeKind::Link => {
-                touch.any(whole) || is_present || is_absent
-            }
-        };
-        is_seen.then_some(change)
-    }
-}
-
-/// Whether a run left something that begins as this name does.
-fn has_kin(trace: &Trace, path: &[u8]) -> bool {
-    let stem = |path: &[u8]| -> Vec<u8> {
-        let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
-        let end = name.iter().rposition(|byte| *byte == b'.').filter(|dot| *dot > 0).unwrap_or(name.len());
-        name[..end].to_vec()
-    };
-    let wanted = stem(path);
-    (0..trace.paths().len() as u32)
-        .map(PathId)
-        .any(|id| trace.left(id) && stem(trace.paths().get(id)) == wanted)
-}
-
-/// When each path was first changed; 0 for never.
-fn first_changes(trace: &Trace) -> Vec<u32> {
-    let mut first = vec![0; trace.paths().len()];
-    for access in trace.processes().iter().flat_map(|process| &process.accesses) {
-        let known: &mut u32 = &mut first[access.path.at()];
-        if access.touch.changes() && (*known == 0 || access.changed < *known) {
-            *known = access.changed;
-        }
-    }
-    first
-}
-
-/// When each group began, as far as it was seen to do something.
-fn starts(trace: &Trace, groups: &Groups) -> Vec<u32> {
-    let mut starts = vec![u32::MAX; groups.all.len()];
-    for (process, group) in trace.processes().iter().zip(&groups.of) {
-        for access in &process.accesses {
-            for at in [access.observed, access.changed] {
-                if at != 0 && at < starts[*group] {
-                    starts[*group] = at;
-                }
-            }
-        }
-    }
-    starts
-}
-
-/// What a process is, for a person: its command, or that of who started it.
-fn describe(trace: &Trace, process: &Process) -> String {
-    const LONGEST: usize = 60;
-    let mut at = process;
-    let argv = loop {
-        match (&at.exec, at.before.or(at.parent)) {
-            (Some(exec), _) => break &exec.argv[..],
-            (None, Some(above)) => at = trace.process(above),
-            (None, None) => break &[],
-        }
-    };
-    let words: Vec<_> = argv.iter().map(|word| String::from_utf8_lossy(word)).collect();
-    let line: String = words.join(" ").chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    match line.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("`{}…`", &line[..end]),
-        None if line.is_empty() => "the shell of the step".to_owned(),
-        None => format!("`{line}`"),
     }
 }

@@ -114,6 +114,12 @@ impl Facts for Trees {
         path.ends_with(b".d")
     }
 
+    fn is_named(&self, descriptions: &[&[u8]], path: &[u8]) -> bool {
+        let last = self.after.last().expect("one at least");
+        let name = String::from_utf8_lossy(path).into_owned();
+        descriptions.iter().any(|path| last.get(*path).is_some_and(|text| text.contains(&name)))
+    }
+
     fn is_meant(&self, makefiles: &[&[u8]], path: &[u8], has_kin: bool) -> bool {
         let has_glob = |path: &&[u8]| self.before.get(*path).is_some_and(|content| content.contains('*'));
         makefiles.iter().any(has_glob) || (has_kin && path.ends_with(b".c"))
@@ -300,6 +306,31 @@ bash: <b/phase
 \t\tcc -c a.c: <b/a.c >b/a.o
 ";
     settles(&Case { then: (kbuild, LEFT), ..case }, Rules::ALL);
+}
+
+#[test]
+fn what_ninja_is_told_no_more_to_make_goes() {
+    let then = "
+bash: <b/phase
+\tninja: <b/build.ninja >b/.ninja_log
+\t\tcp a: <b/a >b/a.out
+\t\tcp c: <b/c >b/c.out
+";
+    let case = Case {
+        sources: "b/build.ninja=b/a.out b/a=a b/c=c b/phase=x",
+        then: (
+            then,
+            "b/build.ninja=b/a.out,b/c.out b/a=a b/c=c b/a.out=a b/c.out=c b/.ninja_log=l b/phase=x",
+        ),
+        rounds: &[(
+            "b/build.ninja",
+            "bash: <b/phase\n\tninja: <b/build.ninja <b/.ninja_log >b/.ninja_log",
+            "b/build.ninja=b/a.out b/a=a b/c=c b/a.out=a b/c.out=c b/.ninja_log=L b/phase=x",
+        )],
+        removed: &[],
+    };
+    redoes(&case, Rules::ALL, &["b/c.out"]);
+    settles(&case, without("orchestrator"));
 }
 
 #[test]

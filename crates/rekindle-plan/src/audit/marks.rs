@@ -1,0 +1,78 @@
+//! Which accesses of a trace have seen which changes.
+
+use super::Rules;
+use crate::observation::{ChangeKind, SourceChange};
+use crate::trace::{Access, Touch, Trace};
+
+/// The changes, by the paths of a trace.
+pub(super) struct Marks<'a> {
+    changes: &'a [SourceChange],
+    /// For each path, one more than the place of a change of it.
+    at: Vec<u32>,
+    /// For each directory, one more than the place of a change of the names in it.
+    names: Vec<u32>,
+    some: bool,
+}
+
+impl<'a> Marks<'a> {
+    pub(super) fn new(trace: &Trace, changes: &'a [SourceChange], rules: Rules) -> Marks<'a> {
+        let paths = trace.paths();
+        let mut marks = Marks { changes, at: Vec::new(), names: Vec::new(), some: false };
+        if changes.is_empty() {
+            return marks;
+        }
+        (marks.at, marks.names) = (vec![0; paths.len()], vec![0; paths.len()]);
+        for (change, place) in changes.iter().zip(1..) {
+            let is_name = matches!(change.kind, ChangeKind::Added | ChangeKind::Removed | ChangeKind::Kind);
+            if matches!(change.kind, ChangeKind::Kind | ChangeKind::Link) {
+                for below in paths.below(&change.path) {
+                    marks.at[below] = place;
+                    marks.some = true;
+                }
+            }
+            if let Some(id) = paths.find(&change.path) {
+                marks.at[id.at()] = place;
+                marks.some = true;
+            }
+            let dir = change.path.iter().rposition(|byte| *byte == b'/').map(|slash| &change.path[..slash]);
+            if is_name
+                && rules.listing
+                && let Some(id) = dir.and_then(|dir| paths.find(dir))
+            {
+                marks.names[id.at()] = place;
+                marks.some = true;
+            }
+        }
+        marks
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        !self.some
+    }
+
+    /// The change that an access has seen.
+    pub(super) fn seen_by(&self, access: &Access, rules: Rules) -> Option<&'a SourceChange> {
+        let (at, touch) = (access.path.at(), access.touch);
+        let change = |place: u32| (place as usize).checked_sub(1).map(|place| &self.changes[place]);
+        if touch.any(Touch::LISTED)
+            && let Some(change) = change(*self.names.get(at)?)
+        {
+            return Some(change);
+        }
+        let change = change(*self.at.get(at)?)?;
+        let content = Touch::READ.and(Touch::EXECUTED).and(Touch::UPDATED);
+        let whole = content.and(Touch::FOLLOWED).and(Touch::LISTED);
+        // What is to be removed has to be there, which says nothing about what was in it.
+        let is_present = touch.any(Touch::PRESENT) && !touch.any(Touch::REMOVED);
+        let is_absent = touch.any(Touch::ABSENT) && rules.absence;
+        let is_seen = match change.kind {
+            ChangeKind::Content => touch.any(content),
+            ChangeKind::Mode => touch.any(content) || is_present,
+            ChangeKind::Removed => touch.any(whole) || is_present,
+            ChangeKind::Added | ChangeKind::Kind | ChangeKind::Link => {
+                touch.any(whole) || is_present || is_absent
+            }
+        };
+        is_seen.then_some(change)
+    }
+}

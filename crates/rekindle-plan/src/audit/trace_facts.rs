@@ -1,0 +1,88 @@
+//! What a trace says by itself, before anything is compared: kin, first changes, beginnings, names for people.
+
+use std::collections::BTreeSet;
+
+use super::groups::Groups;
+use crate::trace::{PathId, Process, Trace};
+
+/// See [`super::needed`].
+pub(super) fn needed(runs: &[&Trace]) -> Vec<bool> {
+    let mut made_later: BTreeSet<&[u8]> = BTreeSet::new();
+    let mut needed = vec![false; runs.len()];
+    for (at, trace) in runs.iter().enumerate().rev() {
+        let paths = trace.paths();
+        let mut defined: Vec<PathId> = Vec::new();
+        for access in trace.processes().iter().flat_map(|process| &process.accesses) {
+            let is_left = access.touch.changes() && trace.left(access.path);
+            needed[at] |= is_left && !made_later.contains(paths.get(access.path));
+            if access.touch.defines() {
+                defined.push(access.path);
+            }
+        }
+        // The oldest has nothing before it.
+        if at > 0 {
+            made_later.extend(defined.into_iter().map(|path| paths.get(path)));
+        }
+    }
+    needed
+}
+
+/// Whether a run left something that begins as this name does.
+pub(super) fn has_kin(trace: &Trace, path: &[u8]) -> bool {
+    let stem = |path: &[u8]| -> Vec<u8> {
+        let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+        let end = name.iter().rposition(|byte| *byte == b'.').filter(|dot| *dot > 0).unwrap_or(name.len());
+        name[..end].to_vec()
+    };
+    let wanted = stem(path);
+    (0..trace.paths().len() as u32)
+        .map(PathId)
+        .any(|id| trace.left(id) && stem(trace.paths().get(id)) == wanted)
+}
+
+/// When each path was first changed; 0 for never.
+pub(super) fn first_changes(trace: &Trace) -> Vec<u32> {
+    let mut first = vec![0; trace.paths().len()];
+    for access in trace.processes().iter().flat_map(|process| &process.accesses) {
+        let known: &mut u32 = &mut first[access.path.at()];
+        if access.touch.changes() && (*known == 0 || access.changed < *known) {
+            *known = access.changed;
+        }
+    }
+    first
+}
+
+/// When each group began, as far as it was seen to do something.
+pub(super) fn starts(trace: &Trace, groups: &Groups) -> Vec<u32> {
+    let mut starts = vec![u32::MAX; groups.all.len()];
+    for (process, group) in trace.processes().iter().zip(&groups.of) {
+        for access in &process.accesses {
+            for at in [access.observed, access.changed] {
+                if at != 0 && at < starts[*group] {
+                    starts[*group] = at;
+                }
+            }
+        }
+    }
+    starts
+}
+
+/// What a process is, for a person: its command, or that of who started it.
+pub(super) fn describe(trace: &Trace, process: &Process) -> String {
+    const LONGEST: usize = 60;
+    let mut at = process;
+    let argv = loop {
+        match (&at.exec, at.before.or(at.parent)) {
+            (Some(exec), _) => break &exec.argv[..],
+            (None, Some(above)) => at = trace.process(above),
+            (None, None) => break &[],
+        }
+    };
+    let words: Vec<_> = argv.iter().map(|word| String::from_utf8_lossy(word)).collect();
+    let line: String = words.join(" ").chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    match line.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("`{}…`", &line[..end]),
+        None if line.is_empty() => "the shell of the step".to_owned(),
+        None => format!("`{line}`"),
+    }
+}
