@@ -5,12 +5,7 @@
 //! therefore a *canary*: exact to a nanosecond that occurs nowhere else. Where it turns up in an output, in one of the
 //! forms in which programs write times, the output is not taken.
 
-use std::io;
-use std::path::{Path, PathBuf};
-
 use rekindle_layers::Timestamp;
-
-use crate::hidden::find_hidden;
 
 /// How far the clock that the kernel stamps files with may be behind the one that is read here.
 const TICK_NANOS: i128 = 20_000_000;
@@ -35,13 +30,9 @@ pub(crate) fn now() -> Timestamp {
     Timestamp { secs: since.as_secs() as i64, nanos: since.subsec_nanos() }
 }
 
-/// Returns the first file below `root` that has one of the times in it.
-pub(crate) fn find(root: &Path, canaries: &[Timestamp]) -> io::Result<Option<PathBuf>> {
-    let needles: Vec<Vec<u8>> = canaries.iter().flat_map(|canary| forms(*canary)).collect();
-    if needles.is_empty() {
-        return Ok(None);
-    }
-    Ok(find_hidden(root, &needles)?.map(|hit| hit.file))
+/// What is looked for in outputs: all forms of the times.
+pub(crate) fn needles(canaries: &[Timestamp]) -> Vec<Vec<u8>> {
+    canaries.iter().flat_map(|canary| forms(*canary)).collect()
 }
 
 /// How programs write a time. Four bytes alone would be found everywhere, so those forms have what stands beside them.
@@ -85,6 +76,7 @@ fn forms(time: Timestamp) -> Vec<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hidden::find_hidden;
 
     const fn at(secs: i64, nanos: u32) -> Timestamp {
         Timestamp { secs, nanos }
@@ -105,7 +97,8 @@ mod tests {
         let check = |bytes: &[u8], expect: bool| {
             let dir = tempfile::tempdir().expect("a temporary directory");
             std::fs::write(dir.path().join("file"), bytes).expect("our own file");
-            let found = find(dir.path(), &[at(1_600_000_007, 1), canary]).expect("readable");
+            let needles = needles(&[at(1_600_000_007, 1), canary]);
+            let found = find_hidden(dir.path(), &needles).expect("readable");
             assert_eq!(found.is_some(), expect, "{bytes:?}");
         };
         check(b"built at 1795246210", true);

@@ -66,6 +66,9 @@ use std::fs::{self, File, FileTimes, OpenOptions, Permissions};
 use std::io::{self, Read, Seek};
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::thread;
 
 use memchr::memmem;
 use rekindle_nix::StorePath;
@@ -75,6 +78,9 @@ use crate::scratch::OutputPaths;
 use scan::scan;
 use targets::Targets;
 use verdict::{Patch, Verdict, judge};
+
+/// Each looks at a block of a file at a time, and more than a disk can feed are no use.
+const MOST_THREADS: usize = 8;
 
 /// What scratch paths are looked for, and what they become.
 pub(crate) struct Fragments {
@@ -87,29 +93,62 @@ impl Fragments {
         Fragments { targets: Targets::new(store_dir, outputs, others) }
     }
 
-    /// Replaces the pieces in all regular files at and below `root`, where whole hash parts are replaced already. Returns
-    /// the first file with one that is not certain, relative to `root`; the files after it are as they were.
-    ///
-    /// # Errors
-    /// A file or directory that cannot be read or written.
-    pub(crate) fn replace(&self, root: &Path) -> io::Result<Option<PathBuf>> {
-        each_file(root, &mut |path| {
-            let Verdict::Replace(patches) = self.look_into(path)? else { return Ok(false) };
-            if patches.is_empty() {
-                return Ok(true);
-            }
-            write(path, &patches)?;
-            let is_clean = self.look_into(path)? == Verdict::Replace(Vec::new());
-            Ok(is_clean && !is_hidden(path, &patches)?)
-        })
-    }
-
-    /// Returns the first file with a piece in it, certain or not, relative to `root`.
+    /// Looks for pieces in all regular files at and below `root`, where whole hash parts are replaced already.
     ///
     /// # Errors
     /// A file or directory that cannot be read.
-    pub(crate) fn find(&self, root: &Path) -> io::Result<Option<PathBuf>> {
-        each_file(root, &mut |path| Ok(self.look_into(path)? == Verdict::Replace(Vec::new())))
+    pub(crate) fn look(&self, root: &Path) -> io::Result<Looked> {
+        let files = files(root)?;
+        let verdicts = self.look_into_all(&files);
+        Ok(Looked { root: root.to_owned(), files: files.into_iter().zip(verdicts).collect() })
+    }
+
+    /// Replaces the pieces that were found. Returns the first file with one that is not certain, relative to the root;
+    /// the files after it are as they were.
+    ///
+    /// # Errors
+    /// A file that could not be read, or cannot be written.
+    pub(crate) fn replace(&self, looked: Looked) -> io::Result<Option<PathBuf>> {
+        for (path, verdict) in looked.files {
+            let is_good = match verdict? {
+                Verdict::Replace(patches) if patches.is_empty() => true,
+                Verdict::Replace(patches) => {
+                    write(&path, &patches)?;
+                    self.look_into(&path)? == Verdict::Replace(Vec::new()) && !is_hidden(&path, &patches)?
+                }
+                Verdict::Uncertain => false,
+            };
+            if !is_good {
+                return Ok(Some(below(&looked.root, &path)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Looks into many files, several at a time.
+    fn look_into_all(&self, files: &[PathBuf]) -> Vec<io::Result<Verdict>> {
+        let threads =
+            thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS).min(files.len());
+        if threads < 2 {
+            return files.iter().map(|file| self.look_into(file)).collect();
+        }
+        let next = AtomicUsize::new(0);
+        let (sender, receiver) = mpsc::channel();
+        thread::scope(|scope| {
+            for _ in 0..threads {
+                let (sender, next) = (sender.clone(), &next);
+                scope.spawn(move || {
+                    while let Some((index, file)) = next_of(files, next) {
+                        // The receiver is there until all senders are gone.
+                        let _ = sender.send((index, self.look_into(file)));
+                    }
+                });
+            }
+        });
+        drop(sender);
+        let mut verdicts: Vec<_> = receiver.into_iter().collect();
+        verdicts.sort_by_key(|(index, _)| *index);
+        verdicts.into_iter().map(|(_, verdict)| verdict).collect()
     }
 
     fn look_into(&self, path: &Path) -> io::Result<Verdict> {
@@ -122,9 +161,38 @@ impl Fragments {
     }
 }
 
-/// Calls `is_good` for all regular files at and below `root`, in order, until one is not.
-fn each_file(root: &Path, is_good: &mut dyn FnMut(&Path) -> io::Result<bool>) -> io::Result<Option<PathBuf>> {
+/// What was found in the files of a tree.
+pub(crate) struct Looked {
+    root: PathBuf,
+    /// In order.
+    files: Vec<(PathBuf, io::Result<Verdict>)>,
+}
+
+impl Looked {
+    /// The first file with a piece in it, certain or not, relative to the root.
+    ///
+    /// # Errors
+    /// A file that could not be read.
+    pub(crate) fn first(self) -> io::Result<Option<PathBuf>> {
+        for (path, verdict) in self.files {
+            if verdict? != Verdict::Replace(Vec::new()) {
+                return Ok(Some(below(&self.root, &path)));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// What is next to be done of `files`, with its index.
+fn next_of<'f>(files: &'f [PathBuf], next: &AtomicUsize) -> Option<(usize, &'f PathBuf)> {
+    let index = next.fetch_add(1, Ordering::Relaxed);
+    files.get(index).map(|file| (index, file))
+}
+
+/// All regular files at and below `root`, in order.
+fn files(root: &Path) -> io::Result<Vec<PathBuf>> {
     let mut pending = vec![root.to_owned()];
+    let mut files = Vec::new();
     while let Some(path) = pending.pop() {
         let kind = fs::symlink_metadata(&path)?.file_type();
         if kind.is_dir() {
@@ -133,11 +201,15 @@ fn each_file(root: &Path, is_good: &mut dyn FnMut(&Path) -> io::Result<bool>) ->
             let mut entries = entries?;
             entries.sort();
             pending.extend(entries.into_iter().rev());
-        } else if kind.is_file() && !is_good(&path)? {
-            return Ok(Some(path.strip_prefix(root).unwrap_or(&path).to_owned()));
+        } else if kind.is_file() {
+            files.push(path);
         }
     }
-    Ok(None)
+    Ok(files)
+}
+
+fn below(root: &Path, path: &Path) -> PathBuf {
+    path.strip_prefix(root).unwrap_or(path).to_owned()
 }
 
 /// Whether `needle` is in what is left of `file`.

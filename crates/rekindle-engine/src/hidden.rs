@@ -16,9 +16,10 @@ mod member;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, Read};
+use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -216,10 +217,9 @@ impl Stream {
         let first = (self.sniffed - self.start) as usize;
         // No member is a single byte.
         let end = self.window.len().saturating_sub(ahead.max(1)).max(first);
-        for at in first..end {
-            if !member::may_begin(self.window[at], self.window[at + 1]) {
-                continue;
-            }
+        let mut next = first;
+        while let Some(at) = beginning(&self.window, next..end) {
+            next = at + 1;
             if search.hidden.is_some() {
                 return;
             }
@@ -243,6 +243,14 @@ impl Stream {
     }
 }
 
+/// The first place in `range` where a member may begin.
+fn beginning(window: &[u8], range: Range<usize>) -> Option<usize> {
+    // Over a slice of pairs, which are all there, and so are not checked one by one: this sees every byte.
+    let pairs = window.get(range.start..range.end + 1)?.windows(2);
+    let found = pairs.into_iter().position(|pair| member::may_begin(pair[0], pair[1]))?;
+    Some(range.start + found)
+}
+
 /// The tar header, if one has its magic number at `at`: replacing bytes in it would break its checksum.
 fn checksummed_header(window: &[u8], at: usize) -> Option<&[u8]> {
     const MAGIC: usize = 257;
@@ -264,26 +272,41 @@ struct Matcher<'a> {
     needles: &'a [Vec<u8>],
     shortest: usize,
     longest: usize,
-    /// How far the window may move on, by its last two bytes; not at all if a needle may be there.
-    skip: Vec<usize>,
-    /// The needles that may be in a window, by its first and its last two bytes.
-    candidates: HashMap<[u8; 3], Vec<usize>>,
+    /// How far the window may move on, by its last two bytes; not at all if a needle may be there. Small, as it is
+    /// looked at for all that is read.
+    skip: Vec<u8>,
+    /// Which of the lists of candidates belongs to a window that may not move on, by its last two bytes.
+    lists: Vec<u16>,
+    /// The needles that may be in a window, with their first bytes.
+    candidates: Vec<Vec<(u8, usize)>>,
 }
 
 impl<'a> Matcher<'a> {
     fn new(needles: &'a [Vec<u8>]) -> Self {
         let lengths = || needles.iter().map(Vec::len);
         let (shortest, longest) = (lengths().min().unwrap_or(0), lengths().max().unwrap_or(0));
-        let mut skip = vec![shortest.saturating_sub(1); 1 << 16];
-        let mut candidates: HashMap<_, Vec<usize>> = HashMap::new();
+        let most = |skip: usize| u8::try_from(skip).unwrap_or(u8::MAX);
+        let mut skip = vec![most(shortest.saturating_sub(1)); 1 << 16];
+        let mut lists = vec![0; 1 << 16];
+        let mut candidates: Vec<Vec<_>> = Vec::new();
         for (index, needle) in needles.iter().enumerate().filter(|_| shortest > 1) {
             for (at, pair) in needle[..shortest].windows(2).enumerate() {
                 let skip = &mut skip[block(pair)];
-                *skip = (*skip).min(shortest - 2 - at);
+                *skip = (*skip).min(most(shortest - 2 - at));
             }
-            candidates.entry(key(&needle[..shortest])).or_default().push(index);
+            let end = block(&needle[shortest - 2..shortest]);
+            let ends_so = |other: &Vec<(u8, usize)>| {
+                let (_, other) = other[0];
+                block(&needles[other][shortest - 2..shortest]) == end
+            };
+            let list = candidates.iter().position(ends_so).unwrap_or_else(|| {
+                candidates.push(Vec::new());
+                candidates.len() - 1
+            });
+            lists[end] = u16::try_from(list).expect("there are no more lists than pairs of bytes");
+            candidates[list].push((needle[0], index));
         }
-        Matcher { needles, shortest, longest, skip, candidates }
+        Matcher { needles, shortest, longest, skip, lists, candidates }
     }
 
     /// The index of a needle that occurs in `bytes`: of those that begin first, the one that comes first.
@@ -294,11 +317,14 @@ impl<'a> Matcher<'a> {
         }
         let mut at = 0;
         while let Some(window) = bytes.get(at..at + self.shortest) {
-            let skip = self.skip[block(&window[self.shortest - 2..])];
+            let end = block(&window[self.shortest - 2..]);
+            let skip = usize::from(self.skip[end]);
             if skip == 0 {
-                let possible = self.candidates.get(&key(window)).map_or(&[][..], Vec::as_slice);
-                let found = possible.iter().find(|index| bytes[at..].starts_with(&self.needles[**index]));
-                if let Some(found) = found {
+                let possible = &self.candidates[usize::from(self.lists[end])];
+                let found = possible.iter().find(|(first, index)| {
+                    *first == window[0] && bytes[at..].starts_with(&self.needles[*index])
+                });
+                if let Some((_, found)) = found {
                     return Some(*found);
                 }
             }
@@ -310,8 +336,4 @@ impl<'a> Matcher<'a> {
 
 fn block(pair: &[u8]) -> usize {
     usize::from(u16::from_le_bytes([pair[0], pair[1]]))
-}
-
-fn key(window: &[u8]) -> [u8; 3] {
-    [window[0], window[window.len() - 2], window[window.len() - 1]]
 }

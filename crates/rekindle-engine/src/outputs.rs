@@ -13,12 +13,11 @@ use rekindle_nix::{ContentAddress, ContentMethod, Derivation, Hash, Hasher, Outp
 use rekindle_plan::Placement;
 use rekindle_store::{OutputLocks, Registration, Staging, Store, Tree};
 
-use crate::canary;
 use crate::error::Error;
 use crate::event::{FailureKind, RestartReason};
 use crate::fragments::Fragments;
 use crate::provenance::Provenances;
-use crate::rewriting::{finish_rewriting, left_of_scratch, substitutions};
+use crate::rewriting::{finish_rewriting, look_through, substitutions};
 use crate::scratch::OutputPaths;
 use crate::world::TREE_STORE;
 
@@ -92,18 +91,20 @@ impl Collector<'_> {
                 let kind = FailureKind::Refused(Error::from(error).one_line());
                 return Ok(Err(Collected::Failed(kind)));
             }
-            let reason = match (exact, placement) {
-                (true, _) => None,
+            let rewritten = match (exact, placement) {
                 (false, Placement::Scratch) => finish_rewriting(&dest, &fragments, output, self.moved)?,
-                (false, Placement::Final) => left_of_scratch(&dest, &fragments, output, self.moved)?,
+                _ => None,
+            };
+            let reason = match rewritten {
+                Some(reason) => Some(reason),
+                None => {
+                    let was_moved = !exact && placement == Placement::Final;
+                    let fragments = was_moved.then_some(&fragments);
+                    look_through(&dest, fragments, canaries, output, self.moved)?
+                }
             };
             if let Some(reason) = reason {
                 return Ok(Err(Collected::Restart(reason)));
-            }
-            let marked = canary::find(&dest, canaries).map_err(|error| Error::io("search", &dest, error))?;
-            if let Some(file) = marked {
-                let output = output.name.clone();
-                return Ok(Err(Collected::Restart(RestartReason::TimeInOutput { file, output })));
             }
             staged.push(staging);
         }

@@ -6,13 +6,16 @@
 //! (`fragments`), and the rest is looked for after the move. A step that runs at scratch paths never knows the final
 //! ones, so a final hash part under a checksum can only have come there by the replacement.
 
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
+use std::thread;
 
-use rekindle_layers::Substitution;
+use rekindle_layers::{Substitution, Timestamp};
 
+use crate::canary;
 use crate::error::Error;
 use crate::event::RestartReason;
-use crate::fragments::Fragments;
+use crate::fragments::{Fragments, Looked};
 use crate::hidden::{Hit, find_hidden};
 use crate::scratch::OutputPaths;
 
@@ -35,25 +38,37 @@ pub(crate) fn finish_rewriting(
 ) -> Result<Option<RestartReason>, Error> {
     let scratch = outputs.iter().map(|output| output.scratch.hash_part());
     let last = outputs.iter().map(|output| output.final_path.hash_part());
-    let hit = search(moved, scratch.chain(last))?.filter(|hit| hit.hidden || hit.needle < outputs.len());
-    if let Some(hit) = hit {
+    let (hit, looked) = search(moved, &needles(scratch.chain(last)), Some(fragments))?;
+    if let Some(hit) = hit.filter(|hit| hit.hidden || hit.needle < outputs.len()) {
         return Ok(Some(reason(hit, output)));
     }
-    let uncertain = fragments.replace(moved).map_err(|error| Error::io("replace paths in", moved, error))?;
+    let Some(looked) = looked else { return Ok(None) };
+    let uncertain = fragments.replace(looked).map_err(|error| Error::io("replace paths in", moved, error))?;
     Ok(uncertain.map(|file| in_pieces(file, output)))
 }
 
-/// Looks for a scratch path in `moved`, an output that was at its final path while the last steps ran.
-pub(crate) fn left_of_scratch(
+/// Looks in `moved`, which is as it will be installed, for what may not be in it: one of the times by which changed
+/// sources are marked, and, if it was at its final path only while the last steps ran, a scratch path of `outputs`.
+pub(crate) fn look_through(
     moved: &Path,
-    fragments: &Fragments,
+    fragments: Option<&Fragments>,
+    canaries: &[Timestamp],
     output: &OutputPaths,
     outputs: &[OutputPaths],
 ) -> Result<Option<RestartReason>, Error> {
-    if let Some(hit) = search(moved, outputs.iter().map(|output| output.scratch.hash_part()))? {
-        return Ok(Some(reason(hit, output)));
+    let mut needles = match fragments {
+        Some(_) => needles(outputs.iter().map(|output| output.scratch.hash_part())),
+        None => Vec::new(),
+    };
+    let scratch = needles.len();
+    needles.extend(canary::needles(canaries));
+    let (hit, looked) = search(moved, &needles, fragments)?;
+    if let Some(hit) = hit {
+        let in_time = |file| RestartReason::TimeInOutput { file, output: output.name.clone() };
+        return Ok(Some(if hit.needle < scratch { reason(hit, output) } else { in_time(hit.file) }));
     }
-    let piece = fragments.find(moved).map_err(|error| Error::io("search", moved, error))?;
+    let Some(looked) = looked else { return Ok(None) };
+    let piece = looked.first().map_err(|error| Error::io("search", moved, error))?;
     Ok(piece.map(|file| in_pieces(file, output)))
 }
 
@@ -61,9 +76,24 @@ fn in_pieces(file: PathBuf, output: &OutputPaths) -> RestartReason {
     RestartReason::ScratchPathInPieces { file, output: output.name.clone() }
 }
 
-fn search<'a>(root: &Path, needles: impl Iterator<Item = &'a str>) -> Result<Option<Hit>, Error> {
-    let needles: Vec<_> = needles.map(|needle| needle.as_bytes().to_vec()).collect();
-    find_hidden(root, &needles).map_err(|error| Error::io("search", root, error))
+fn needles<'a>(hash_parts: impl Iterator<Item = &'a str>) -> Vec<Vec<u8>> {
+    hash_parts.map(|part| part.as_bytes().to_vec()).collect()
+}
+
+/// Searches for whole needles and looks for pieces at the same time: both read all there is.
+fn search(
+    root: &Path,
+    needles: &[Vec<u8>],
+    fragments: Option<&Fragments>,
+) -> Result<(Option<Hit>, Option<Looked>), Error> {
+    let (hit, looked) = thread::scope(|scope| {
+        let looked = fragments.map(|fragments| scope.spawn(|| fragments.look(root)));
+        let hit = if needles.is_empty() { Ok(None) } else { find_hidden(root, needles) };
+        let looked = looked.map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        (hit, looked.transpose())
+    });
+    let failed = |error| Error::io("search", root, error);
+    Ok((hit.map_err(failed)?, looked.map_err(failed)?))
 }
 
 fn reason(hit: Hit, output: &OutputPaths) -> RestartReason {

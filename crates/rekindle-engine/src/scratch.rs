@@ -70,7 +70,7 @@ pub(crate) fn replace_all(bytes: &mut [u8], from: &[u8], to: &[u8]) {
 
 /// The first position of `needle` in `haystack`.
 pub(crate) fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
-    haystack.windows(needle.len()).position(|window| window == needle)
+    memchr::memmem::find(haystack, needle)
 }
 
 /// The arguments and the environment of a derivation's builder, with the outputs at `placement`: Nix's placeholders

@@ -91,10 +91,12 @@ impl Scan<'_> {
     /// Looks at all pairs of which the first byte is in `range`.
     fn look(&mut self, bytes: &[u8], range: Range<usize>) {
         let end = range.end.min(bytes.len().saturating_sub(1));
-        for at in range.start..end {
-            let pair = [bytes[at], bytes[at + 1]];
+        let Some(looked_at) = bytes.get(range.start..end + 1) else { return };
+        // Over a slice of pairs, which are all there, and so are not checked one by one: this sees every byte.
+        for (at, pair) in looked_at.windows(2).enumerate() {
+            let pair = [pair[0], pair[1]];
             if self.targets.is_marked(pair) {
-                self.look_at(bytes, at, pair);
+                self.look_at(bytes, range.start + at, pair);
             }
         }
     }

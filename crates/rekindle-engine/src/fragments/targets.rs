@@ -1,7 +1,5 @@
 //! What is looked for: the text of each scratch path, and which pairs of bytes announce a part of one.
 
-use std::collections::HashMap;
-
 use rekindle_nix::{HASH_PART_LEN, StorePath};
 
 use crate::scratch::OutputPaths;
@@ -43,8 +41,11 @@ pub(super) struct Targets {
     pub(super) known: Vec<Vec<u8>>,
     /// A bit for each pair of bytes that has to be looked at, so that most of a file costs one look-up a byte.
     marked: Vec<u64>,
-    /// Each pair with at least one character of a hash part: of which target, and where in its text.
-    pairs: HashMap<[u8; 2], Vec<(usize, usize)>>,
+    /// Which of `places` belongs to a pair. Looked up for all that is marked, which is too often for a hash map.
+    pairs: Vec<u16>,
+    /// Of which targets a pair with at least one character of a hash part is, and where in their texts. The first is
+    /// empty, and belongs to all other pairs.
+    places: Vec<Vec<(usize, usize)>>,
 }
 
 impl Targets {
@@ -64,18 +65,23 @@ impl Targets {
                 .map(text)
                 .collect(),
             marked: vec![0; 1 << 10],
-            pairs: HashMap::new(),
+            pairs: vec![0; 1 << 16],
+            places: vec![Vec::new()],
         };
         let mut marks = vec![*b"\x7fE"];
+        let mut noted = Vec::new();
         for (index, target) in targets.all.iter().enumerate() {
             for at in target.hash_at - 1..target.hash_end() {
                 let pair = [target.text[at], target.text[at + 1]];
-                targets.pairs.entry(pair).or_default().push((index, at));
+                noted.push((pair, (index, at)));
                 marks.push(pair);
             }
             for pair in target.hash_part().windows(2) {
                 marks.extend([[pair[1], pair[0]], [pair[0], 0]]);
             }
+        }
+        for (pair, place) in noted {
+            targets.note(pair, place);
         }
         for mark in marks {
             let mark = usize::from(u16::from_le_bytes(mark));
@@ -92,7 +98,17 @@ impl Targets {
 
     /// Of which targets `pair` is a part, and where.
     pub(super) fn with(&self, pair: [u8; 2]) -> &[(usize, usize)] {
-        self.pairs.get(&pair).map_or(&[], Vec::as_slice)
+        &self.places[usize::from(self.pairs[usize::from(u16::from_le_bytes(pair))])]
+    }
+
+    fn note(&mut self, pair: [u8; 2], place: (usize, usize)) {
+        let list = &mut self.pairs[usize::from(u16::from_le_bytes(pair))];
+        if *list == 0 {
+            *list = u16::try_from(self.places.len())
+                .expect("store paths have fewer kinds of pairs than there are");
+            self.places.push(Vec::new());
+        }
+        self.places[usize::from(*list)].push(place);
     }
 
     /// The length of the longest text.

@@ -31,8 +31,8 @@ fn replaced_among(file: &[u8], others: &[StorePath]) -> Option<Vec<u8>> {
     let path = dir.path().join("file");
     fs::write(&path, file).expect("our own file");
     let fragments = Fragments::new("/nix/store", &outputs(), others);
-    let has_pieces = fragments.find(&path).expect("it can be read").is_some();
-    match fragments.replace(&path).expect("it can be written") {
+    let has_pieces = fragments.look(&path).and_then(Looked::first).expect("it can be read").is_some();
+    match fragments.look(&path).and_then(|looked| fragments.replace(looked)).expect("it can be written") {
         Some(_) => {
             assert!(has_pieces);
             None
@@ -315,10 +315,15 @@ fn the_file_is_named_and_keeps_its_mode_and_time() {
     File::options().write(true).open(&path).expect("ours").set_modified(time).expect("ours");
     fs::set_permissions(&path, Permissions::from_mode(0o555)).expect("ours");
     let fragments = Fragments::new("/nix/store", &outputs(), &[]);
-    assert_eq!(fragments.find(dir.path()).expect("readable"), Some(PathBuf::from("bin/a")));
-    assert_eq!(fragments.replace(dir.path()).expect("writable"), None);
+    let replace =
+        |root: &Path| fragments.look(root).and_then(|looked| fragments.replace(looked)).expect("writable");
+    assert_eq!(
+        fragments.look(dir.path()).and_then(Looked::first).expect("readable"),
+        Some(PathBuf::from("bin/a"))
+    );
+    assert_eq!(replace(dir.path()), None);
     let metadata = fs::metadata(&path).expect("there");
     assert_eq!((metadata.mode() & 0o7777, metadata.modified().expect("a time")), (0o555, time));
     fs::write(dir.path().join("bin/b"), &scratch()[14..25]).expect("our own file");
-    assert_eq!(fragments.replace(dir.path()).expect("writable"), Some(PathBuf::from("bin/b")));
+    assert_eq!(replace(dir.path()), Some(PathBuf::from("bin/b")));
 }
