@@ -4,8 +4,9 @@
 //!
 //! A call is recorded when it is made, before the kernel carries it out: what was there then is looked up by the
 //! observer, in the view of the process, and the process goes on with the very call that it made. So a record of a change
-//! says that it was asked for; it was carried out unless the kernel refused for a reason that does not show in the names
-//! (a lack of permission, a full disk). Rather too much is recorded than too little: a directory opened for
+//! says that it was asked for. Where a lack of permission shows, it is no change; and a file that is still there when
+//! whoever removed or moved it makes its next call was not ([`Access::changed`] is 0 then). A refusal for other reasons
+//! (a full disk, a program that is being executed) is not noticed. Rather too much is recorded than too little: a directory opened for
 //! reading counts as listed, a descriptor inherited through an `execve` counts as used by the program executed.
 //!
 //! Recorded are all ways to open, execute, create, rename, link, remove and to change modes, owners, times and attributes, for
@@ -23,6 +24,12 @@
 //! does that, and a command could only deceive about its own work. So records may decide what of a command's own results is
 //! used again in place of running the same command; they must not decide what one user takes from another.
 //!
+//! Nothing that is cheap closes this gap: to open files on behalf of a process changes who opens them, and to read the
+//! text again later finds every program that uses a buffer twice. But where [`Spec::watch`](crate::Spec::watch) is asked for too, a file or directory that was there before the
+//! command and that inotify saw opened in a watched directory, though no process is recorded to have opened it, makes the records incomplete. Not
+//! found out is what lies outside of the watched directories, or was made by the command, which of two recorded processes
+//! opened a file, and all that is not opening.
+//!
 //! Where the observer notices that it cannot follow (a process that mounts something in a namespace of its own, memory that cannot be
 //! read, a file opened by handle, more than [`Observe::memory_bytes`](crate::Observe::memory_bytes)), [`Records::complete`] is false:
 //! nothing is ever left out in silence.
@@ -31,6 +38,7 @@
 //! a call is put down to it; but as it may have been closed by then, [`Process::shares`] tells that it may have read
 //! what other processes had opened.
 
+mod check;
 mod input;
 mod paths;
 pub(crate) mod wire;
@@ -126,9 +134,10 @@ pub struct Access {
     /// When the process first observed it, counted in calls of the whole command from 1; 0 for never. Looking at what
     /// it made itself, and no other has changed since, is not told.
     pub observed: u32,
-    /// When the process first changed it, counted likewise; 0 for never.
+    /// When the process first changed its content or its name, counted likewise; 0 for never. Other attributes and
+    /// times do not count, nor does an attempt that was seen to fail.
     pub changed: u32,
-    /// When the process last changed it.
+    /// When the process last did so.
     pub changed_last: u32,
 }
 
@@ -168,6 +177,7 @@ impl Touch {
 
     const OBSERVES: Touch = Touch(0b0001_0011_1111);
     const CHANGES: Touch = Touch(0b1111_1100_0000);
+    const REMAKES: Touch = Touch(0b0011_1100_0000);
 
     /// Whether it has any of these.
     pub fn any(self, of: Touch) -> bool {
@@ -182,6 +192,11 @@ impl Touch {
     /// Whether anything of it changes the path.
     pub fn changes(self) -> bool {
         self.any(Self::CHANGES)
+    }
+
+    /// Whether anything of it changes what is found there: the content, or whether there is anything.
+    pub fn remakes(self) -> bool {
+        self.any(Self::REMAKES)
     }
 
     /// The names of what it has, for a person to read.

@@ -196,6 +196,12 @@ impl<'a> Run<'a> {
             spec.observe.is_some().then(|| self.records(found.recorded.take().filter(|_| verdict.is_none())));
         let exit = |status| {
             let observed = spec.watch.is_some().then(|| observed.into_observed());
+            let records = match (records, &observed, &spec.observe) {
+                (Some(records), Some(observed), Some(observe)) => {
+                    Some(records.checked(observed, &observe.roots))
+                }
+                (records, ..) => records,
+            };
             Ok(Exit { status, usage, observed, records })
         };
         match (verdict, found.error.take(), found.status) {

@@ -55,7 +55,7 @@ use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 
 use crate::calls::{self, Arch, Call, Last, Place};
 use crate::error::Error;
-use crate::records::{MoveKind, Records, Touch};
+use crate::records::{Records, Touch};
 use crate::spec::{Observe, Spec};
 use crate::sys::{self, Notice, NoticeBuffer};
 use ledger::Ledger;
@@ -240,6 +240,15 @@ enum Target {
     Nothing,
 }
 
+/// Where relative paths begin: a directory, without a slash at the end.
+enum Base {
+    At(Rc<[u8]>),
+    /// It was removed, and this is what it was called. It is empty, but a path leads out of it by `..`.
+    Removed(Rc<[u8]>),
+    /// It is no directory.
+    Nowhere,
+}
+
 impl<'a> Recorder<'a> {
     fn new(spec: &'a Spec, observe: &Observe, procs: Procs) -> Self {
         let namespace = procs.own_link("ns/user").unwrap_or_default();
@@ -337,9 +346,16 @@ impl<'a> Recorder<'a> {
             Call::Exec(place) => self.exec(who, place, args)?,
             Call::Open(place, flags) => self.open(who, place, args, args[flags] as u32)?,
             Call::OpenHow(place, how) => {
-                let mut flags = [0; 8];
-                if self.read(who, args[how], &mut flags)? == 8 {
-                    self.open(who, place, args, u64::from_le_bytes(flags) as u32)?;
+                let mut wanted = [0; 24];
+                if self.read(who, args[how], &mut wanted)? == 24 {
+                    let word =
+                        |at: usize| u64::from_le_bytes(wanted[at..at + 8].try_into().expect("eight bytes"));
+                    if word(16) & libc::RESOLVE_IN_ROOT != 0 {
+                        return Err(
+                            "a process opened a path in a root of its own (RESOLVE_IN_ROOT)".to_owned()
+                        );
+                    }
+                    self.open(who, place, args, word(0) as u32)?;
                 }
             }
             Call::Creat(place) => {
@@ -419,9 +435,11 @@ impl<'a> Recorder<'a> {
             if has(libc::CLONE_FS) {
                 task.cwd_shared = true;
                 task.forget_cwd();
+                self.tasks.cwds_are_shared = true;
             }
             if has(libc::CLONE_FILES) {
-                task.descriptors_shared = true;
+                self.tasks.get(who.process).descriptors_shared = true;
+                self.tasks.descriptors_are_shared = true;
                 self.ledger()?.process(record).shares = true;
             }
         }
@@ -490,13 +508,17 @@ impl<'a> Recorder<'a> {
             return if flags & AT_EMPTY_PATH != 0 { self.descriptor(who, dir) } else { Ok(Target::Nothing) };
         }
         let base = match path.starts_with(b"/") {
-            true => Rc::from(&b""[..]),
-            false => match self.base(who, dir)? {
-                Some(base) => base,
-                None => return Ok(Target::Nothing),
-            },
+            true => Base::At(Rc::from(&b""[..])),
+            false => self.base(who, dir)?,
         };
-        self.find(who, &base, &path, follows).map(Target::Found)
+        match base {
+            Base::At(base) => self.find(who, &base, &path, follows).map(Target::Found),
+            Base::Removed(base) => match out_of(&base, &path) {
+                Some((base, path)) => self.find(who, base, path, follows).map(Target::Found),
+                None => Ok(Target::Nothing),
+            },
+            Base::Nowhere => Ok(Target::Nothing),
+        }
     }
 
     fn find(&mut self, who: Caller, base: &[u8], path: &[u8], follow: bool) -> Result<Rc<Found>, String> {
@@ -509,36 +531,35 @@ impl<'a> Recorder<'a> {
         Ok(lookup.find(base, path, follow, own))
     }
 
-    /// The directory where relative paths begin; `None` if there are none from there.
-    fn base(&mut self, who: Caller, dir: i32) -> Result<Option<Rc<[u8]>>, String> {
+    /// Where relative paths begin.
+    fn base(&mut self, who: Caller, dir: i32) -> Result<Base, String> {
         if dir != libc::AT_FDCWD {
-            return Ok(self.directory(who, dir)?.map(Rc::from));
+            return self.directory(who, dir);
         }
         let task = self.tasks.get(who.process);
         if let Some(cwd) = &task.cwd {
-            return Ok(Some(cwd.clone()));
+            return Ok(Base::At(cwd.clone()));
         }
         let keeps = !task.threads && !task.cwd_shared;
         if self.is_first(who) {
-            return Ok(Some(self.first_cwd(who)?));
+            return Ok(Base::At(self.first_cwd(who)?));
         }
-        let Some(cwd) = self.directory(who, dir)?.map(Rc::<[u8]>::from) else { return Ok(None) };
-        if keeps {
+        let base = self.directory(who, dir)?;
+        if let (true, Base::At(cwd)) = (keeps, &base) {
             self.tasks.get(who.process).cwd = Some(cwd.clone());
         }
-        Ok(Some(cwd))
+        Ok(base)
     }
 
-    /// The path of a directory that a process has open, without a slash at the end.
-    fn directory(&mut self, who: Caller, fd: i32) -> Result<Option<Vec<u8>>, String> {
-        let Some((mut path, stat)) = self.opened(who, fd)? else { return Ok(None) };
-        match Opened::of(&path, || stat.or_else(|| self.procs.stat(who.tid, &link_name(fd)).ok())) {
-            Opened::At(b"/") => path.clear(),
-            Opened::At(_) => {}
-            // What was removed is empty, and nothing is found from there but by `..`, which nobody does.
-            Opened::Nameless(_) | Opened::NoFile => return Ok(None),
-        }
-        Ok(Some(path))
+    /// A directory that a process has open.
+    fn directory(&mut self, who: Caller, fd: i32) -> Result<Base, String> {
+        let Some((path, stat)) = self.opened(who, fd)? else { return Ok(Base::Nowhere) };
+        Ok(match Opened::of(&path, || stat.or_else(|| self.procs.stat(who.tid, &link_name(fd)).ok())) {
+            Opened::At(b"/") => Base::At(Rc::from(&b""[..])),
+            Opened::At(path) => Base::At(path.into()),
+            Opened::Nameless(path) => Base::Removed(path.into()),
+            Opened::NoFile => Base::Nowhere,
+        })
     }
 
     /// What a process has open.
@@ -630,10 +651,23 @@ impl<'a> Recorder<'a> {
         let touch = if found.kind == Kind::Dir { touch | Touch::DIRECTORY } else { touch };
         ledger.touch(record, &found.path, touch)
     }
+}
 
-    fn note_move(&mut self, who: Caller, from: &[u8], to: &[u8], kind: MoveKind) -> Result<(), String> {
-        let record = self.tasks.get(who.process).record;
-        self.ledger()?.step(record, from, to, kind)
+/// The directory above one that was removed, and what is left of a path that begins with `..`.
+fn out_of<'a>(base: &'a [u8], path: &'a [u8]) -> Option<(&'a [u8], &'a [u8])> {
+    let mut rest = path;
+    loop {
+        let end = rest.iter().position(|&byte| byte == b'/').unwrap_or(rest.len());
+        let (name, left) = rest.split_at(end);
+        let left = &left[left.iter().position(|&byte| byte != b'/').unwrap_or(left.len())..];
+        match name {
+            b"." if !left.is_empty() => rest = left,
+            b".." => {
+                let above = &base[..base.iter().rposition(|&byte| byte == b'/')?];
+                return Some((above, if left.is_empty() { b"." } else { left }));
+            }
+            _ => return None,
+        }
     }
 }
 

@@ -24,7 +24,7 @@ pub struct Inputs {
 impl Records {
     /// What the command as a whole took from the world that it found, and what it changed.
     pub fn inputs(&self) -> Inputs {
-        // When each path was first changed by anyone.
+        // When each path was first changed by anyone; other rights or times make nothing another input.
         let mut first_change: HashMap<PathId, u32> = HashMap::new();
         for access in self.processes.iter().flat_map(|process| &process.accesses) {
             if access.changed != 0 {
@@ -32,8 +32,11 @@ impl Records {
                 *at = (*at).min(access.changed);
             }
         }
-        let mut inputs = Inputs { changed: first_change.keys().copied().collect(), ..Inputs::default() };
+        let mut inputs = Inputs::default();
         for access in self.processes.iter().flat_map(|process| &process.accesses) {
+            if access.touch.changes() {
+                inputs.changed.push(access.path);
+            }
             let changed = first_change.get(&access.path).copied().unwrap_or(u32::MAX);
             if access.observed == 0 || access.observed > changed {
                 continue;

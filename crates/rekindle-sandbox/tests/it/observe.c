@@ -11,8 +11,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sched.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -65,6 +68,17 @@ static long old_call(long number, long a, long b, long c, long d) {
 static char old_a[] = "a", old_new[] = "new", old_d[] = "d/x";
 #endif
 
+static void *opens_much(void *nothing) {
+    for (int i = 0; i < 20; i++)
+        close(open(i % 2 ? "a" : "none", O_RDONLY));
+    return nothing;
+}
+
+static int open_a(void *nothing) {
+    (void)nothing;
+    return dup2(open("a", O_RDONLY), 7) != 7;
+}
+
 static void exec_self(const char *arg) {
     char *args[] = {(char *)self, (char *)arg, NULL};
     execv(self, args);
@@ -104,6 +118,25 @@ static void way(const char *how) {
     IS("openat2") {
         struct open_how want = {.flags = O_RDONLY, .resolve = RESOLVE_BENEATH};
         consume(MUST(syscall(SYS_openat2, AT_FDCWD, "a", &want, sizeof want)));
+        return;
+    }
+    IS("resolve-escape") {
+        struct open_how want = {.flags = O_RDONLY, .resolve = RESOLVE_BENEATH};
+        if (syscall(SYS_openat2, dir(), "../a", &want, sizeof want) >= 0)
+            exit(3);
+        return;
+    }
+    if (!strncmp(how, "resolve-", 8)) {
+        struct open_how want = {.flags = O_RDONLY, .resolve = strtoul(how + 8, NULL, 16)};
+        fd = syscall(SYS_openat2, AT_FDCWD, "d/x", &want, sizeof want);
+        /* What is not in the kernel's memory would have to be read. */
+        if (fd < 0 && errno != EAGAIN)
+            exit(3);
+        return;
+    }
+    IS("in-root") {
+        struct open_how want = {.flags = O_RDONLY, .resolve = RESOLVE_IN_ROOT};
+        consume(MUST(syscall(SYS_openat2, dir(), "/x", &want, sizeof want)));
         return;
     }
     IS("update") { MUST(open("a", O_RDWR)); return; }
@@ -175,6 +208,53 @@ static void way(const char *how) {
         consume(MUST(open(path, O_RDONLY)));
         return;
     }
+    IS("removed-up") {
+        MUST(mkdir("new", 0755));
+        MUST(chdir("new"));
+        open("early", O_RDONLY);
+        MUST(rmdir("../new"));
+        consume(MUST(open("../a", O_RDONLY)));
+        consume(MUST(open(".//../d/x", O_RDONLY)));
+        MUST(mkdir("../new", 0755));
+        open("late", O_RDONLY);
+        return;
+    }
+    IS("shared-cwd") {
+        consume(MUST(open("a", O_RDONLY)));
+        static char stack[65536] __attribute__((aligned(16)));
+        pid_t pid = MUST(clone((int (*)(void *))chdir, stack + sizeof stack, CLONE_FS | SIGCHLD, "d"));
+        waitpid(pid, &status, 0);
+        consume(MUST(open("x", O_RDONLY)));
+        return;
+    }
+    IS("shared-descriptors") {
+        static char stack[65536] __attribute__((aligned(16)));
+        pid_t pid = MUST(clone((int (*)(void *))open_a, stack + sizeof stack, CLONE_FILES | SIGCHLD, NULL));
+        waitpid(pid, &status, 0);
+        consume(7);
+        return;
+    }
+    IS("descriptor-taken") {
+        pid_t pid = fork();
+        if (pid == 0) {
+            MUST(dup2(MUST(open("a", O_RDONLY)), 7));
+            pause();
+        }
+        int handle = MUST(syscall(SYS_pidfd_open, pid, 0));
+        for (fd = -1; fd < 0; usleep(1000))
+            if ((fd = syscall(SYS_pidfd_getfd, handle, 7, 0)) < 0 && errno == EPERM)
+                break;
+        if (fd >= 0)
+            read(fd, path, 1);
+        kill(pid, SIGKILL);
+        wait(&status);
+        return;
+    }
+    IS("memfd") {
+        snprintf(path, sizeof path, "/proc/self/fd/%d", MUST(memfd_create("name", 0)));
+        MUST(open(path, O_RDWR));
+        return;
+    }
     IS("descriptors-gone") {
         MUST(close_range(0, ~0U, 0));
         open("a", O_RDONLY);
@@ -220,6 +300,58 @@ static void way(const char *how) {
         MUST(linkat(AT_FDCWD, path, AT_FDCWD, "new", AT_SYMLINK_FOLLOW));
         return;
     }
+    IS("nameless-empty") {
+        fd = MUST(open(".", O_TMPFILE | O_RDWR, 0644));
+        linkat(fd, "", AT_FDCWD, "new", AT_EMPTY_PATH);
+        return;
+    }
+    IS("rename-whiteout") {
+        if (renameat2(AT_FDCWD, "a", AT_FDCWD, "new", RENAME_WHITEOUT))
+            MUST(renameat2(AT_FDCWD, "a", AT_FDCWD, "new", 0));
+        return;
+    }
+    /* Refused: what is read afterwards was there before. */
+    IS("refused-unlink") {
+        MUST(chmod("d", 0555));
+        if (!unlink("d/x"))
+            exit(3);
+        consume(MUST(open("d/x", O_RDONLY)));
+        MUST(chmod("d", 0755));
+        return;
+    }
+    IS("refused-rename") {
+        if (!rename("a", "/tmp/a"))
+            exit(3);
+        consume(MUST(open("a", O_RDONLY)));
+        return;
+    }
+    IS("refused-truncation") {
+        MUST(chmod("a", 0444));
+        if (open("a", O_WRONLY | O_TRUNC) >= 0 || !truncate("a", 0))
+            exit(3);
+        consume(MUST(open("a", O_RDONLY)));
+        return;
+    }
+    IS("refused-rmdir") {
+        if (!rmdir("d"))
+            exit(3);
+        dir();
+        return;
+    }
+    IS("chmod-then-read") {
+        MUST(chmod("a", 0600));
+        MUST(utimensat(AT_FDCWD, "b", times, 0));
+        consume(MUST(open("a", O_RDONLY)));
+        consume(MUST(open("b", O_RDONLY)));
+        return;
+    }
+    IS("replaced-then-read") {
+        MUST(open("a", O_WRONLY | O_TRUNC));
+        MUST(rename("b", "new"));
+        consume(MUST(open("a", O_RDONLY)));
+        consume(MUST(open("new", O_RDONLY)));
+        return;
+    }
     IS("renameat") { MUST(renameat(AT_FDCWD, "a", dir(), "new")); return; }
     IS("rename-over") { MUST(renameat(AT_FDCWD, "a", AT_FDCWD, "b")); return; }
     IS("rename-missing") { renameat(AT_FDCWD, "none", AT_FDCWD, "b"); return; }
@@ -240,6 +372,13 @@ static void way(const char *how) {
     /* Changing. */
     IS("truncate") { MUST(truncate("a", 0)); return; }
     IS("truncate-part") { MUST(truncate("a", 1)); return; }
+    IS("ftruncate") { MUST(ftruncate(open("a", O_WRONLY), 1)); return; }
+    IS("fallocate") { MUST(posix_fallocate(open("a", O_WRONLY), 0, 100)); return; }
+    IS("copy-range") {
+        if (copy_file_range(open("a", O_RDONLY), NULL, MUST(open("b", O_WRONLY)), NULL, 3, 0) < 0 && errno != EXDEV)
+            exit(3);
+        return;
+    }
     IS("fchmod") { MUST(fchmod(open("a", O_RDONLY), 0600)); return; }
     IS("fchmodat") { MUST(syscall(SYS_fchmodat, AT_FDCWD, "la", 0600)); return; }
     IS("fchmodat2") { MUST(syscall(SYS_fchmodat2, AT_FDCWD, "a", 0600, AT_SYMLINK_NOFOLLOW)); return; }
@@ -254,6 +393,33 @@ static void way(const char *how) {
     IS("utimensat") { MUST(utimensat(AT_FDCWD, "a", times, 0)); return; }
     IS("utimensat-link") { MUST(utimensat(AT_FDCWD, "la", times, AT_SYMLINK_NOFOLLOW)); return; }
     IS("futimens") { MUST(futimens(open("a", O_RDONLY), times)); return; }
+    IS("utimensat-empty") { utimensat(open("a", O_PATH), "", times, AT_EMPTY_PATH); return; }
+    IS("setxattr") {
+        if (!syscall(SYS_setxattr, "a", "user.x", "", 0, 0) || !syscall(SYS_lsetxattr, "a", "user.x", "", 0, 0))
+            exit(3);
+        return;
+    }
+    IS("denied") {
+        /* What would go past any observer. */
+        char parameters[256] = {0};
+        if (syscall(425, 8, parameters) >= 0 || errno != ENOSYS)
+            exit(3);
+        if (mount("none", ".", "tmpfs", 0, NULL) == 0 || chroot("d") == 0 || syscall(SYS_fsopen, "tmpfs", 0) >= 0)
+            exit(3);
+        if (syscall(SYS_open_tree, AT_FDCWD, ".", 1) >= 0)
+            exit(3);
+        return;
+    }
+    IS("own-mount") {
+        if (unshare(CLONE_NEWUSER | CLONE_NEWNS) || mount("none", "d", "tmpfs", 0, NULL))
+            printf("no namespace");
+        return;
+    }
+    IS("own-root") {
+        if (unshare(CLONE_NEWUSER) || chroot("d"))
+            printf("no namespace");
+        return;
+    }
     IS("removexattr") { syscall(SYS_removexattr, "a", "user.x"); return; }
     IS("fremovexattr") { syscall(SYS_fremovexattr, open("a", O_RDONLY), "user.x"); return; }
     /* Processes. */
@@ -289,6 +455,22 @@ static void way(const char *how) {
         syscall(SYS_execveat, open(self, O_PATH), "", args, environ, AT_EMPTY_PATH);
         exit(3);
     }
+    IS("execveat-at") {
+        char *args[] = {"x", NULL};
+        MUST(symlink("../script", "d/link"));
+        syscall(SYS_execveat, dir(), "link", args, environ, 0);
+        exit(3);
+    }
+    IS("executed-and-killed") {
+        pid_t pid = fork();
+        if (pid == 0)
+            exec_self("spin");
+        usleep(50000);
+        kill(pid, SIGKILL);
+        wait(&status);
+        return;
+    }
+    IS("spin") for (;;) pause();
     IS("exec-memory") {
         int from = MUST(open(self, O_RDONLY)), to = MUST(memfd_create("copy", 0));
         char *args[] = {(char *)self, "openat", NULL}, bytes[65536];
@@ -368,6 +550,12 @@ static void way(const char *how) {
     IS("i386-openat") { MUST(old_call(295, AT_FDCWD, (long)old_d, O_RDONLY, 0)); return; }
     IS("i386-creat") { MUST(old_call(8, (long)old_new, 0644, 0, 0)); return; }
     IS("i386-rename") { MUST(old_call(38, (long)old_a, (long)old_new, 0, 0)); return; }
+    IS("i386-link") { MUST(old_call(9, (long)old_a, (long)old_new, 0, 0)); return; }
+    IS("i386-symlink") { MUST(old_call(83, (long)old_a, (long)old_new, 0, 0)); return; }
+    IS("i386-mkdir") { MUST(old_call(39, (long)old_new, 0755, 0, 0)); return; }
+    IS("i386-truncate") { MUST(old_call(92, (long)old_a, 1, 0, 0)); return; }
+    IS("i386-chmod") { MUST(old_call(15, (long)old_a, 0600, 0, 0)); return; }
+    IS("i386-utimensat") { MUST(old_call(320, AT_FDCWD, (long)old_a, 0, 0)); return; }
     IS("i386-unlinkat") { MUST(old_call(301, AT_FDCWD, (long)old_a, 0, 0)); return; }
 #endif
     /* Bad manners. */
@@ -433,6 +621,96 @@ static void way(const char *how) {
         kill(pid, SIGKILL);
         wait(&status);
         return;
+    }
+    IS("racing-many") {
+        char *text = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        *text = 'a';
+        pid_t pid = fork();
+        if (pid == 0)
+            for (;;)
+                *(volatile char *)text ^= 'a' ^ 'b';
+        for (int i = 0; i < 1000; i++) {
+            sprintf(text + 1, "%d", i);
+            close(MUST(open(text, O_RDONLY)));
+        }
+        kill(pid, SIGKILL);
+        wait(&status);
+        return;
+    }
+    IS("threads") {
+        pthread_t threads[200];
+        for (int i = 0; i < 200; i++)
+            MUST(-pthread_create(&threads[i], NULL, opens_much, NULL));
+        for (int i = 0; i < 200; i++)
+            pthread_join(threads[i], NULL);
+        return;
+    }
+    IS("many-descriptors") {
+        struct rlimit limit;
+        getrlimit(RLIMIT_NOFILE, &limit);
+        limit.rlim_cur = limit.rlim_max < 5000 ? limit.rlim_max : 5000;
+        setrlimit(RLIMIT_NOFILE, &limit);
+        fd = MUST(open("a", O_RDONLY));
+        while (dup(fd) >= 0)
+            ;
+        if (fork() == 0)
+            exec_self("none");
+        wait(&status);
+        return;
+    }
+    IS("closes-all") {
+        pid_t pid = fork();
+        if (pid == 0) {
+            for (int i = 0; i < 1024; i++)
+                close(i);
+            MUST(open("a", O_RDONLY));
+            close(0);
+            exec_self("reads-x");
+        }
+        waitpid(pid, &status, 0);
+        if (status)
+            exit(3);
+        return;
+    }
+    IS("reads-x") { MUST(open("d/x", O_RDONLY)); return; }
+    IS("stubborn") {
+        for (int i = 1; i < 32; i++)
+            signal(i, SIG_IGN);
+        if (fork() == 0) {
+            setsid();
+            consume(MUST(open("a", O_RDONLY)));
+            for (;;)
+                pause();
+        }
+        usleep(50000);
+        return;
+    }
+    IS("dumps-core") {
+        if (fork() == 0) {
+            struct rlimit none = {0, 0};
+            setrlimit(RLIMIT_CORE, &none);
+            consume(MUST(open("a", O_RDONLY)));
+            abort();
+        }
+        wait(&status);
+        return;
+    }
+    IS("deep-list") {
+        for (int i = 0; i < 200; i++) {
+            MUST(mkdir("d", 0755) && errno != EEXIST ? -1 : 0);
+            MUST(chdir("d"));
+            close(MUST(open(".", O_RDONLY | O_DIRECTORY)));
+        }
+        return;
+    }
+    IS("bomb") {
+        /* Bounded, for the sake of the machine; all are there at once. */
+        int *count = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        while (__atomic_add_fetch(count, 1, __ATOMIC_SEQ_CST) < 3000)
+            if (fork() >= 0)
+                open("a", O_RDONLY);
+        for (;;)
+            pause();
     }
     IS("left-behind") {
         if (fork() == 0) {

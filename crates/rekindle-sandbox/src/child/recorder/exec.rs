@@ -16,9 +16,9 @@ use std::time::Duration;
 use rustix::io::Errno;
 
 use super::lookup::{Found, Kind};
-use super::{Caller, Recorder, Target, unreadable};
+use super::{Base, Caller, Recorder, Target, unreadable};
 use crate::calls::Place;
-use crate::records::{Exec, Touch};
+use crate::records::{Exec, ProcessId, Touch};
 use crate::sys;
 
 /// A program that a process is about to execute.
@@ -67,7 +67,10 @@ impl Recorder<'_> {
         }
         let cwd = match first {
             true => self.first_cwd(who)?,
-            false => self.base(who, libc::AT_FDCWD)?.unwrap_or_else(|| Rc::from(&b""[..])),
+            false => match self.base(who, libc::AT_FDCWD)? {
+                Base::At(cwd) | Base::Removed(cwd) => cwd,
+                Base::Nowhere => Rc::from(&b""[..]),
+            },
         };
         let mut helpers = Vec::new();
         let mut binary = program.clone();
@@ -92,6 +95,12 @@ impl Recorder<'_> {
     /// Makes up for what could not be known when the process was last heard of.
     pub(super) fn settle(&mut self, who: Caller) -> Result<(), String> {
         let task = self.tasks.get(who.process);
+        if !task.doubts.is_empty() {
+            let mut doubts = std::mem::take(&mut task.doubts);
+            self.resolve_doubts(&mut doubts, Some(who.tid));
+            self.tasks.get(who.process).doubts = doubts;
+        }
+        let task = self.tasks.get(who.process);
         if let Some(pending) = &task.pending {
             // Another thread is heard of before the kernel has ended it.
             let waits = pending.tid != who.tid
@@ -107,6 +116,17 @@ impl Recorder<'_> {
         Ok(())
     }
 
+    /// The process has ended before it was heard of again: it may well have run the program.
+    pub(super) fn give_benefit(&mut self, pending: &Pending, record: ProcessId) {
+        let Ok(ledger) = &mut self.ledger else { return };
+        let all = [&pending.program].into_iter().chain(&pending.helpers);
+        for found in all.filter(|found| !matches!(found.kind, Kind::Missing | Kind::Nameless)) {
+            if let Err(reason) = ledger.touch(record, &found.path, Touch::EXECUTED | Touch::READ) {
+                return self.give_up(reason);
+            }
+        }
+    }
+
     /// Finds out whether a program was executed, and notes what it was given.
     fn confirm(&mut self, who: Caller, pending: &Pending) -> Result<(), String> {
         let program = match self.procs.link(who.process, "exe") {
@@ -116,7 +136,8 @@ impl Recorder<'_> {
         };
         let task = self.tasks.get(who.process);
         if program == *task.program && *pending.binary != *program {
-            return self.touch(who, &pending.program, Touch::PRESENT);
+            // The kernel has looked into it to find out.
+            return self.touch(who, &pending.program, Touch::READ);
         }
         task.program = program.into();
         task.threads = false;

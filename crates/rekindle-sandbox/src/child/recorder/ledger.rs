@@ -1,6 +1,6 @@
 //! Writes down what was observed: each path of each process once, however often it is touched.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use super::lookup::is_below;
@@ -13,10 +13,21 @@ pub(super) struct Ledger {
     open: HashMap<ProcessId, HashMap<PathId, Access>>,
     /// Who changed each path last.
     changers: HashMap<PathId, ProcessId>,
+    /// Moves that did not happen after all.
+    void: HashSet<usize>,
     roots: Vec<Box<[u8]>>,
     clock: u32,
     start: Instant,
     room: u64,
+}
+
+/// What is known of a path before a process changes it.
+pub(super) struct Memory {
+    who: ProcessId,
+    path: PathId,
+    times: (u32, u32),
+    changer: Option<ProcessId>,
+    at: u32,
 }
 
 /// What an access, a process and a move cost in memory, roughly: more than their size, for the tables that they are in.
@@ -36,6 +47,7 @@ impl Ledger {
             records: Records::default(),
             open: HashMap::new(),
             changers: HashMap::new(),
+            void: HashSet::new(),
             roots: roots.collect(),
             clock: 0,
             start: Instant::now(),
@@ -127,7 +139,7 @@ impl Ledger {
         if observes && !own && access.observed == 0 {
             access.observed = clock;
         }
-        if touch.changes() {
+        if touch.remakes() {
             if access.changed == 0 {
                 access.changed = clock;
             }
@@ -153,20 +165,59 @@ impl Ledger {
         from: &[u8],
         to: &[u8],
         kind: MoveKind,
-    ) -> Result<(), String> {
+    ) -> Result<Option<usize>, String> {
         if !self.is_of_interest(from) && !self.is_of_interest(to) {
-            return Ok(());
+            return Ok(None);
         }
         self.pay(PER_ACCESS)?;
         let (from, to) = (self.path(from)?, self.path(to)?);
         self.records.moves.push(Move { process: who, from, to, kind, at: self.clock });
-        Ok(())
+        Ok(Some(self.records.moves.len() - 1))
+    }
+
+    /// What is known of a path before it is changed, so that it can be known again. `None` if nothing is recorded of it.
+    pub(super) fn remember(&mut self, who: ProcessId, path: &[u8]) -> Result<Option<Memory>, String> {
+        if !self.is_of_interest(path) {
+            return Ok(None);
+        }
+        self.pay(PER_ACCESS)?;
+        let path = self.path(path)?;
+        let access = self.open.get(&who).and_then(|accesses| accesses.get(&path));
+        let times = access.map_or((0, 0), |access| (access.changed, access.changed_last));
+        let changer = self.changers.get(&path).copied();
+        Ok(Some(Memory { who, path, times, changer, at: self.clock }))
+    }
+
+    /// The change did not happen.
+    pub(super) fn take_back(&mut self, memory: &Memory) {
+        let &Memory { who, path, times, changer, at } = memory;
+        let Some(access) = self.open.get_mut(&who).and_then(|accesses| accesses.get_mut(&path)) else {
+            return;
+        };
+        if access.changed_last == at {
+            (access.changed, access.changed_last) = times;
+        } else if access.changed == at {
+            // Another thread has changed it since.
+            access.changed = access.changed_last;
+        }
+        if self.changers.get(&path) == Some(&who) {
+            match changer {
+                Some(changer) => self.changers.insert(path, changer),
+                None => self.changers.remove(&path),
+            };
+        }
+    }
+
+    pub(super) fn take_back_step(&mut self, step: usize) {
+        self.void.insert(step);
     }
 
     pub(super) fn finish(mut self) -> Records {
         for (id, accesses) in std::mem::take(&mut self.open) {
             self.process(id).accesses = sorted(accesses);
         }
+        let mut index = 0..;
+        self.records.moves.retain(|_| index.next().is_none_or(|index| !self.void.contains(&index)));
         self.records.complete = true;
         self.records
     }

@@ -11,7 +11,7 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags};
+use rustix::fs::{Access, AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 /// What a path leads to.
@@ -140,6 +140,16 @@ impl Lookup {
             self.kept.clear();
             self.links.clear();
         }
+    }
+
+    /// Whether anything is there, a link included.
+    pub(super) fn is_there(&self, path: &[u8]) -> bool {
+        stat(path).is_ok()
+    }
+
+    /// Whether the command may write to it: this process runs as the same user.
+    pub(super) fn is_writable(&self, found: &Found) -> bool {
+        rustix::fs::accessat(CWD, &*found.path, Access::WRITE_OK, AtFlags::empty()).is_ok()
     }
 
     /// Whether the directory that a missing path lies in is there.

@@ -3,7 +3,8 @@
 //! A call is judged by what it names and by what is there before it: where that shows that it must fail (a file that is
 //! not there, one that is there already, a read-only file system), it is recorded as the look that it amounts to.
 
-use super::{Caller, Kind, Recorder, Target};
+use super::ledger::Memory;
+use super::{Base, Caller, Kind, Recorder, Target};
 use crate::calls::{Last, Place};
 use crate::records::{MoveKind, Touch};
 
@@ -28,7 +29,27 @@ impl Flags {
     }
 }
 
+/// A change of which it is not known yet whether it happened.
+pub(super) struct Doubt {
+    tid: u32,
+    /// What is not there any more if it did.
+    gone: Box<[u8]>,
+    memories: Vec<Memory>,
+    step: Option<usize>,
+}
+
 impl Recorder<'_> {
+    /// Finds out which changes that this thread asked for did not happen; of all threads if the process has ended.
+    pub(super) fn resolve_doubts(&mut self, doubts: &mut Vec<Doubt>, tid: Option<u32>) {
+        let Ok(ledger) = &mut self.ledger else { return };
+        for doubt in doubts.extract_if(.., |doubt| tid.is_none_or(|tid| doubt.tid == tid)) {
+            if self.lookup.is_there(&doubt.gone) {
+                doubt.memories.iter().for_each(|memory| ledger.take_back(memory));
+                doubt.step.into_iter().for_each(|step| ledger.take_back_step(step));
+            }
+        }
+    }
+
     pub(super) fn open(
         &mut self,
         who: Caller,
@@ -53,6 +74,9 @@ impl Recorder<'_> {
                 Touch::PRESENT
             }
             Kind::Dir => Touch::LISTED,
+            Kind::File | Kind::Program if flags.has(libc::O_TRUNC) && !self.lookup.is_writable(&found) => {
+                Touch::PRESENT
+            }
             Kind::File | Kind::Program => file(&flags, found.lasting),
             Kind::Link | Kind::Other => Touch::PRESENT,
             Kind::Nameless => Touch::default(),
@@ -91,7 +115,7 @@ impl Recorder<'_> {
         if i32::from(u16::from_le_bytes(*family)) != libc::AF_UNIX || path.is_empty() {
             return Ok(());
         }
-        let Some(base) = self.base(who, libc::AT_FDCWD)? else { return Ok(()) };
+        let Base::At(base) = self.base(who, libc::AT_FDCWD)? else { return Ok(()) };
         let found = self.find(who, &base, path, false)?;
         self.touch(who, &found, self.making(&found))
     }
@@ -108,9 +132,28 @@ impl Recorder<'_> {
         let touch = match found.kind {
             Kind::Missing => Touch::ABSENT,
             _ if found.lasting => Touch::PRESENT,
+            _ if touch.any(Touch::REPLACED) && !self.lookup.is_writable(&found) => Touch::PRESENT,
             _ => touch,
         };
-        self.touch(who, &found, touch)
+        if !touch.any(Touch::REMOVED) || found.kind == Kind::Nameless {
+            return self.touch(who, &found, touch);
+        }
+        if found.kind == Kind::Dir {
+            self.tasks.forget_cwds(&found.path);
+        }
+        let record = self.tasks.get(who.process).record;
+        let memory = self.ledger()?.remember(record, &found.path)?;
+        self.touch(who, &found, touch)?;
+        self.doubt(who, &found.path, memory.into_iter().collect(), None);
+        Ok(())
+    }
+
+    /// Whether what has to be gone by then is gone, is looked at when the thread makes its next call.
+    fn doubt(&mut self, who: Caller, gone: &[u8], memories: Vec<Memory>, step: Option<usize>) {
+        if !memories.is_empty() {
+            let doubt = Doubt { tid: who.tid, gone: gone.into(), memories, step };
+            self.tasks.get(who.process).doubts.push(doubt);
+        }
     }
 
     pub(super) fn rename(
@@ -125,7 +168,7 @@ impl Recorder<'_> {
         let Target::Found(to) = self.resolve(who, to, args, None)? else { return Ok(()) };
         let there = to.kind != Kind::Missing;
         let possible = !from.lasting && !to.lasting && self.lookup.parent_is_there(&to.path);
-        let wanted = match flags {
+        let wanted = match flags & !libc::RENAME_WHITEOUT {
             libc::RENAME_NOREPLACE => !there,
             libc::RENAME_EXCHANGE => there,
             _ => true,
@@ -147,13 +190,28 @@ impl Recorder<'_> {
         let kind = if flags == libc::RENAME_EXCHANGE { MoveKind::Exchange } else { MoveKind::Rename };
         let (old, new) = match (kind, there) {
             (MoveKind::Exchange, _) => (Touch::REPLACED, Touch::REPLACED),
+            (_, true) if flags & libc::RENAME_WHITEOUT != 0 => (Touch::REPLACED, Touch::REPLACED),
+            (_, false) if flags & libc::RENAME_WHITEOUT != 0 => (Touch::REPLACED, Touch::CREATED),
             (_, true) => (Touch::REMOVED, Touch::REPLACED),
             (_, false) => (Touch::REMOVED, Touch::CREATED),
         };
-        self.note_move(who, &from.path, &to.path, kind)?;
+        let record = self.tasks.get(who.process).record;
+        let ledger = self.ledger()?;
+        let mut memories = Vec::new();
+        // Of an exchange, both are there before and after.
+        if kind == MoveKind::Rename {
+            memories.extend(ledger.remember(record, &from.path)?);
+            memories.extend(ledger.remember(record, &to.path)?);
+        }
+        let step = ledger.step(record, &from.path, &to.path, kind)?;
         self.touch(who, &from, old)?;
         let new = if from.kind == Kind::Dir { new | Touch::DIRECTORY } else { new };
-        self.touch(who, &to, new)
+        self.touch(who, &to, new)?;
+        // A whiteout is left where it was.
+        if flags & libc::RENAME_WHITEOUT == 0 {
+            self.doubt(who, &from.path, memories, step);
+        }
+        Ok(())
     }
 
     pub(super) fn link(
@@ -178,7 +236,8 @@ impl Recorder<'_> {
         }
         if making.any(Touch::CREATED) {
             let old = if from.kind == Kind::Nameless { &to.path } else { &from.path };
-            self.note_move(who, old, &to.path, MoveKind::Link)?;
+            let record = self.tasks.get(who.process).record;
+            self.ledger()?.step(record, old, &to.path, MoveKind::Link)?;
         }
         self.touch(who, &from, Touch::PRESENT)?;
         self.touch(who, &to, making)

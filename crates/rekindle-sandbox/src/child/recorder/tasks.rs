@@ -14,6 +14,7 @@ use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open}
 
 use super::exec::Pending;
 use super::lookup::is_below;
+use super::open::Doubt;
 use super::{Caller, Recorder, unreadable};
 use crate::records::{End, ProcessId};
 use crate::sys::{self, Notice};
@@ -26,6 +27,8 @@ pub(super) struct Task {
     pub(super) program: Rc<[u8]>,
     /// It is about to execute another one.
     pub(super) pending: Option<Pending>,
+    /// Changes that it asked for, of which it is not known yet whether they happened.
+    pub(super) doubts: Vec<Doubt>,
     /// The working directory, while that is known.
     pub(super) cwd: Option<Rc<[u8]>>,
     /// It has, or had, more threads than one.
@@ -56,6 +59,10 @@ pub(super) struct Tasks {
     live: HashMap<u32, Task>,
     /// Threads that are not the first of their process.
     threads: HashMap<u32, u32>,
+    /// Some process has made one that shares its working directory.
+    pub(super) cwds_are_shared: bool,
+    /// Some process has made one that shares its descriptors.
+    pub(super) descriptors_are_shared: bool,
     /// How many processes were met since their ends were last looked for.
     met: usize,
 }
@@ -153,8 +160,10 @@ impl Recorder<'_> {
         let parent = self.tasks.find(parent);
         let id = parent.map(|task| task.record);
         let program = parent.map_or_else(|| Rc::from(&b""[..]), |task| task.program.clone());
-        let cwd_shared = parent.is_some_and(|task| task.cwd_shared);
-        let descriptors_shared = parent.is_some_and(|task| task.descriptors_shared);
+        // Of an orphan nobody can tell with whom it shares.
+        let cwd_shared = parent.map_or(self.tasks.cwds_are_shared, |task| task.cwd_shared);
+        let descriptors_shared =
+            parent.map_or(self.tasks.descriptors_are_shared, |task| task.descriptors_shared);
         let ledger = self.ledger()?;
         let record = ledger.begin(id, None, ledger.now())?;
         if descriptors_shared {
@@ -165,6 +174,7 @@ impl Recorder<'_> {
             handle,
             program,
             pending: None,
+            doubts: Vec::new(),
             cwd: None,
             threads: false,
             cwd_shared,
@@ -206,7 +216,11 @@ impl Recorder<'_> {
 
     /// Ends the record of a process.
     pub(super) fn end(&mut self, process: u32) {
-        let Some(task) = self.tasks.live.remove(&process) else { return };
+        let Some(mut task) = self.tasks.live.remove(&process) else { return };
+        self.resolve_doubts(&mut task.doubts, None);
+        if let Some(pending) = task.pending.take() {
+            self.give_benefit(&pending, task.record);
+        }
         let Ok(ledger) = &mut self.ledger else { return };
         let told = task.exit.map(|(code, _)| End::Code(code));
         let at = task.exit.map_or_else(|| ledger.now(), |(_, at)| at);

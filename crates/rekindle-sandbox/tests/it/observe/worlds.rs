@@ -5,10 +5,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use rekindle_sandbox::{
-    Cancel, Limits, Mount, Observe, Process, Records, Spec, Stack, Status, Touch, Tree, TreeBind, TreeRoot,
+    Cancel, Limits, Mount, Observe, Process, ProcessId, Records, Spec, Stack, Status, Touch, Tree, TreeBind,
+    TreeRoot,
 };
 use tempfile::tempdir;
 
+use super::{Place, observe, seen};
 use crate::fixture::{eventually, run, sandbox, shell, tag, tagged};
 use crate::tree::{Layers, with_tree};
 
@@ -106,7 +108,7 @@ fn a_timeline_can_be_drawn() {
     assert!(long.ended - long.started >= ms(190), "{long:?}");
     assert!(short.ended <= long.started && long.ended <= cat.started);
     let shell = &records.processes[0];
-    assert_eq!(cat.before, Some(rekindle_sandbox::ProcessId(0)));
+    assert_eq!(cat.before, Some(ProcessId(0)));
     assert_eq!(shell.ended, cat.started, "the one becomes the other");
     for process in &records.processes {
         assert!(process.started <= process.ended && process.ended <= ran.exit.usage.wall, "{process:?}");
@@ -157,4 +159,60 @@ fn silence_and_cancellation_end_it_as_ever() {
         assert!(!exit.records.expect("it was asked for").complete);
         assert!(tagged(&tag).is_empty());
     }
+}
+
+#[test]
+fn roots_bound_what_is_recorded() {
+    let place = Place::new(&["openat", "chdir"]);
+    let mut spec = place.spec("dynamic", &["openat", "chdir"]);
+    spec.observe = Some(Observe { roots: vec!["/build/chdir/d".into()], ..Observe::new() });
+    let records = observe(&spec);
+    assert_eq!((seen(&records, "openat").as_str(), seen(&records, "chdir").as_str()), ("", "d/x: read"));
+    assert_eq!(records.processes.iter().map(|process| process.accesses.len()).sum::<usize>(), 1);
+}
+
+#[test]
+fn what_a_command_takes_from_the_world_is_not_its_own_work() {
+    let place = Place::new(&["x"]);
+    let script =
+        "cd /build/x; cat a > made; cat made > again; cat made; ls d; rm b; test -f none || . ./none";
+    let spec = Spec { tree: Some(place.tree()), observe: Some(Observe::new()), ..shell(script) };
+    let ran = run(&spec);
+    let records = ran.exit.records.expect("it was asked for");
+    assert!(records.complete, "{}", records.reason);
+    let inputs = records.inputs();
+    let names = |ids: &[rekindle_sandbox::PathId]| -> Vec<String> {
+        let paths = ids.iter().map(|id| records.paths.path(*id));
+        let mut names: Vec<String> = paths
+            .filter_map(|path| Some(path.strip_prefix("/build/x").ok()?.display().to_string()))
+            .collect();
+        names.sort();
+        names
+    };
+    assert_eq!(names(&inputs.opened), ["a"]);
+    assert_eq!(names(&inputs.listed), ["d"]);
+    assert_eq!(names(&inputs.present), ["b"]);
+    assert_eq!(names(&inputs.absent), ["again", "made", "none"]);
+    assert_eq!(names(&inputs.changed), ["again", "b", "made"]);
+    let made = records.paths.id(Path::new("/build/x/made")).expect("it was made");
+    // The shell opened it (or a child of it, which is one with the first `cat` then), the first `cat` had it as its
+    // output, and two more read it.
+    let index = records.index();
+    let did = |touch: Touch| {
+        let of = |id: &&ProcessId| records.access(**id, made).is_some_and(|access| access.touch.any(touch));
+        index.processes(made).iter().filter(of).count()
+    };
+    assert_eq!((did(Touch::CREATED), did(Touch::READ)), (1, 2));
+    assert!(did(Touch::UPDATED) <= 1);
+}
+
+#[test]
+fn nothing_is_noticed_of_being_observed() {
+    let place = Place::new(&[]);
+    let script = "cd /tmp; ls -l /proc/self/fd | sed 's/.* //' | grep -vE 'proc|pipe'; cat /proc/self/limits | md5sum;
+        (ulimit -n 20; cat none none/x . 2>&1); grep -E 'Sig|Cap|NoNew' /proc/self/status; ps 2>/dev/null; echo";
+    let plain = Spec { tree: Some(place.tree()), ..shell(script) };
+    let observed = Spec { observe: Some(Observe::new()), ..plain.clone() };
+    let [plain, observed] = [plain, observed].map(|spec| run(&spec).output);
+    assert_eq!(plain, observed);
 }
