@@ -80,7 +80,7 @@ pub struct Access {
     pub touch: Touch,
     /// When the process first looked at what others had left there.
     pub observed: u32,
-    /// When it first changed it.
+    /// When it first changed its content or name. Other rights and times do not count.
     pub changed: u32,
     /// When it last changed it.
     pub changed_last: u32,

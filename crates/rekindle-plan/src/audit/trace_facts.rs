@@ -40,12 +40,13 @@ pub(super) fn has_kin(trace: &Trace, path: &[u8]) -> bool {
         .any(|id| trace.left(id) && stem(trace.paths().get(id)) == wanted)
 }
 
-/// When each path was first changed; 0 for never.
+/// When the content or name of each path was first changed; 0 for never. Other rights and times have no moment: who reads a
+/// source that was given some still reads a source.
 pub(super) fn first_changes(trace: &Trace) -> Vec<u32> {
     let mut first = vec![0; trace.paths().len()];
     for access in trace.processes().iter().flat_map(|process| &process.accesses) {
         let known: &mut u32 = &mut first[access.path.at()];
-        if access.touch.changes() && (*known == 0 || access.changed < *known) {
+        if access.changed != 0 && (*known == 0 || access.changed < *known) {
             *known = access.changed;
         }
     }
