@@ -19,9 +19,9 @@
 //! Where that cannot help, the step has to run clean. All that is asked of the trees is asked through [`Facts`]. It must not know
 //! where traces and trees lie.
 
-mod groups;
+pub(crate) mod groups;
 mod looks;
-mod marks;
+pub(crate) mod marks;
 mod rules;
 #[cfg(test)]
 mod tests;

@@ -39,7 +39,7 @@ impl Orchestrator {
 
 /// What a group is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// The step's own shell, or a part of it in a process of its own. It runs anew each time.
     Shell,
     /// One orchestrator process.
@@ -49,30 +49,30 @@ pub(super) enum Kind {
 }
 
 /// A group, by its place in [`Groups::all`].
-pub(super) type GroupId = usize;
+pub(crate) type GroupId = usize;
 
 #[derive(Debug)]
-pub(super) struct Group {
-    pub(super) kind: Kind,
-    pub(super) parent: Option<GroupId>,
+pub(crate) struct Group {
+    pub(crate) kind: Kind,
+    pub(crate) parent: Option<GroupId>,
     /// The process that everything in it comes from.
-    pub(super) leader: ProcessId,
+    pub(crate) leader: ProcessId,
     /// Whether it counts as part of its parent, because it left nothing of its own.
-    pub(super) informs: bool,
+    pub(crate) informs: bool,
     /// Those that passed something on to it through files that are gone.
-    pub(super) fed_by: Vec<GroupId>,
+    pub(crate) fed_by: Vec<GroupId>,
 }
 
 /// The groups of one trace.
 #[derive(Debug)]
-pub(super) struct Groups {
-    pub(super) all: Vec<Group>,
+pub(crate) struct Groups {
+    pub(crate) all: Vec<Group>,
     /// Of each process.
-    pub(super) of: Vec<GroupId>,
+    pub(crate) of: Vec<GroupId>,
 }
 
 impl Groups {
-    pub(super) fn new(trace: &Trace, with_informers: bool) -> Groups {
+    pub(crate) fn new(trace: &Trace, with_informers: bool) -> Groups {
         let mut groups = Groups { all: Vec::new(), of: Vec::with_capacity(trace.processes().len()) };
         groups.all.push(Group::new(Kind::Shell, None, ProcessId(0)));
         for (at, process) in trace.processes().iter().enumerate() {
@@ -104,7 +104,7 @@ impl Groups {
     }
 
     /// The one that decides in its place: itself, unless it only informs.
-    pub(super) fn speaker(&self, mut group: GroupId) -> GroupId {
+    pub(crate) fn speaker(&self, mut group: GroupId) -> GroupId {
         while let Group { informs: true, parent: Some(parent), .. } = self.all[group] {
             group = parent;
         }
@@ -112,7 +112,7 @@ impl Groups {
     }
 
     /// The nearest orchestrator above a group.
-    pub(super) fn started_by(&self, group: GroupId) -> Option<Orchestrator> {
+    pub(crate) fn started_by(&self, group: GroupId) -> Option<Orchestrator> {
         let mut above = self.all[group].parent;
         while let Some(id) = above {
             if let Kind::Orchestrator(orchestrator) = self.all[id].kind {

@@ -5,7 +5,7 @@ use crate::observation::{ChangeKind, SourceChange};
 use crate::trace::{Access, Touch, Trace};
 
 /// The changes, by the paths of a trace.
-pub(super) struct Marks<'a> {
+pub(crate) struct Marks<'a> {
     changes: &'a [SourceChange],
     /// For each path, one more than the place of a change of it.
     at: Vec<u32>,
@@ -15,7 +15,7 @@ pub(super) struct Marks<'a> {
 }
 
 impl<'a> Marks<'a> {
-    pub(super) fn new(trace: &Trace, changes: &'a [SourceChange], rules: Rules) -> Marks<'a> {
+    pub(crate) fn new(trace: &Trace, changes: &'a [SourceChange], rules: Rules) -> Marks<'a> {
         let paths = trace.paths();
         let mut marks = Marks { changes, at: Vec::new(), names: Vec::new(), some: false };
         if changes.is_empty() {
@@ -51,7 +51,7 @@ impl<'a> Marks<'a> {
     }
 
     /// The change that an access has seen.
-    pub(super) fn seen_by(&self, access: &Access, rules: Rules) -> Option<&'a SourceChange> {
+    pub(crate) fn seen_by(&self, access: &Access, rules: Rules) -> Option<&'a SourceChange> {
         let (at, touch) = (access.path.at(), access.touch);
         let change = |place: u32| (place as usize).checked_sub(1).map(|place| &self.changes[place]);
         if touch.any(Touch::LISTED)
