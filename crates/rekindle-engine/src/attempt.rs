@@ -28,6 +28,7 @@ use kept::Kept;
 use step::Ended;
 
 use crate::base::Base;
+use crate::checkpoint::Told;
 use crate::copied::Copied;
 use crate::error::Error;
 use crate::event::{Audited, FailureKind, RestartReason, StepUsage};
@@ -137,6 +138,8 @@ pub(crate) struct Attempt<'a> {
     /// Those that come after the one that runs, if it can tell whether they are off.
     rest: Vec<String>,
     kept: Vec<Kept>,
+    /// What became of the steps so far that were judged.
+    told: Vec<Told>,
     /// Whether a step left something that cannot be read, so that it and what comes after it is not kept.
     unreadable: bool,
     /// Whether a step ran, seeded or not.
@@ -167,6 +170,7 @@ impl<'a> Attempt<'a> {
             phases: Vec::new(),
             rest: Vec::new(),
             kept: Vec::new(),
+            told: Vec::new(),
             unreadable: false,
             some_ran: false,
             seeded: false,
@@ -347,6 +351,7 @@ impl<'a> Attempt<'a> {
         }
         if self.given.keeps {
             watch.step_judged(phase, &judged);
+            self.told.push(told(phase, &judged));
         }
         if matches!(judged.verdict, Verdict::Reuse | Verdict::Skip) {
             self.take(index, planned, judged.verdict);
@@ -443,6 +448,16 @@ impl<'a> Attempt<'a> {
 
     fn restart_whole(&self, reason: Option<RestartReason>) -> Outcome {
         Outcome::Restart { reason, mode: Mode { phased: false, ..self.given.mode } }
+    }
+}
+
+fn told(phase: &str, judged: &Judged) -> Told {
+    Told {
+        phase: phase.to_owned(),
+        verdict: judged.verdict.to_string(),
+        reason: judged.reason.name().to_owned(),
+        why: judged.reason.to_string(),
+        ..Told::default()
     }
 }
 

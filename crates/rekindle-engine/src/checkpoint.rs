@@ -19,6 +19,7 @@ mod collect;
 mod record;
 mod shelf;
 mod sources;
+mod told;
 mod traces;
 
 use std::cmp::Reverse;
@@ -38,6 +39,7 @@ pub use shelf::{
     CheckpointDetails, CheckpointInfo, CheckpointStore, LayerInfo, Made, NamedBase, Observed, SourceCounts,
     StepInfo,
 };
+pub use told::Told;
 pub use traces::StepTraces;
 pub(crate) use traces::TraceFile;
 

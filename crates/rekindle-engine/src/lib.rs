@@ -53,7 +53,7 @@ mod world;
 
 pub use checkpoint::{
     CheckpointDetails, CheckpointInfo, CheckpointStore, CollectPolicy, CollectedCheckpoints, LayerInfo, Made,
-    NamedBase, Observed, SourceCounts, StepInfo, StepTraces,
+    NamedBase, Observed, SourceCounts, StepInfo, StepTraces, Told,
 };
 pub use engine::{BuildOptions, Config, Engine, Planned, Report};
 pub use error::{Error, ErrorKind};

@@ -29,13 +29,8 @@ pub struct StepRuns<'a> {
     pub runs: &'a [Trace],
     /// How many of the last runs are of the last build.
     pub now: usize,
-}
-
-impl StepRuns<'_> {
-    /// Whether all that it left was made by the last build.
-    pub fn ran_whole(&self) -> bool {
-        self.now > 0 && self.now >= self.runs.len()
-    }
+    /// Whether the last build ran it from its beginning, and not on top of what it had left.
+    pub whole: bool,
 }
 
 /// A run of a step.
@@ -170,27 +165,22 @@ impl<'a> Lineage<'a> {
     /// What a task looked at that it had not made itself, ascending by path.
     pub fn inputs(&self, task: TaskAt) -> Vec<Input> {
         let indexed = self.indexed(task.at);
-        let mut seen: BTreeMap<PathId, (Touch, u32, u32)> = BTreeMap::new();
-        for access in indexed.accesses(task.group) {
-            let (touch, looked, made) =
-                seen.entry(access.path).or_insert((Touch::default(), u32::MAX, u32::MAX));
-            let at = match access.observed {
-                0 if access.touch.any(Touch::UPDATED) && !access.touch.defines() => access.changed,
-                0 => u32::MAX,
-                at => at,
-            };
-            *looked = at.min(*looked);
-            if access.touch.changes() {
-                *made = access.changed.min(*made);
-            }
-            if at != u32::MAX {
-                *touch = touch.and(access.touch);
-            }
+        // When the task itself first changed a path: what it finds there later is its own.
+        let mut made: BTreeMap<PathId, u32> = BTreeMap::new();
+        for access in indexed.accesses(task.group).filter(|access| access.touch.changes()) {
+            let first = made.entry(access.path).or_insert(u32::MAX);
+            *first = access.changed.min(*first);
         }
-        let inputs = seen
-            .into_iter()
-            .filter(|(_, (touch, looked, made))| *looked != u32::MAX && touch.any(LOOKS) && looked <= made);
-        inputs.map(|(path, (touch, moment, _))| Input { path, touch, moment }).collect()
+        let mut inputs: BTreeMap<PathId, Input> = BTreeMap::new();
+        for access in indexed.accesses(task.group) {
+            let made = made.get(&access.path).copied().unwrap_or(u32::MAX);
+            let Some((touch, moment)) = found(access, made) else { continue };
+            let input = Input { path: access.path, touch, moment };
+            let known = inputs.entry(access.path).or_insert(input);
+            known.touch = known.touch.and(touch);
+            known.moment = known.moment.min(moment);
+        }
+        inputs.into_values().collect()
     }
 
     /// What a task left in the tree, ascending by path.
@@ -282,6 +272,16 @@ impl<'a> Lineage<'a> {
         found.sort_unstable();
         found.dedup();
         found
+    }
+
+    /// The tasks that used the content of what is at a path, those that decide what is run left out; the last ones first.
+    pub fn readers(&self, path: &[u8]) -> Vec<TaskAt> {
+        let reads = |task: &TaskAt| {
+            let found = self.trace(task.at).paths().find(path);
+            let is_it = |input: &Input| Some(input.path) == found && input.is_content();
+            !self.decides(*task) && self.inputs(*task).iter().any(is_it)
+        };
+        self.users(path).into_iter().rev().filter(reads).collect()
     }
 
     /// Whether any run did something to a path.
@@ -393,6 +393,22 @@ impl<'a> Indexed<'a> {
         self.last_move(path, u32::MAX)
             .is_some_and(|(step, from)| self.trace.left(step.to) && self.trace.paths().find(&from).is_some())
     }
+}
+
+/// What a process found at a path that its task first changed at `made`: how, and when first.
+fn found(access: &Access, made: u32) -> Option<(Touch, u32)> {
+    let touch = access.touch.only(LOOKS);
+    // Writing into what is there uses it.
+    let is_update = access.touch.any(Touch::UPDATED) && !access.touch.defines();
+    let moment = if access.observed == 0 && is_update { access.changed } else { access.observed };
+    if moment == 0 || moment > made || touch == Touch::default() {
+        return None;
+    }
+    // One that looked for it in vain, or made it with the same call, has read its own work afterwards.
+    let was_there = !access.touch.any(Touch::ABSENT) && (moment < made || is_update);
+    let touch =
+        if made == u32::MAX || was_there { touch } else { touch.only(Touch::ABSENT.and(Touch::PRESENT)) };
+    (touch != Touch::default()).then_some((touch, moment))
 }
 
 /// What a process did to a path.

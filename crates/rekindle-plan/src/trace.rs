@@ -140,6 +140,11 @@ impl Touch {
         Touch(self.0 | other.0)
     }
 
+    /// Those of it that are among these.
+    pub const fn only(self, of: Touch) -> Touch {
+        Touch(self.0 & of.0)
+    }
+
     /// Whether what is there now came from this: it was made, or nothing of what was there before is left.
     pub const fn defines(self) -> bool {
         self.any(Touch::CREATED.and(Touch::REPLACED).and(Touch::REMOVED))

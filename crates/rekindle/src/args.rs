@@ -2,6 +2,7 @@
 
 mod build;
 mod checkpoint;
+mod explain;
 mod values;
 
 use std::ffi::OsString;
@@ -12,6 +13,7 @@ use clap_complete::Shell;
 
 pub(crate) use build::{BuildArgs, HowArgs, PrepareArgs, VerifyArgs};
 pub(crate) use checkpoint::{CheckpointCommand, GcArgs};
+pub(crate) use explain::{GraphArgs, WhyArgs};
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -20,6 +22,7 @@ Examples:
   rekindle init                      write down how it is built, as rekindle.toml, to change it
   rekindle log                       what the last build of the package here printed
   rekindle checkpoint list           what the next builds may start from
+  rekindle why src/a.o               who made it, from what, and why it was (not) made again
   rekindle verify                    is the output what a clean build gives?
   rekindle doctor                    what this machine can and cannot do
 
@@ -57,6 +60,8 @@ pub(crate) enum Command {
     Build(BuildArgs),
     Prepare(PrepareArgs),
     Verify(VerifyArgs),
+    Why(WhyArgs),
+    Graph(GraphArgs),
     /// Looks at checkpoints, keeps them and removes them.
     #[command(subcommand)]
     Checkpoint(CheckpointCommand),
@@ -287,6 +292,9 @@ mod tests {
             "rekindle checkpoint rm abcd --package x",
             "rekindle checkpoint pin",
             "rekindle completions tcsh",
+            "rekindle why a b",
+            "rekindle why --checkpoint abcd -p x",
+            "rekindle graph --files --processes",
         ] {
             assert!(parse(line).is_err(), "{line}");
         }

@@ -101,7 +101,7 @@ impl Attempt<'_> {
             audited.is_clean = clean.is_some();
             let Some(finding) = clean else {
                 if !audited.findings.is_empty() {
-                    watch.step_audited(phase, &audited);
+                    self.tell_audited(phase, &audited, watch);
                 }
                 let traces = going.needed();
                 let traces_now = going.files.len().min(traces.len());
@@ -114,11 +114,18 @@ impl Attempt<'_> {
                 return Ok((Ended::Well { state, seen: Box::new(seen) }, true));
             };
             audited.findings.push(finding);
-            watch.step_audited(phase, &audited);
+            self.tell_audited(phase, &audited, watch);
             self.tree = going.before;
             (self.seeded, self.links_below) = (was_seeded, had_links);
             return Ok((self.step(Some(phase), command, None, watch, cancel)?, false));
         }
+    }
+
+    fn tell_audited(&mut self, phase: &str, audited: &Audited, watch: &mut dyn Watch) {
+        if let Some(told) = self.told.last_mut() {
+            told.audited(audited);
+        }
+        watch.step_audited(phase, audited);
     }
 
     fn audited(&self, going: &mut GoingOn) -> Result<Verdict, Error> {

@@ -89,6 +89,7 @@ impl Attempt<'_> {
             canaries: if is_incremental { self.canaries() } else { Vec::new() },
             source: ids(&source)?,
             steps,
+            told: self.told.clone(),
         };
         Ok(Some((record, traces)))
     }

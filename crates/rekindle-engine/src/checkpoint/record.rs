@@ -13,9 +13,11 @@ use rekindle_layers::{LayerId, Timestamp};
 use rekindle_nix::Hash;
 use rekindle_plan::{Observations, Recipe, RecipeKey};
 
+use super::told::Told;
+
 const FAMILY: &[u8] = b"rekindle checkpoint v";
-const VERSION: u32 = 4;
-const MAGIC: &[u8] = b"rekindle checkpoint v4\n";
+const VERSION: u32 = 5;
+const MAGIC: &[u8] = b"rekindle checkpoint v5\n";
 /// More than any record has, so that a forged one cannot take all memory.
 const LARGEST_BODY: usize = 256 << 20;
 /// How hard zstd tries: beyond this it takes long and gains little.
@@ -72,6 +74,8 @@ pub(crate) struct Record {
     /// The layers of the mounted source, topmost first.
     pub(crate) source: Vec<LayerId>,
     pub(crate) steps: Vec<StepRecord>,
+    /// What became of the steps in its build, those of which nothing is kept included.
+    pub(crate) told: Vec<Told>,
     /// What each of its layers takes on disk, in bytes.
     pub(crate) sizes: BTreeMap<LayerId, u64>,
 }
@@ -166,6 +170,16 @@ fn body(record: &Record) -> Vec<u8> {
         traces.iter().for_each(|name| text(&mut out, name.as_bytes()));
         out.extend(step.traces_now.to_le_bytes());
     }
+    out.extend((record.told.len() as u64).to_le_bytes());
+    for told in &record.told {
+        for field in [&told.phase, &told.verdict, &told.reason, &told.why] {
+            text(&mut out, field.as_bytes());
+        }
+        out.extend((told.made_again.len() as u64).to_le_bytes());
+        told.made_again.iter().for_each(|path| text(&mut out, path));
+        out.extend((told.findings.len() as u64).to_le_bytes());
+        told.findings.iter().for_each(|finding| text(&mut out, finding.as_bytes()));
+    }
     out.extend((record.sizes.len() as u64).to_le_bytes());
     for (layer, size) in &record.sizes {
         text(&mut out, layer.to_string().as_bytes());
@@ -206,6 +220,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<Record> {
         canaries: reader.list(Reader::time)?,
         source: reader.list(Reader::layer)?,
         steps: reader.list(Reader::step)?,
+        told: reader.list(Reader::told)?,
         sizes: reader.list(Reader::size)?.into_iter().collect(),
     };
     reader.0.is_empty().then_some(record)
@@ -276,6 +291,17 @@ impl<'a> Reader<'a> {
             newest,
             traces: has_traces.then_some(traces),
             traces_now,
+        })
+    }
+
+    fn told(&mut self) -> Option<Told> {
+        Some(Told {
+            phase: self.string()?,
+            verdict: self.string()?,
+            reason: self.string()?,
+            why: self.string()?,
+            made_again: self.list(|reader| Some(reader.text()?.to_vec()))?,
+            findings: self.list(Reader::string)?,
         })
     }
 

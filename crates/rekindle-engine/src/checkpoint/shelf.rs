@@ -159,10 +159,14 @@ impl CheckpointStore {
     pub fn list(&self) -> Vec<CheckpointInfo> {
         let all = self.checkpoints.all();
         let users = users(&all);
-        let mut infos: Vec<_> = all.iter().map(|one| self.info(one, &users)).collect();
-        let age = |info: &CheckpointInfo| info.made.as_ref().map(|made| made.created);
-        infos.sort_by(|a, b| (age(b), &b.id).cmp(&(age(a), &a.id)));
-        infos
+        // Several builds may end in one second. The files that they left tell which was the later.
+        let age = |one: &Shelved| {
+            let record = one.record.as_ref().ok()?;
+            Some((record.created, record.steps.iter().map(|step| step.newest).max()))
+        };
+        let mut infos: Vec<_> = all.iter().map(|one| (age(one), self.info(one, &users))).collect();
+        infos.sort_by(|(a, one), (b, other)| (b, &other.id).cmp(&(a, &one.id)));
+        infos.into_iter().map(|(_, info)| info).collect()
     }
 
     /// The identity that begins with these digits.

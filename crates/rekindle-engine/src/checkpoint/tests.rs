@@ -47,6 +47,13 @@ fn record(id: &str, created: i64, layers: &[LayerId]) -> Record {
         canaries: vec![Timestamp { secs: 7, nanos: 8 }],
         source: layers.to_vec(),
         steps: vec![step],
+        told: vec![Told {
+            phase: "buildPhase".to_owned(),
+            why: "so".to_owned(),
+            made_again: vec![b"build/\xff".to_vec()],
+            findings: vec!["something".to_owned()],
+            ..Told::default()
+        }],
         base: Some("0f".to_owned()),
         sizes: layers.iter().map(|layer| (*layer, 10)).collect(),
     }

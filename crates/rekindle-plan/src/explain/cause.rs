@@ -187,7 +187,7 @@ impl Search<'_, '_> {
     }
 
     fn ran_whole(&self, at: RunAt) -> bool {
-        self.lineage.steps()[at.step].ran_whole()
+        self.lineage.steps()[at.step].whole
     }
 
     /// The change that a task has seen, what it read before what it looked for.

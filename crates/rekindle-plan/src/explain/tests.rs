@@ -96,6 +96,8 @@ pub(crate) fn in_tree(path: &str) -> String {
 /// `gcc` with a compiler proper and an assembler, and a temporary file between them.
 fn compile(script: &mut Script, make: u32, name: &str, headers: &str) {
     let gcc = script.run(make, &format!("gcc -c {name}.c"));
+    script.look_for(gcc, "/tmp/x.s");
+    script.write(gcc, "/tmp/x.s");
     let (cc1, assembler) = (script.run(gcc, "cc1"), script.run(gcc, "as"));
     script.read(cc1, &format!("{name}.c /usr/include/stdio.h {headers}"));
     script.write(cc1, "/tmp/x.s");
@@ -152,6 +154,11 @@ fn second_build() -> Trace {
     script.trace()
 }
 
+/// All runs of a step, of which the last `now` are of the last build.
+pub(crate) fn runs<'a>(phase: &'a str, runs: &'a [Trace], now: usize) -> StepRuns<'a> {
+    StepRuns { phase, runs, now, whole: now > 0 && now == runs.len() }
+}
+
 fn changed(path: &str, kind: ChangeKind) -> SourceChange {
     SourceChange { path: in_tree(path).into_bytes(), kind }
 }
@@ -174,10 +181,7 @@ fn paths(lineage: &Lineage<'_>, task: TaskAt, ids: impl Iterator<Item = PathId>)
 #[test]
 fn whoever_wrote_last_is_the_maker() {
     let (build, install) = ([clean_build(), second_build()], [install()]);
-    let lineage = Lineage::new(vec![
-        StepRuns { phase: "buildPhase", runs: &build, now: 1 },
-        StepRuns { phase: "installPhase", runs: &install, now: 1 },
-    ]);
+    let lineage = Lineage::new(vec![runs("buildPhase", &build, 1), runs("installPhase", &install, 1)]);
     let check = |path: &str, expected: Option<&str>| {
         assert_eq!(maker(&lineage, path).as_deref(), expected, "{path}");
     };
@@ -199,7 +203,7 @@ fn whoever_wrote_last_is_the_maker() {
 #[test]
 fn in_one_run_the_moment_tells_who_made_it() {
     let build = [clean_build()];
-    let lineage = Lineage::new(vec![StepRuns { phase: "buildPhase", runs: &build, now: 1 }]);
+    let lineage = Lineage::new(vec![runs("buildPhase", &build, 1)]);
     let ranlib = lineage.maker(b"build/source/lib.a").expect("a maker");
     assert_eq!(command(&lineage, ranlib.task), "ranlib lib.a");
     let inputs = lineage.inputs(ranlib.task);
@@ -212,14 +216,12 @@ fn in_one_run_the_moment_tells_who_made_it() {
 #[test]
 fn a_task_is_all_that_one_line_starts() {
     let build = [clean_build()];
-    let lineage = Lineage::new(vec![StepRuns { phase: "buildPhase", runs: &build, now: 1 }]);
+    let lineage = Lineage::new(vec![runs("buildPhase", &build, 1)]);
     let object = lineage.maker(b"build/source/a.o").expect("a maker");
     let inputs = lineage.inputs(object.task);
     // What one part of it leaves for another is not from outside.
-    assert_eq!(
-        paths(&lineage, object.task, inputs.iter().map(|input| input.path)),
-        ["/usr/include/stdio.h", "a.c", "x.h"]
-    );
+    let contents = inputs.iter().filter(|input| input.is_content()).map(|input| input.path);
+    assert_eq!(paths(&lineage, object.task, contents), ["/usr/include/stdio.h", "a.c", "x.h"]);
     let products = lineage.products(object.task);
     assert_eq!(paths(&lineage, object.task, products.into_iter()), ["/tmp/x.s", "a.o"]);
     assert_eq!(lineage.members(object.task).len(), 3);
@@ -259,7 +261,7 @@ fn told(lineage: &Lineage<'_>, path: &str, changes: Option<&[SourceChange]>) -> 
 #[test]
 fn the_root_cause_comes_first() {
     let build = [clean_build(), second_build()];
-    let lineage = Lineage::new(vec![StepRuns { phase: "buildPhase", runs: &build, now: 1 }]);
+    let lineage = Lineage::new(vec![runs("buildPhase", &build, 1)]);
     let header = [changed("y.h", ChangeKind::Content)];
     let check = |path: &str, changes: Option<&[SourceChange]>, expected: &str| {
         assert_eq!(told(&lineage, path, changes), expected);
@@ -291,7 +293,7 @@ fn names_that_came_and_went_are_causes() {
     again.look_for(link, "libfast.a");
     again.write(link, "prog");
     let build = [clean_build(), again.trace()];
-    let lineage = Lineage::new(vec![StepRuns { phase: "buildPhase", runs: &build, now: 1 }]);
+    let lineage = Lineage::new(vec![runs("buildPhase", &build, 1)]);
     let added = [changed("docs/new", ChangeKind::Added)];
     assert_eq!(told(&lineage, "index", Some(&added)), "source Added; docs/new -> sh -c -> index");
     let found = [changed("libfast.a", ChangeKind::Added)];
@@ -309,7 +311,7 @@ fn another_command_is_a_cause() {
     again.read(gcc, "a.c");
     again.write(gcc, "a.o");
     let build = [clean_build(), again.trace()];
-    let lineage = Lineage::new(vec![StepRuns { phase: "buildPhase", runs: &build, now: 1 }]);
+    let lineage = Lineage::new(vec![runs("buildPhase", &build, 1)]);
     assert_eq!(told(&lineage, "a.o", Some(&[])), "was gcc -c a.c;  -> gcc -O2 -c a.c -> a.o");
 }
 
@@ -319,10 +321,7 @@ fn a_step_that_ran_from_the_beginning_is_a_cause() {
     let shell = configure.run(0, "sh configure");
     configure.write(shell, "y.h");
     let (configure, build) = ([configure.trace()], [clean_build(), second_build()]);
-    let lineage = Lineage::new(vec![
-        StepRuns { phase: "configurePhase", runs: &configure, now: 1 },
-        StepRuns { phase: "buildPhase", runs: &build, now: 1 },
-    ]);
+    let lineage = Lineage::new(vec![runs("configurePhase", &configure, 1), runs("buildPhase", &build, 1)]);
     assert_eq!(
         told(&lineage, "b.o", Some(&[])),
         "Step(0);  -> sh configure -> y.h; y.h -> gcc -c b.c -> b.o"
@@ -333,7 +332,7 @@ fn a_step_that_ran_from_the_beginning_is_a_cause() {
 #[test]
 fn what_is_kept_is_explained_too() {
     let build = [clean_build(), second_build()];
-    let mut lineage = Lineage::new(vec![StepRuns { phase: "buildPhase", runs: &build, now: 1 }]);
+    let mut lineage = Lineage::new(vec![runs("buildPhase", &build, 1)]);
     let header = [changed("y.h", ChangeKind::Content)];
     assert_eq!(told(&lineage, "a.o", Some(&header)), "NothingChanged(3)");
     let seen = [changed("x.h", ChangeKind::Mode)];
@@ -341,13 +340,13 @@ fn what_is_kept_is_explained_too() {
         fate(&lineage, &lineage.maker(b"build/source/a.o").expect("one"), b"build/source/a.o", Some(&seen)),
         Fate::Kept(Kept::NoDifference(change)) if change == seen[0]
     ));
-    lineage = Lineage::new(vec![StepRuns { phase: "buildPhase", runs: &build, now: 0 }]);
+    lineage = Lineage::new(vec![runs("buildPhase", &build, 0)]);
     assert_eq!(told(&lineage, "prog", Some(&header)), "StepDidNotRun(0)");
     let mut again = Script::new();
     let generator = again.run(0, "gen");
     again.write(generator, "x.h");
     let build = [clean_build(), again.trace()];
-    lineage = Lineage::new(vec![StepRuns { phase: "buildPhase", runs: &build, now: 1 }]);
+    lineage = Lineage::new(vec![runs("buildPhase", &build, 1)]);
     assert!(matches!(
         fate(&lineage, &lineage.maker(b"build/source/a.o").expect("one"), b"build/source/a.o", Some(&[])),
         Fate::Kept(Kept::SameAgain(path)) if path == b"build/source/x.h"
@@ -357,7 +356,7 @@ fn what_is_kept_is_explained_too() {
 #[test]
 fn what_is_not_known_has_names_that_are_like_it() {
     let build = [clean_build()];
-    let lineage = Lineage::new(vec![StepRuns { phase: "buildPhase", runs: &build, now: 1 }]);
+    let lineage = Lineage::new(vec![runs("buildPhase", &build, 1)]);
     assert!(lineage.knows(b"build/source/x.h") && !lineage.knows(b"build/source/z.h"));
     assert_eq!(lineage.nearest(b"build/source/porg", 2), Vec::<Vec<u8>>::new(), "two letters of four");
     assert_eq!(lineage.nearest(b"build/source/Makefil", 2), [b"build/source/Makefile".to_vec()]);
@@ -367,7 +366,7 @@ fn what_is_not_known_has_names_that_are_like_it() {
 
 #[test]
 fn without_runs_nothing_is_known() {
-    let lineage = Lineage::new(vec![StepRuns { phase: "buildPhase", runs: &[], now: 0 }]);
+    let lineage = Lineage::new(vec![runs("buildPhase", &[], 0)]);
     assert_eq!(lineage.maker(b"build/source/a.o"), None);
     assert!(!lineage.knows(b"build/source/a.o") && lineage.users(b"x").is_empty());
 }

@@ -1,6 +1,5 @@
 use super::*;
-use crate::explain::StepRuns;
-use crate::explain::tests::{Script, clean_build};
+use crate::explain::tests::{Script, clean_build, runs};
 use crate::trace::Trace;
 
 fn drawn(
@@ -10,7 +9,7 @@ fn drawn(
     show: Show,
     limit: Option<usize>,
 ) -> (Vec<String>, ProcessGraph) {
-    let lineage = Lineage::new(vec![StepRuns { phase: "buildPhase", runs: build, now }]);
+    let lineage = Lineage::new(vec![runs("buildPhase", build, now)]);
     let wanted = wanted.map(|path| format!("build/source/{path}").into_bytes());
     let graph = draw(&lineage, wanted.as_deref(), show, limit);
     let name = |at: usize| match &graph.nodes[at] {

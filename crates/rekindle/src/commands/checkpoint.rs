@@ -270,7 +270,7 @@ pub(super) fn details_as_json(details: &CheckpointDetails) -> Value {
     value
 }
 
-fn age(created: i64) -> String {
+pub(super) fn age(created: i64) -> String {
     let seconds = u64::try_from(now().saturating_sub(created)).unwrap_or_default();
     let minutes = Duration::from_secs(seconds).as_secs() / 60;
     match minutes {

@@ -7,12 +7,15 @@ mod doctor;
 mod drv;
 mod gc;
 mod goals;
+mod graph;
 mod init;
 mod links;
 mod log;
 mod prepare;
 mod store;
+mod subject;
 mod verify;
+mod why;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -34,6 +37,8 @@ pub(crate) fn run(args: &Args, environment: &Environment) -> Result<ExitCode, Cl
         Command::Build(args) => build::run(&session, args),
         Command::Prepare(args) => prepare::run(&session, args),
         Command::Verify(args) => verify::run(&session, args),
+        Command::Why(args) => why::run(&session, args),
+        Command::Graph(args) => graph::run(&session, args),
         Command::Checkpoint(command) => checkpoint::run(&session, command),
         Command::Gc(args) => gc::run(&session, args),
         Command::Init(args) => init::run(args),

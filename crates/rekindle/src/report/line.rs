@@ -58,6 +58,15 @@ pub(crate) fn spoken(duration: Duration) -> String {
     }
 }
 
+/// A short duration as people say it: `0.2 ms`, `34 ms`, and from a second on as [`spoken`].
+pub(crate) fn spoken_short(duration: Duration) -> String {
+    match duration.as_micros() {
+        micros @ 0..10_000 => format!("{:.1} ms", micros as f64 / 1e3),
+        micros @ 10_000..1_000_000 => format!("{} ms", micros / 1000),
+        _ => spoken(duration),
+    }
+}
+
 /// A number of bytes as people say it.
 pub(crate) fn spoken_bytes(bytes: u64) -> String {
     const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
@@ -127,6 +136,9 @@ mod tests {
         check(59.9, "59 s");
         check(200.0, "3 min 20 s");
         check(7500.0, "2 h 5 min");
+        assert_eq!(spoken_short(Duration::from_micros(250)), "0.2 ms");
+        assert_eq!(spoken_short(Duration::from_micros(34_600)), "34 ms");
+        assert_eq!(spoken_short(Duration::from_millis(1200)), "1.2 s");
         assert_eq!(spoken_bytes(512), "512 B");
         assert_eq!(spoken_bytes(1536), "1.5 KiB");
         assert_eq!(spoken_bytes(3 << 30), "3.0 GiB");

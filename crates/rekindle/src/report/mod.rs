@@ -18,6 +18,6 @@ pub(crate) use console::{Console, Verbosity};
 pub(crate) use failure::{Advice, exit_code};
 pub(crate) use history::{Build, History};
 pub(crate) use json::{Goal, LinkedOutput, about, provenance, report};
-pub(crate) use line::{one_line, shell_word, spoken_bytes};
+pub(crate) use line::{fit, one_line, shell_word, spoken_bytes, spoken_short};
 pub(crate) use look::Look;
 pub(crate) use transcript::Transcript;

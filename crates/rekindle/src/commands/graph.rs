@@ -1,0 +1,120 @@
+//! `rekindle graph`.
+
+mod dot;
+
+use std::ffi::OsStr;
+use std::io::{self, Write as _};
+use std::path::Path;
+use std::process::ExitCode;
+
+use rekindle_plan::explain::Lineage;
+use rekindle_plan::process_graph::{EdgeKind, Node, Origin, ProcessGraph, Show, draw};
+use serde_json::{Value, json};
+
+use super::subject::{self, Asked, FileName, Found};
+use super::why::json::{task, text};
+use super::{print, print_json};
+use crate::args::GraphArgs;
+use crate::cli_error::CliError;
+use crate::session::Session;
+
+/// More nodes than this nobody can look at, and Graphviz takes minutes.
+const MOST_NODES: usize = 2000;
+
+pub(super) fn run(session: &Session<'_>, args: &GraphArgs) -> Result<ExitCode, CliError> {
+    let (subject, asked) = subject::find(session, args.what.as_deref(), None, args.checkpoint.as_deref())?;
+    if let Asked::File(_) = asked {
+        let what = args.what.as_deref().unwrap_or(OsStr::new(".")).to_string_lossy();
+        return Err(CliError::user(format!("{what} is no package that was built here"))
+            .hint(format!("for what a file came from: `{} graph --of {what}`", session.program())));
+    }
+    let lineage = subject.lineage()?;
+    let of = match &args.of {
+        None => None,
+        Some(file) => {
+            // A file of an output names its own build, too; but the package was named already.
+            let name = output_file(session, file)?.unwrap_or_else(|| FileName::Path(file.into()));
+            match subject.locate(&lineage, &name)? {
+                Found::Known(path) => Some(path),
+                Found::Untouched => {
+                    let file = file.to_string_lossy();
+                    return Err(CliError::user(format!("no process of the build looked at {file}")));
+                }
+            }
+        }
+    };
+    let show = match (args.processes, args.files) {
+        (true, _) => Show::Tasks,
+        (_, true) => Show::Files,
+        _ => Show::Both,
+    };
+    let graph = draw(&lineage, of.as_deref(), show, (!args.all).then_some(MOST_NODES));
+    if graph.left_out > 0 {
+        let look = session.environment.look_of_stderr();
+        let (left_out, all) = (graph.left_out, graph.left_out + graph.nodes.len());
+        // Whoever does not see it still gets the graph.
+        let _ = writeln!(
+            io::stderr(),
+            "{} {left_out} of {all} nodes are left out; --of FILE shows what one file came from, --all everything",
+            look.yellow("warning:")
+        );
+    }
+    if args.json {
+        print_json(&as_json(&lineage, &graph))?;
+    } else {
+        print(dot::write(&lineage, &graph, subject.name()))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The name of a file of an output, if it is one.
+fn output_file(session: &Session<'_>, file: &OsStr) -> Result<Option<FileName>, CliError> {
+    let store = session.store_to_read()?;
+    Ok(match subject::in_output_of(Path::new(file), &store) {
+        Some((output, rest)) if !rest.as_os_str().is_empty() => {
+            Some(FileName::InOutput(output.name().to_string(), rest))
+        }
+        _ => None,
+    })
+}
+
+fn as_json(lineage: &Lineage<'_>, graph: &ProcessGraph) -> Value {
+    let node = |(at, node): (usize, &Node)| match node {
+        Node::Task { task: it } => {
+            let mut value = task(lineage, *it);
+            value["id"] = at.into();
+            value["kind"] = "process".into();
+            value
+        }
+        Node::File { path, origin } => {
+            json!({ "id": at, "kind": "file", "path": text(path), "origin": self::origin(*origin) })
+        }
+    };
+    let edges = graph.edges.iter().map(|edge| {
+        json!({
+            "from": edge.from,
+            "to": edge.to,
+            "kind": match edge.kind {
+                EdgeKind::Read => "read",
+                EdgeKind::Executed => "executed",
+                EdgeKind::Made => "made",
+            },
+            "through": edge.through.as_deref().map_or(Value::Null, text),
+            "count": edge.count,
+        })
+    });
+    json!({
+        "version": 1,
+        "nodes": graph.nodes.iter().enumerate().map(node).collect::<Vec<_>>(),
+        "edges": edges.collect::<Vec<_>>(),
+        "leftOut": graph.left_out,
+    })
+}
+
+fn origin(origin: Origin) -> &'static str {
+    match origin {
+        Origin::Source => "source",
+        Origin::Kept => "kept",
+        Origin::MadeNow => "made",
+    }
+}
