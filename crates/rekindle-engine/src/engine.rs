@@ -175,7 +175,7 @@ impl Engine {
     /// Finds the store path of a directory of files that the program carries.
     ///
     /// # Errors
-    /// No temporary directory can be made.
+    /// Names that no directory can have.
     pub fn embed(&self, name: &str, files: &[EmbeddedFile<'_>]) -> Result<Source, Error> {
         Source::embed(self.store.store_dir(), name, files)
     }

@@ -207,14 +207,14 @@ impl Source {
         name: &str,
         files: &[EmbeddedFile<'_>],
     ) -> Result<Source, Error> {
-        let dir = tempfile::tempdir()
-            .map_err(|error| Error::environment("no temporary directory").caused_by(error))?;
-        let files: Vec<_> = files
+        let mut files: Vec<_> = files
             .iter()
             .map(|file| (file.path.to_owned(), file.contents.to_vec(), file.executable))
             .collect();
-        let root = write_embedded(dir.path(), &files)?;
-        let nar = Tree::scan(&root)?.nar_digest()?;
+        files.sort();
+        let nar = archive_of(&files).map_err(|error| {
+            Error::usage(format!("the files of \"{name}\" cannot be a directory")).caused_by(error)
+        })?;
         let (name, path) = archive_path(store_dir, name, &nar)?;
         Ok(Source { path, escaping_links: Vec::new(), content: Content::Embedded { name, files, nar } })
     }
@@ -276,6 +276,18 @@ fn tree_of(directory: &Directory) -> Result<Tree, Error> {
     Ok(Tree::from_entries(&directory.root, entries)?)
 }
 
+/// What the archive of a directory with these files, sorted by name, is known by. Nothing need lie on disk for it.
+fn archive_of(files: &[(String, Vec<u8>, bool)]) -> Result<NarDigest, rekindle_nix::Error> {
+    let mut writer = rekindle_nix::nar::Writer::new(Vec::new());
+    writer.directory()?;
+    for (name, contents, executable) in files {
+        writer.entry(name.as_bytes())?;
+        writer.file(*executable, contents)?;
+    }
+    let archive = writer.finish()?;
+    Ok(NarDigest { hash: Hash::sha256(&archive), size: archive.len() as u64 })
+}
+
 fn write_embedded(dir: &Path, files: &[(String, Vec<u8>, bool)]) -> Result<PathBuf, Error> {
     let root = dir.join("embedded");
     fs::create_dir(&root).map_err(|error| Error::io("make the directory", &root, error))?;
@@ -318,6 +330,19 @@ mod tests {
         }
         fs::create_dir(dir.path().join("empty")).expect("our own directory");
         dir
+    }
+
+    #[test]
+    fn embedded_files_have_the_archive_of_the_directory_that_they_make() {
+        let file = |path, contents, executable| EmbeddedFile { path, contents, executable };
+        let files =
+            [file("b", b"of b\n".as_slice(), false), file("a.sh", b"", true), file("B", b"12345678", true)];
+        let embedded = Source::embed(&StoreDir::default(), "setup", &files).expect("good files");
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let files = files.map(|file| (file.path.to_owned(), file.contents.to_vec(), file.executable));
+        let root = write_embedded(dir.path(), &files).expect("our own directory");
+        let observed = Source::observe_file(&StoreDir::default(), "setup", &root).expect("our own directory");
+        assert_eq!(embedded.path, observed.path);
     }
 
     #[test]

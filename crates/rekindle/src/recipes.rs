@@ -3,7 +3,9 @@
 //! Nothing is written to the store here. [`Recipes::offer`] and [`Recipes::commit`] do that, once all is known to be right.
 
 use std::collections::HashMap;
+use std::panic::resume_unwind;
 use std::sync::Arc;
+use std::thread;
 
 use rekindle_engine::{EmbeddedFile, Engine, Source, Toolchain};
 use rekindle_nix::{Derivation, StorePath};
@@ -70,7 +72,13 @@ impl Recipes {
         engine: &Engine,
         project: &Project,
     ) -> Result<Recipes, CliError> {
-        let toolchains = host_toolchains(session, &project.members)?;
+        // Both read many directories, and neither needs the other.
+        let (toolchains, observed) = thread::scope(|scope| {
+            let observed = scope.spawn(|| observe_sources(engine, &project.members));
+            let toolchains = host_toolchains(session, &project.members);
+            (toolchains, observed.join().unwrap_or_else(|panic| resume_unwind(panic)))
+        });
+        let (toolchains, observed) = (toolchains?, observed?);
         let files: Vec<_> = setup::FILES
             .iter()
             .map(|file| EmbeddedFile { path: file.name, contents: file.content, executable: false })
@@ -84,8 +92,9 @@ impl Recipes {
             toolchain: &toolchains[member].facts,
         };
         let mut ingredients = Ingredients { sources: vec![Arc::new(setup)], ..Ingredients::default() };
-        let members = project.members.iter().enumerate();
-        let needs = members.map(|(at, member)| ingredients.gather(engine, &stdenv(at), member));
+        let members = project.members.iter().zip(observed).enumerate();
+        let needs =
+            members.map(|(at, (member, source))| ingredients.gather(engine, &stdenv(at), member, source));
         let needs: Vec<Needs> = needs.collect::<Result<_, _>>()?;
         let mut packages: Vec<Recipe> = Vec::with_capacity(needs.len());
         for (at, (member, needs)) in project.members.iter().zip(&needs).enumerate() {
@@ -126,22 +135,18 @@ impl Recipes {
 }
 
 impl Ingredients {
-    /// Finds out what a member is made from.
-    fn gather(&mut self, engine: &Engine, stdenv: &Stdenv<'_>, member: &Member) -> Result<Needs, CliError> {
+    /// Finds out what a member is made from. `observed` is its source, if that lies in the file system.
+    fn gather(
+        &mut self,
+        engine: &Engine,
+        stdenv: &Stdenv<'_>,
+        member: &Member,
+        observed: Option<Source>,
+    ) -> Result<Needs, CliError> {
         let package = &member.package;
-        let source = match &package.source {
-            manifest::Source::None => None,
-            manifest::Source::Path(path) => {
-                let path = member.dir.join(path);
-                let source = if path.is_dir() {
-                    let rules = source_rules::of(member, &path, engine.store().physical_store_dir())?;
-                    engine.observe_tree("source", &path, &rules)?
-                } else {
-                    engine.observe_file(&source_rules::store_name(&path), &path)?
-                };
-                Some(Found::Source(self.add_source(source)))
-            }
-            manifest::Source::Fetch(fetched) => Some(self.fetched(stdenv, fetched)?),
+        let source = match (&package.source, observed) {
+            (manifest::Source::Fetch(fetched), _) => Some(self.fetched(stdenv, fetched)?),
+            (_, observed) => observed.map(|source| Found::Source(self.add_source(source))),
         };
         let mut patches = Vec::with_capacity(package.patches.len());
         for patch in &package.patches {
@@ -218,6 +223,21 @@ impl Ingredients {
             self.helpers.len() - 1
         })
     }
+}
+
+/// The source of each member that lies in the file system.
+fn observe_sources(engine: &Engine, members: &[Member]) -> Result<Vec<Option<Source>>, CliError> {
+    let observe = |member: &Member| {
+        let manifest::Source::Path(path) = &member.package.source else { return Ok(None) };
+        let path = member.dir.join(path);
+        Ok(Some(if path.is_dir() {
+            let rules = source_rules::of(member, &path, engine.store().physical_store_dir())?;
+            engine.observe_tree("source", &path, &rules)?
+        } else {
+            engine.observe_file(&source_rules::store_name(&path), &path)?
+        }))
+    };
+    members.iter().map(observe).collect()
 }
 
 fn warnings(project: &Project, needs: &[Needs], sources: &[Arc<Source>]) -> Vec<String> {
