@@ -84,25 +84,33 @@ if [ "$__rekindle_action" != last ]; then
 fi
 
 if [ "$__rekindle_action" != last ]; then
+    # One file with all parts, each behind a line with its name: to make a file costs more than to write one. Each
+    # command is redirected by itself, as a DEBUG trap may print something between them.
+    exec {__rekindle_dump}>|"$__rekindle_state/dump"
     # The options come first: what follows must neither stop at an error nor be changed by one.
-    set +o >|"$__rekindle_state/options"
+    set +o >&"$__rekindle_dump"
     set +eux +o pipefail
-    printf '%s\n' "$__rekindle_off" >|"$__rekindle_state/off"
-    trap -p >|"$__rekindle_state/traps"
+    printf '#@ off\n%s\n#@ traps\n' "$__rekindle_off" >&"$__rekindle_dump"
+    trap -p >&"$__rekindle_dump"
     trap - EXIT ERR DEBUG RETURN
-    shopt -p >|"$__rekindle_state/shopts"
-    declare -p >|"$__rekindle_state/variables"
-    declare -f >|"$__rekindle_state/functions"
-    declare -Fx >>"$__rekindle_state/functions"
-    printf '%s' "$PWD" >|"$__rekindle_state/cwd"
-    umask >|"$__rekindle_state/umask"
+    printf '#@ cwd\n%s\n#@ umask\n' "$PWD" >&"$__rekindle_dump"
+    umask >&"$__rekindle_dump"
     # Processes that outlive the phase would be lost: whoever runs this must know.
+    printf '#@ survivors\n' >&"$__rekindle_dump"
     for __rekindle_pid in /proc/[0-9]*; do
         case ${__rekindle_pid#/proc/} in
             1 | "$BASHPID") ;;
             *) echo "$__rekindle_pid" ;;
         esac
-    done >|"$__rekindle_state/survivors"
-    printf done >|"$__rekindle_state/complete"
+    done >&"$__rekindle_dump"
+    printf '#@ shopts\n' >&"$__rekindle_dump"
+    shopt -p >&"$__rekindle_dump"
+    printf '#@ variables\n' >&"$__rekindle_dump"
+    declare -p >&"$__rekindle_dump"
+    # Last, as functions may hold any text.
+    printf '#@ functions\n' >&"$__rekindle_dump"
+    declare -f >&"$__rekindle_dump"
+    declare -Fx >&"$__rekindle_dump"
+    printf '#@ complete\n' >&"$__rekindle_dump"
     exit 0
 fi

@@ -70,34 +70,36 @@ impl ShellState {
         if dir.join("ended").exists() {
             return Ok(Dump::Ended);
         }
-        if !dir.join("complete").exists() {
+        let dump = dir.join("dump");
+        if !dump.exists() {
             return Ok(Dump::Missing);
         }
-        let part = |name: &str| read_bounded(&dir.join(name));
+        let dump = read_bounded(&dump)?;
+        let Some(parts) = Parts::of(&dump) else { return Ok(Dump::Missing) };
         let mut script = OFF.to_vec();
         // Whatever it holds, it has to stay within the comment.
-        for name in part("off")?.split(|byte| *byte == b'\n') {
+        for name in parts.off.split(|byte| *byte == b'\n') {
             if !name.is_empty() && name.iter().all(u8::is_ascii_alphanumeric) {
                 script.push(b' ');
                 script.extend(name);
             }
         }
         script.extend(b"\nset +e\n");
-        script.extend(part("shopts")?);
-        for line in part("variables")?.split_inclusive(|byte| *byte == b'\n') {
+        script.extend(parts.shopts);
+        for line in parts.variables.split_inclusive(|byte| *byte == b'\n') {
             if is_loadable(line) {
                 script.extend(line);
             }
         }
-        script.extend(part("functions")?);
+        script.extend(parts.functions);
         script.extend(b"cd -- ");
-        script.extend(single_quoted(&part("cwd")?));
+        script.extend(single_quoted(parts.cwd.strip_suffix(b"\n").unwrap_or(parts.cwd)));
         script.extend(b" || exit 1\numask ");
-        script.extend(part("umask")?);
-        script.extend(part("traps")?);
+        script.extend(parts.umask);
+        script.extend(parts.traps);
         // Last, because `set -e` and `set -u` may be among them.
-        script.extend(part("options")?);
-        let survivors = !part("survivors")?.is_empty();
+        script.extend(parts.options);
+        let survivors = !parts.survivors.is_empty();
         Ok(Dump::Complete { state: ShellState { script }, survivors })
     }
 
@@ -132,6 +134,46 @@ impl ShellState {
     /// The state with every occurrence of `from` replaced by `to`, which is as long.
     pub(crate) fn substitute(&mut self, from: &[u8], to: &[u8]) {
         crate::scratch::replace_all(&mut self.script, from, to);
+    }
+}
+
+/// The parts of a dump.
+struct Parts<'a> {
+    options: &'a [u8],
+    off: &'a [u8],
+    traps: &'a [u8],
+    cwd: &'a [u8],
+    umask: &'a [u8],
+    survivors: &'a [u8],
+    shopts: &'a [u8],
+    variables: &'a [u8],
+    functions: &'a [u8],
+}
+
+impl<'a> Parts<'a> {
+    /// `None` if it does not go on to its end.
+    fn of(dump: &'a [u8]) -> Option<Parts<'a>> {
+        // Functions are last, and may hold anything, the line at the end as well.
+        let mut rest = dump.strip_suffix(b"#@ complete\n")?;
+        let mut until = |mark: &str| {
+            let mark = format!("#@ {mark}\n");
+            let starts_line = |at: &usize| *at == 0 || rest[at - 1] == b'\n';
+            let at = memchr::memmem::find_iter(rest, mark.as_bytes()).find(starts_line)?;
+            let (part, behind) = (&rest[..at], &rest[at + mark.len()..]);
+            rest = behind;
+            Some(part)
+        };
+        Some(Parts {
+            options: until("off")?,
+            off: until("traps")?,
+            traps: until("cwd")?,
+            cwd: until("umask")?,
+            umask: until("survivors")?,
+            survivors: until("shopts")?,
+            shopts: until("variables")?,
+            variables: until("functions")?,
+            functions: rest,
+        })
     }
 }
 
@@ -221,16 +263,17 @@ mod tests {
     #[test]
     fn a_phase_is_off_until_a_switch_is_revealed() {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        for part in
-            ["complete", "shopts", "variables", "functions", "cwd", "umask", "traps", "options", "survivors"]
-        {
-            fs::write(dir.path().join(part), "").expect("written");
-        }
-        fs::write(dir.path().join("off"), "checkPhase\n; rm -rf /\ndistPhase\n").expect("written");
+        let dump = "#@ off\ncheckPhase\n; rm -rf /\ndistPhase\n#@ traps\n#@ cwd\n/build\n#@ umask\n0022\n#@ survivors\n\
+                    #@ shopts\n#@ variables\n#@ functions\nf () \n{ \n    cat <<E\n#@ variables\nE\n\n}\n#@ complete\n";
+        fs::write(dir.path().join("dump"), &dump[..dump.len() - 1]).expect("written");
+        assert_eq!(ShellState::read(dir.path()).expect("readable"), Dump::Missing, "it is not whole");
+        fs::write(dir.path().join("dump"), dump).expect("written");
         let Dump::Complete { mut state, .. } = ShellState::read(dir.path()).expect("readable") else {
             panic!("it is complete")
         };
-        assert!(state.script.starts_with(b"# off: checkPhase distPhase\n"));
+        let script = "# off: checkPhase distPhase\nset +e\nf () \n{ \n    cat <<E\n#@ variables\nE\n\n}\n\
+                      cd -- '/build' || exit 1\numask 0022\n";
+        assert_eq!(String::from_utf8_lossy(&state.script), script);
         let is_off = |state: &ShellState| {
             ["checkPhase", "distPhase", "Phase", ""].map(|phase| state.is_off(phase, &[]))
         };
@@ -246,8 +289,7 @@ mod tests {
     #[test]
     fn a_state_that_is_a_link_is_refused() {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        fs::write(dir.path().join("complete"), "").expect("written");
-        std::os::unix::fs::symlink("/etc/passwd", dir.path().join("shopts")).expect("linked");
+        std::os::unix::fs::symlink("/etc/passwd", dir.path().join("dump")).expect("linked");
         assert!(ShellState::read(dir.path()).is_err());
     }
 }
