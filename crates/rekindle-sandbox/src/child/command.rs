@@ -83,7 +83,8 @@ fn begin_to_observe(observe: &Observe, post: &OwnedFd) {
             "+".to_owned()
         }
         Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {
-            "somebody else observes this program's calls already (seccomp has room for one listener)"
+            "somebody else observes this program's calls already (seccomp has room for one listener); run it \
+             outside of the container or tracer that does"
                 .to_owned()
         }
         Err(error) => format!("the kernel cannot tell of calls: {error}; use Linux 5.10 or newer"),

@@ -256,7 +256,12 @@ impl<'a> Recorder<'a> {
 }
 
 fn unreadable(errno: Errno) -> String {
-    format!("a process of the command could not be looked into: {}", std::io::Error::from(errno))
+    let why = std::io::Error::from(errno);
+    let mend = match errno {
+        Errno::PERM | Errno::ACCESS => "; is `sysctl kernel.yama.ptrace_scope` 3? 2 or less will do",
+        _ => "",
+    };
+    format!("a process of the command could not be looked into: {why}{mend}")
 }
 
 /// Where something may change while the command runs, and where not: an area goes as far as the next one inside of it.

@@ -8,7 +8,7 @@
 //! mounted read-only are kept: a compiler asks for the same thousand headers again and again, and for such a path
 //! the observer makes no call but the one that reads its text. For what may change nothing is kept.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use rustix::fs::{Access, AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags};
@@ -67,8 +67,10 @@ pub(super) struct Area {
 
 /// Looks paths up, and keeps what cannot change.
 pub(super) struct Lookup {
-    /// Those where anything may change, and those inside of them where nothing can, as mounted one after the other.
-    areas: Vec<Area>,
+    /// Whether anything may change in each area.
+    areas: HashMap<Box<[u8]>, bool>,
+    /// Directories that cannot be moved, removed or replaced unnoticed.
+    steady: HashSet<Box<[u8]>>,
     kept: HashMap<Box<[u8]>, Rc<Found>>,
     /// Where links lead that cannot change; `None` for what is no link.
     links: HashMap<Box<[u8]>, Option<Box<[u8]>>>,
@@ -83,12 +85,11 @@ const ROOM: usize = 64 << 20;
 const MOST_LINKS: usize = 40;
 
 impl Lookup {
-    pub(super) fn new(mut areas: Vec<Area>) -> Self {
-        // There may be hundreds of others, and each look-up goes through all.
-        let writable: Vec<Box<[u8]>> =
-            areas.iter().filter(|area| area.writable).map(|area| area.dir.clone()).collect();
-        areas.retain(|area| area.writable || writable.iter().any(|dir| is_below(&area.dir, dir)));
-        Lookup { areas, kept: HashMap::new(), links: HashMap::new(), room: ROOM }
+    /// Areas as they are mounted, one after the other.
+    pub(super) fn new(areas: Vec<Area>) -> Self {
+        let areas: HashMap<_, _> = areas.into_iter().map(|area| (area.dir, area.writable)).collect();
+        let steady = ancestors(&areas);
+        Lookup { areas, steady, kept: HashMap::new(), links: HashMap::new(), room: ROOM }
     }
 
     /// Looks up `path`, which begins in the directory `base` if it is relative. `own` tells the number of the asking process
@@ -135,8 +136,9 @@ impl Lookup {
     /// A directory moves: what is mounted below it moves along.
     pub(super) fn forget_areas(&mut self, dir: &[u8]) {
         let before = self.areas.len();
-        self.areas.retain(|area| area.writable || !is_below(&area.dir, dir));
+        self.areas.retain(|area, writable| *writable || !is_below(area, dir));
         if self.areas.len() != before {
+            self.steady = ancestors(&self.areas);
             self.kept.clear();
             self.links.clear();
         }
@@ -209,7 +211,7 @@ impl Lookup {
             let parent = at.len();
             at.push(b'/');
             at.extend_from_slice(&name);
-            lasting &= self.lasts(&at);
+            lasting &= if names.is_empty() { self.lasts(&at) } else { self.stays(&at) };
             if at == b"/proc/self" || at == b"/proc/thread-self" {
                 let Some((process, thread)) = own() else {
                     return done(at, Kind::Missing, links, false);
@@ -268,7 +270,7 @@ impl Lookup {
             Err(Errno::INVAL) => None,
             Err(errno) => return Err(errno),
         };
-        if self.lasts(path)
+        if self.stays(path)
             && let Some(left) = self.room.checked_sub(2 * path.len() + 100)
         {
             self.room = left;
@@ -277,11 +279,35 @@ impl Lookup {
         Ok(target)
     }
 
+    /// Whether what is there, or that nothing is, cannot change while the command runs.
     fn lasts(&self, path: &[u8]) -> bool {
-        let around = self.areas.iter().filter(|area| is_below(path, &area.dir));
-        // Of those that are mounted at one place, the last one.
-        around.max_by_key(|area| area.dir.len()).is_none_or(|area| !area.writable)
+        let mut dir = path;
+        loop {
+            if let Some(writable) = self.areas.get(dir) {
+                return !writable;
+            }
+            match dir.iter().rposition(|&byte| byte == b'/') {
+                Some(slash) => dir = &dir[..slash],
+                None => return true,
+            }
+        }
     }
+
+    /// Whether this is a directory for as long as the command runs, though what is in it may change: something is
+    /// mounted there or below.
+    fn stays(&self, path: &[u8]) -> bool {
+        self.steady.contains(path) || self.lasts(path)
+    }
+}
+
+/// The places of areas, and all directories that they lie in.
+fn ancestors(areas: &HashMap<Box<[u8]>, bool>) -> HashSet<Box<[u8]>> {
+    let mut all = HashSet::new();
+    for dir in areas.keys() {
+        let ends = dir.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
+        all.extend(ends.chain([dir.len()]).map(|end| Box::from(&dir[..end])));
+    }
+    all
 }
 
 /// Whether a path is this directory, or below it.
@@ -412,7 +438,6 @@ mod tests {
             area("/twice", true),
         ];
         let mut lookup = Lookup::new(areas.into());
-        assert_eq!(lookup.areas.len(), 5, "the one that lies in nothing writable is left out");
         for (path, expect) in [
             ("/usr/x", true),
             ("/build", false),
@@ -422,13 +447,43 @@ mod tests {
             ("/build/x/ro/rw/a", false),
             ("/build/x/root", false),
             ("/twice/a", false),
+            ("/", true),
         ] {
             assert_eq!(lookup.lasts(path.as_bytes()), expect, "{path}");
         }
+        assert!(lookup.stays(b"/build/x") && lookup.stays(b"/build") && !lookup.stays(b"/build/y"));
         lookup.forget_areas(b"/build/y");
         assert!(lookup.lasts(b"/build/x/ro/a"));
         lookup.forget_areas(b"/build/x");
         assert!(!lookup.lasts(b"/build/x/ro/a"));
+    }
+
+    #[test]
+    fn links_inside_of_what_lasts_last() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let base = dir.path().canonicalize().expect("it is there");
+        fs::create_dir_all(base.join("store/pkg/lib")).expect("room");
+        fs::write(base.join("store/pkg/lib/file"), "x").expect("room");
+        symlink("file", base.join("store/pkg/lib/link")).expect("room");
+        symlink("store/pkg/lib/file", base.join("outer")).expect("room");
+        let area =
+            |path: &str, writable| Area { dir: base.join(path).as_os_str().as_bytes().into(), writable };
+        let areas =
+            vec![Area { dir: base.as_os_str().as_bytes().into(), writable: true }, area("store", true)];
+        let mut lookup = Lookup::new(areas.into_iter().chain([area("store/pkg", false)]).collect());
+        for (path, lasting) in [
+            ("store/pkg/lib/file", true),
+            ("store/pkg/lib/link", true),
+            ("store/pkg/none", true),
+            ("store/none", false),
+            ("store", false),
+            ("outer", false),
+            ("store/pkg/../pkg/lib/file", true),
+            ("store/../outer", false),
+        ] {
+            let found = lookup.find(base.as_os_str().as_bytes(), path.as_bytes(), true, || None);
+            assert_eq!(found.lasting, lasting, "{path}: {found:?}");
+        }
     }
 
     #[test]
