@@ -80,6 +80,11 @@ fn sandbox(disk: &Path) -> Vec<Finding> {
             Feature::Watch => {
                 ("watch", "what phases look at is seen, so that few run again after an edit", State::Lacking)
             }
+            Feature::Observe => (
+                "observe",
+                "what each process of a phase does is seen, so that phases can go on where they ended",
+                State::Lacking,
+            ),
             // Nothing asks for the others yet.
             _ => return None,
         };

@@ -201,6 +201,7 @@ fn the_doctor_says_what_works() {
             "seccomp",
             "overlay",
             "watch",
+            "observe",
             "store",
             "disk space",
             "bash",
