@@ -1,8 +1,9 @@
 //! What compilers and build tools write for make about what depends on what.
 //!
 //! Such a file is advice: make takes from it what to look at, not what to run. It is told from a makefile by its content, which
-//! is rules without recipes, without variables and without patterns. What it says may be old when it is read. That is harmless as long
-//! as every target about which it says something else now was made anew.
+//! is rules without recipes, without variables and without patterns. What it says may be old when it is read. That is harmless for what
+//! a compiler makes from the first of its prerequisites, and for the prerequisites themselves. Of all else it may be that the
+//! prerequisites are what it is made from (`$^`), so it has to have been made anew if they are others now.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -52,6 +53,16 @@ pub(crate) fn is_book_of_cmake(path: &[u8]) -> bool {
         b"progress.marks",
     ];
     path.windows(12).any(|part| part == b"/CMakeFiles/") && NAMES.contains(&name_of(path))
+}
+
+/// Whether a target is made from the first of its prerequisites, whatever the others are; or is a source.
+pub(crate) fn is_compiled(target: &[u8]) -> bool {
+    const SUFFIXES: [&[u8]; 16] = [
+        b"o", b"lo", b"obj", b"d", b"Po", b"Plo", b"dep", b"gch", b"cmi", b"cmx", b"cmo", b"h", b"hh",
+        b"hpp", b"inc", b"c",
+    ];
+    let name = name_of(target);
+    name.iter().rposition(|byte| *byte == b'.').is_some_and(|dot| SUFFIXES.contains(&&name[dot + 1..]))
 }
 
 /// The last component of a path.

@@ -63,11 +63,6 @@ impl Trees {
         })
     }
 
-    /// Whether the tree before the step has it, and so it becomes that again if it is removed.
-    pub(crate) fn is_in_sources(&self, path: &[u8]) -> bool {
-        metadata(&self.before, path).is_some()
-    }
-
     fn last(&self) -> &View {
         self.after.last().expect("there is what the checkpoint's step left")
     }
@@ -106,6 +101,14 @@ impl Facts for Trees {
         metadata(self.last(), path).is_some_and(|metadata| metadata.file_type == FileType::Directory)
     }
 
+    fn is_in_sources(&self, path: &[u8]) -> bool {
+        metadata(&self.before, path).is_some()
+    }
+
+    fn is_book(&self, path: &[u8]) -> bool {
+        depfile::is_book_of_cmake(path)
+    }
+
     fn is_advice(&self, path: &[u8]) -> bool {
         if metadata(&self.before, path).is_some() {
             return false;
@@ -124,7 +127,9 @@ impl Facts for Trees {
             return was_there || is_there;
         }
         let other = then.keys().chain(now.keys()).filter(|target| then.get(*target) != now.get(*target));
-        other.into_iter().all(|target| self.made.contains(depfile::name_of(target)))
+        other
+            .into_iter()
+            .all(|target| depfile::is_compiled(target) || self.made.contains(depfile::name_of(target)))
     }
 
     fn is_named(&self, descriptions: &[&[u8]], path: &[u8]) -> bool {

@@ -15,6 +15,9 @@
 //! A group that left nothing can only have told something to who started it, and so counts against that (**informer**).
 //! What passes from one group to another through a file that is gone is followed.
 //!
+//! Files of a tool's own do not count: what orchestrators alone read to know what to look at is *advice*, and may be old. And no source
+//! may have been made by the build that was not then: to a build tool that goes by times, a changed source is newer than one beside it.
+//!
 //! What breaks a rule is removed from the tree, and the step runs again: that is another *round*, of which the audit is told.
 //! Where that cannot help, the step has to run clean. All that is asked of the trees is asked through [`Facts`]. It must not know
 //! where traces and trees lie.
@@ -49,8 +52,12 @@ pub trait Facts {
     fn exists(&self, path: &[u8]) -> bool;
     /// Whether it is a directory there.
     fn is_directory(&self, path: &[u8]) -> bool;
-    /// Whether it is nothing but advice for an orchestrator about what depends on what, as it was and as it is, and the
-    /// targets about which it changed were all made anew.
+    /// Whether the tree before the step has anything at this path.
+    fn is_in_sources(&self, path: &[u8]) -> bool;
+    /// Whether it is a build tool's own book, which nobody else reads.
+    fn is_book(&self, path: &[u8]) -> bool;
+    /// Whether it is nothing but advice for an orchestrator about what depends on what, as it was and as it is, and what it
+    /// says otherwise now cannot change what anything is made from.
     fn is_advice(&self, path: &[u8]) -> bool;
     /// Whether a make that read these makefiles may have meant this name when it listed the directory that it is in: it always
     /// lists directories, to be quicker than by asking for each name. `has_kin` says whether something is made of which the name has the
@@ -165,8 +172,12 @@ pub enum Rule {
     OldProduct,
     /// Who decides what is made had looked at what changed.
     Orchestrator,
+    /// What was made by who keeps book does not stand any more in what it reads.
+    Forgotten,
     /// What was removed was not made again.
     NotMadeAgain,
+    /// A source was made by the build, which it had not been then.
+    SourceMade,
 }
 
 impl Rule {
@@ -176,7 +187,9 @@ impl Rule {
             Rule::Producer => "producer",
             Rule::OldProduct => "old-product",
             Rule::Orchestrator => "orchestrator",
+            Rule::Forgotten => "forgotten",
             Rule::NotMadeAgain => "not-made-again",
+            Rule::SourceMade => "source-made",
         }
     }
 }
@@ -204,11 +217,14 @@ impl fmt::Display for Finding {
             (Rule::OldProduct, Some(product)) => {
                 write!(f, "{} was made from an old {path} by {}", quote(product), self.who)
             }
+            (Rule::SourceMade, _) => {
+                write!(f, "{path} is a source, and the build made it, which a clean build would not")
+            }
             (Rule::NotMadeAgain, _) => write!(f, "{path} was removed and not made again"),
-            (_, Some(product)) => {
+            (Rule::Forgotten, Some(product)) => {
                 write!(f, "{} is not named any more in what {} reads, {path}", quote(product), self.who)
             }
-            (_, None) => write!(f, "{path} {changed}, and {} decides by it what is made", self.who),
+            _ => write!(f, "{path} {changed}, and {} decides by it what is made", self.who),
         }
     }
 }

@@ -56,6 +56,14 @@ pub struct Process {
     pub accesses: Vec<Access>,
 }
 
+impl Process {
+    /// What it did to this path, if anything.
+    pub fn access(&self, path: PathId) -> Option<&Access> {
+        let at = self.accesses.binary_search_by_key(&path, |access| access.path);
+        at.ok().map(|at| &self.accesses[at])
+    }
+}
+
 /// The execution of a program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exec {

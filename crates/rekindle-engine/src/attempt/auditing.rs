@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 
 use rekindle_layers::{Draft, Timestamp, TreeChange, TreeChangeKind, difference, merge};
 use rekindle_plan::Trace;
-use rekindle_plan::audit::{self, Evidence, Removal, Verdict, audit};
+use rekindle_plan::audit::{self, Evidence, Facts, Removal, Verdict, audit};
 use rekindle_sandbox::Cancel;
 
 use super::step::{Ended, Seen};
 use super::{Attempt, Watch};
 use crate::checkpoint::TraceFile;
 use crate::error::Error;
-use crate::event::{Audited, Finding};
+use crate::event::{Audited, FailureKind, Finding};
 use crate::evidence::Trees;
 use crate::tree::{Changes, Stack, paths};
 use crate::world::{Command, TREE_TMP};
@@ -76,7 +76,29 @@ impl Attempt<'_> {
         let mut draft = self.prepared(&mut going, &applied, mark)?;
         loop {
             let ended = self.step(Some(phase), command, Some(draft), watch, cancel)?;
-            let Ended::Well { state, seen } = ended else { return Ok((ended, true)) };
+            let (state, seen) = match ended {
+                Ended::Well { state, seen } => (state, seen),
+                // What was removed may be what its build tool never makes again.
+                Ended::Badly(kind) if !going.removed.is_empty() && kind != FailureKind::Cancelled => {
+                    let text = "it failed after the audit had removed what may be wrong".to_owned();
+                    self.failed = None;
+                    self.tree.clone_from(&going.before);
+                    let audited = Audited {
+                        rounds: going.rounds.len() + 1,
+                        made_again: going.made_again(),
+                        is_clean: true,
+                        findings: going
+                            .findings
+                            .into_iter()
+                            .chain([Finding { rule: "failed", text }])
+                            .collect(),
+                    };
+                    watch.step_audited(phase, &audited);
+                    (self.seeded, self.links_below) = (was_seeded, had_links);
+                    return Ok((self.step(Some(phase), command, None, watch, cancel)?, false));
+                }
+                ended => return Ok((ended, true)),
+            };
             let mut audited = Audited { rounds: going.rounds.len() + 1, ..Audited::default() };
             let clean = match seen.trace {
                 Err(why) => Some(Finding { rule: "not-observed", text: why }),
@@ -96,7 +118,7 @@ impl Attempt<'_> {
                     }
                 }
             };
-            audited.made_again = going.removed.iter().flatten().map(|removal| removal.path.clone()).collect();
+            audited.made_again = going.made_again();
             audited.findings = going.findings.clone();
             audited.is_clean = clean.is_some();
             let Some(finding) = clean else {
@@ -176,6 +198,10 @@ impl Attempt<'_> {
 }
 
 impl GoingOn {
+    fn made_again(&self) -> Vec<Vec<u8>> {
+        self.removed.iter().flatten().map(|removal| removal.path.clone()).collect()
+    }
+
     /// The traces of which something is left: all that was made by the others was made again since.
     fn needed(&self) -> Vec<TraceFile> {
         let runs: Vec<&Trace> = self.then_traces.iter().chain(&self.rounds).collect();

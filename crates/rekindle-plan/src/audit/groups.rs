@@ -177,8 +177,11 @@ impl Groups {
     fn find_informers(&mut self, trace: &Trace) {
         let mut gives = vec![false; self.all.len()];
         for (at, process) in trace.processes().iter().enumerate() {
-            gives[self.of[at]] |=
-                process.accesses.iter().any(|access| access.touch.changes() && trace.left(access.path));
+            gives[self.of[at]] |= process.accesses.iter().any(|access| {
+                // To remove what others made is something, too; what it made itself for a while is not.
+                let clears = access.touch.any(Touch::REMOVED) && !access.touch.any(WRITES);
+                access.touch.changes() && (clears || trace.left(access.path))
+            });
         }
         for step in trace.moves() {
             gives[self.of[step.process.at()]] |= trace.left(step.to);

@@ -7,7 +7,7 @@ use super::groups::{GroupId, Groups, Kind};
 use super::trace_facts::{describe, starts};
 use super::{Evidence, Facts, Finding, Orchestrator, Removal, Rule, Rules, Verdict};
 use crate::observation::{ChangeKind, SourceChange};
-use crate::trace::{PathId, Process, Touch, Trace};
+use crate::trace::{Access, PathId, Process, Touch, Trace};
 
 /// One of all runs: those of the builds before, then the rounds of this one.
 pub(super) type RunId = usize;
@@ -52,6 +52,7 @@ impl<'a> Auditor<'a> {
 
     fn judge(&mut self) -> Result<(), Finding> {
         self.came_back()?;
+        self.left_sources_alone()?;
         for run in 0..self.runs() {
             let hits = match run.checked_sub(self.evidence.then.len()) {
                 None if self.rules.producer || self.rules.orchestrator => self.looks_then(run),
@@ -96,6 +97,58 @@ impl<'a> Auditor<'a> {
             }
         }
         Ok(())
+    }
+
+    /// What is a source has to be what it is, unless it was made then, too.
+    fn left_sources_alone(&self) -> Result<(), Finding> {
+        let (rounds, then) = (self.evidence.rounds.len(), self.evidence.then);
+        let was_made = |path: &[u8]| {
+            then.iter().any(|trace| {
+                let id = trace.paths().find(path);
+                let changes = |process: &Process| {
+                    let access = id.and_then(|id| process.access(id));
+                    access.is_some_and(|access| access.touch.changes())
+                };
+                trace.processes().iter().any(changes)
+            })
+        };
+        let made = self.facts.changed_since(0).iter().find(|change| {
+            change.kind != ChangeKind::Removed
+                && self.facts.is_in_sources(&change.path)
+                && !self.facts.is_source(rounds, &change.path)
+                && !was_made(&change.path)
+        });
+        match made {
+            None => Ok(()),
+            Some(change) => Err(Finding {
+                rule: Rule::SourceMade,
+                change: change.clone(),
+                who: String::new(),
+                product: None,
+            }),
+        }
+    }
+
+    /// Whether a product is of no concern to anybody but those who decide what is made.
+    fn is_private(&self, path: &[u8]) -> bool {
+        if self.facts.is_book(path) {
+            return true;
+        }
+        let mut is_read = false;
+        for run in 0..self.runs() {
+            let trace = self.trace(run);
+            let Some(id) = trace.paths().find(path) else { continue };
+            for (process, group) in trace.processes().iter().zip(&self.groups[run].of) {
+                let reads = |access: &Access| access.observed > 0 && access.touch.any(Touch::READ);
+                if process.access(id).is_some_and(reads) {
+                    if self.groups[run].all[*group].kind == Kind::Task {
+                        return false;
+                    }
+                    is_read = true;
+                }
+            }
+        }
+        is_read && self.facts.is_advice(path)
     }
 
     /// Adds those that got something from one that looked.
@@ -148,7 +201,7 @@ impl<'a> Auditor<'a> {
             }
         }
         let failing = self.products_of(run, &concerned);
-        let Some(product) = failing.iter().find(|(_, path)| !self.facts.is_advice(path)) else {
+        let Some(product) = failing.iter().find(|(_, path)| !self.is_private(path)) else {
             return Ok(());
         };
         // Of a task it is told what was started, not which of its processes read.
@@ -203,7 +256,7 @@ impl<'a> Auditor<'a> {
                 continue;
             }
             self.findings.push(Finding {
-                rule: Rule::Orchestrator,
+                rule: Rule::Forgotten,
                 change: hit.change.clone(),
                 who: describe(trace, hit.process),
                 product: products.first().cloned(),
@@ -268,8 +321,8 @@ impl<'a> Auditor<'a> {
         for step in trace.moves() {
             let [from, to] = [step.from, step.to].map(|id| trace.paths().get(id));
             let writer = trace.processes().iter().zip(of).find(|(process, group)| {
-                let at = process.accesses.binary_search_by_key(&step.from, |access| access.path);
-                groups.contains(group) && at.is_ok_and(|at| process.accesses[at].touch.changes())
+                let changes = |access: &Access| access.touch.changes();
+                groups.contains(group) && process.access(step.from).is_some_and(changes)
             });
             if let Some((_, group)) = writer
                 && from != to
@@ -293,11 +346,8 @@ impl<'a> Auditor<'a> {
             || (run + 1..self.runs()).any(|later| {
                 let trace = self.trace(later);
                 trace.paths().find(path).is_some_and(|id| {
-                    let defines = |process: &Process| {
-                        let at = process.accesses.binary_search_by_key(&id, |access| access.path);
-                        at.is_ok_and(|at| process.accesses[at].touch.defines())
-                    };
-                    trace.processes().iter().any(defines)
+                    let defines = |access: &Access| access.touch.defines();
+                    trace.processes().iter().any(|process| process.access(id).is_some_and(defines))
                 })
             })
     }

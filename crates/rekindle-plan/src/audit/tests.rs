@@ -110,6 +110,14 @@ impl Facts for Trees {
         false
     }
 
+    fn is_in_sources(&self, path: &[u8]) -> bool {
+        self.before.contains_key(path)
+    }
+
+    fn is_book(&self, _: &[u8]) -> bool {
+        false
+    }
+
     fn is_advice(&self, path: &[u8]) -> bool {
         path.ends_with(b".d")
     }
@@ -446,6 +454,34 @@ bash: <b/phase
         removed: &[],
     };
     redoes(&case, Rules::ALL, &["b/v.h"]);
+}
+
+#[test]
+fn a_source_that_the_build_made_for_its_time_alone_asks_for_a_clean_run() {
+    let then = "bash: <b/phase\n\tmake: <b/Makefile\n\t\tcc: <b/y.c >b/y.o";
+    let case = Case {
+        sources: "b/Makefile=m b/y.y=Y b/y.c=y b/phase=x",
+        then: (then, "b/Makefile=m b/y.y=y b/y.c=y b/y.o=y b/phase=x"),
+        rounds: &[(
+            "b/y.y",
+            "bash: <b/phase\n\tmake: <b/Makefile\n\t\tyacc: <b/y.y >b/y.c\n\t\tcc: <b/y.c >b/y.o",
+            "b/Makefile=m b/y.y=Y b/y.c=Y b/y.o=Y b/phase=x",
+        )],
+        removed: &[],
+    };
+    is_clean(&case, Rules::ALL, Rule::SourceMade);
+}
+
+#[test]
+fn data_that_looks_like_advice_is_data() {
+    let then = "bash: <b/phase\n\tmake: <b/Makefile\n\t\tcat: <b/in >b/out.d";
+    let case = Case {
+        sources: "b/Makefile=m b/in=I b/phase=x",
+        then: (then, "b/Makefile=m b/in=i b/out.d=i b/phase=x"),
+        rounds: &[("b/in", "bash: <b/phase\n\tmake: <b/Makefile", "b/Makefile=m b/in=I b/out.d=i b/phase=x")],
+        removed: &[],
+    };
+    redoes(&case, Rules::ALL, &["b/out.d"]);
 }
 
 #[test]
