@@ -82,6 +82,8 @@ pub struct Rules {
     pub absence: bool,
     /// Whether listing a directory counts as looking at the names in it.
     pub listing: bool,
+    /// Whether it counts to find what was made later then.
+    pub order: bool,
 }
 
 impl Rules {
@@ -93,6 +95,7 @@ impl Rules {
         informer: true,
         absence: true,
         listing: true,
+        order: true,
     };
 
     /// All but the one of this name, or `None` if there is none of this name.
@@ -105,6 +108,7 @@ impl Rules {
             "informer" => &mut rules.informer,
             "absence" => &mut rules.absence,
             "listing" => &mut rules.listing,
+            "order" => &mut rules.order,
             _ => return None,
         } = false;
         Some(rules)

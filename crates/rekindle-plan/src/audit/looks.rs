@@ -1,6 +1,6 @@
 //! Who looked at what changed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::Orchestrator;
 use super::groups::{GroupId, Kind};
@@ -8,12 +8,13 @@ use super::marks::Marks;
 use super::rules::{Auditor, Hit, RunId};
 use super::trace_facts::{first_changes, has_kin};
 use crate::observation::{ChangeKind, SourceChange};
-use crate::trace::{Access, PathId, Process, Touch, Trace};
+use crate::trace::{Access, Process, ProcessId, Touch};
 
 impl<'a> Auditor<'a> {
     /// Who looked in an earlier build at something that is another now.
     pub(super) fn looks_then(&self, run: RunId) -> BTreeMap<GroupId, Hit<'a>> {
         let trace = self.trace(run);
+        let paths = trace.paths();
         let marks = Marks::new(trace, self.facts.changed_since(0), self.rules);
         let mut hits = BTreeMap::new();
         if marks.is_empty() {
@@ -22,57 +23,64 @@ impl<'a> Auditor<'a> {
         for (process, group) in trace.processes().iter().zip(&self.groups[run].of) {
             for access in &process.accesses {
                 let change = match marks.seen_by(access, self.rules) {
-                    Some(change) if self.is_decided_by_list(run, *group, access, change) => {
-                        self.meant(trace, process, *group, run, access.path)
+                    Some(change)
+                        if paths.get(access.path) != change.path && access.touch.any(Touch::LISTED) =>
+                    {
+                        self.listed(run, process, *group, paths.get(access.path))
                     }
                     change => change,
                 };
                 if let Some(change) = change {
-                    let at = if access.observed > 0 { access.observed } else { access.changed };
-                    self.note(&mut hits, run, *group, Hit { at, change, process });
+                    self.note(&mut hits, run, *group, Hit::new(access, change.clone(), process));
                 }
             }
         }
         hits
     }
 
-    /// Whether all that is known is that who decides what is made has listed a directory.
-    fn is_decided_by_list(&self, run: RunId, group: GroupId, access: &Access, change: &SourceChange) -> bool {
-        let is_directory = self.trace(run).paths().get(access.path) != change.path;
-        is_directory && access.touch.any(Touch::LISTED) && self.groups[run].all[group].kind != Kind::Task
+    /// A new or lost name in a directory that a process listed, if it can have meant anything to it.
+    fn listed(&self, run: RunId, process: &Process, group: GroupId, dir: &[u8]) -> Option<&'a SourceChange> {
+        let groups = &self.groups[run];
+        let (own, speaker) = (groups.all[group].kind, groups.all[groups.speaker(group)].kind);
+        let is_in = |path: &[u8]| {
+            let name = path.strip_prefix(dir).and_then(|rest| rest.strip_prefix(b"/"));
+            name.is_some_and(|name| !name.contains(&b'/'))
+        };
+        let names = self.facts.changed_since(0).iter().filter(|change| {
+            let is_name = matches!(change.kind, ChangeKind::Added | ChangeKind::Removed | ChangeKind::Kind);
+            is_name && is_in(&change.path)
+        });
+        let mut means: Box<dyn FnMut(&SourceChange) -> bool> = match (own, speaker) {
+            // What came and went then may be there longer now: it was there when the directory was listed.
+            (_, Kind::Task) => Box::new(|change| !self.was_transient(run, &change.path)),
+            // The products in it come and go in a clean build, too.
+            (Kind::Orchestrator(_), _) => {
+                let makefiles = self.descriptions(run, process);
+                Box::new(move |change| {
+                    let has_kin = has_kin(self.trace(run), &change.path);
+                    self.facts.was_prepared(1, &change.path)
+                        && self.facts.is_meant(&makefiles, &change.path, has_kin)
+                })
+            }
+            _ => Box::new(|change| self.facts.was_prepared(1, &change.path)),
+        };
+        names.into_iter().find(|change| means(change))
     }
 
-    /// A new or lost name that who decides what is made may have meant when it listed a directory. The products in it come and
-    /// go in a clean build, too.
-    fn meant(
-        &self,
-        trace: &'a Trace,
-        process: &Process,
-        group: GroupId,
-        run: RunId,
-        dir: PathId,
-    ) -> Option<&'a SourceChange> {
-        let dir = trace.paths().get(dir);
-        let paths = trace.paths();
-        let makefiles: Vec<&[u8]> = process
-            .accesses
-            .iter()
-            .filter(|access| access.touch.any(Touch::READ))
-            .map(|access| paths.get(access.path))
-            .filter(|path| !path.starts_with(b"/") && !self.facts.is_advice(path))
-            .collect();
-        let is_make = matches!(self.groups[run].all[group].kind, Kind::Orchestrator(_));
-        let is_in = |path: &[u8]| {
-            path.strip_prefix(dir)
-                .and_then(|rest| rest.strip_prefix(b"/"))
-                .is_some_and(|name| !name.contains(&b'/'))
-        };
-        self.facts.changed_since(0).iter().find(|change| {
-            is_in(&change.path)
-                && matches!(change.kind, ChangeKind::Added | ChangeKind::Removed | ChangeKind::Kind)
-                && self.facts.was_prepared(1, &change.path)
-                && (!is_make || self.facts.is_meant(&makefiles, &change.path, has_kin(trace, &change.path)))
-        })
+    /// The files of the tree that tell an orchestrator what to do.
+    pub(super) fn descriptions(&self, run: RunId, process: &Process) -> Vec<&'a [u8]> {
+        let paths = self.trace(run).paths();
+        let reads = process.accesses.iter().filter(|access| access.touch.any(Touch::READ));
+        let files = reads.map(|access| paths.get(access.path));
+        files.filter(|path| !path.starts_with(b"/") && !self.facts.is_advice(path)).collect()
+    }
+
+    /// Whether a run made something at this path and did not leave it.
+    fn was_transient(&self, run: RunId, path: &[u8]) -> bool {
+        let trace = self.trace(run);
+        let Some(id) = trace.paths().find(path) else { return false };
+        let makes = |access: &Access| access.touch.any(Touch::CREATED.and(Touch::REPLACED));
+        !trace.left(id) && trace.processes().iter().any(|process| process.access(id).is_some_and(makes))
     }
 
     /// Who looked in this round at what was left from before it and is another now, or at what is another since.
@@ -84,35 +92,88 @@ impl<'a> Auditor<'a> {
         let (marks_before, marks_since) =
             (Marks::new(trace, before, self.rules), Marks::new(trace, since, self.rules));
         let mut hits = BTreeMap::new();
-        if marks_before.is_empty() && marks_since.is_empty() {
-            return hits;
-        }
         let first_change = first_changes(trace);
         for (process, group) in trace.processes().iter().zip(&self.groups[run].of) {
+            let like = self.like(run, process);
             for access in &process.accesses {
-                let at = if access.observed > 0 { access.observed } else { access.changed };
-                let mut hit = |change| self.note(&mut hits, run, *group, Hit { at, change, process });
+                let mut hit = |hit| self.note(&mut hits, run, *group, hit);
                 if let Some(change) = marks_since.seen_by(access, self.rules) {
-                    hit(change);
+                    hit(Hit::new(access, change.clone(), process));
                 }
-                let Some(change) = marks_before.seen_by(access, self.rules) else { continue };
-                // What it saw may be this round's own work, or what the sources have.
-                let seen = trace.paths().find(&change.path);
-                let is_own = seen.is_some_and(|path| {
-                    let first = first_change[path.at()];
+                let at = when(access);
+                let is_own = |path: &[u8]| {
+                    let first = trace.paths().find(path).map_or(0, |path| first_change[path.at()]);
                     first != 0 && first < at
-                });
-                let is_new = change.kind == ChangeKind::Added;
-                if !is_own
-                    && !is_new
-                    && !self.facts.was_prepared(round, &change.path)
-                    && !self.facts.is_source(round - 1, &change.path)
+                };
+                if let Some(change) = marks_before.seen_by(access, self.rules) {
+                    // What it saw may be this round's own work, or what the sources have.
+                    if !is_own(&change.path)
+                        && change.kind != ChangeKind::Added
+                        && !self.facts.was_prepared(round, &change.path)
+                        && !self.facts.is_source(round - 1, &change.path)
+                    {
+                        hit(Hit::new(access, change.clone(), process));
+                    }
+                } else if let Some(like) = like
+                    && self.rules.order
+                    && self.groups[run].all[*group].kind == Kind::Task
                 {
-                    hit(change);
+                    let path = trace.paths().get(access.path);
+                    if self.saw_nothing_then(like, path, access)
+                        && !is_own(path)
+                        && !self.facts.was_prepared(round, path)
+                        && self.facts.exists(path)
+                        && !self.facts.is_in_sources(path)
+                    {
+                        let change = SourceChange { path: path.to_vec(), kind: ChangeKind::Added };
+                        hit(Hit { is_too_early: true, ..Hit::new(access, change, process) });
+                    }
                 }
             }
         }
         hits
+    }
+
+    /// The last process of the builds before that was given the same to do.
+    fn like(&self, run: RunId, process: &Process) -> Option<(RunId, ProcessId)> {
+        let cwd = self.trace(run).paths().get(process.exec.as_ref()?.cwd);
+        let digest = process.exec.as_ref()?.argv_digest;
+        let known = self.likes.get_or_init(|| {
+            let mut likes: HashMap<_, Vec<_>> = HashMap::new();
+            for (run, trace) in self.evidence.then.iter().enumerate() {
+                for (process, id) in trace.processes().iter().zip((0..).map(ProcessId)) {
+                    if let Some(exec) = &process.exec {
+                        likes.entry(exec.argv_digest).or_default().push((run, id));
+                    }
+                }
+            }
+            likes
+        });
+        known.get(&digest)?.iter().rev().copied().find(|(run, id)| {
+            let trace = self.trace(*run);
+            trace.process(*id).exec.as_ref().is_some_and(|exec| trace.paths().get(exec.cwd) == cwd)
+        })
+    }
+
+    /// Whether a process of an earlier build looked for something before it was there, at which its like has found now what
+    /// was left from then.
+    fn saw_nothing_then(&self, (run, id): (RunId, ProcessId), path: &[u8], now: &Access) -> bool {
+        let found =
+            Touch::READ.and(Touch::EXECUTED).and(Touch::UPDATED).and(Touch::LISTED).and(Touch::PRESENT);
+        if path.starts_with(b"/") || now.observed == 0 || !now.touch.any(found) {
+            return false;
+        }
+        let trace = self.trace(run);
+        let Some(path) = trace.paths().find(path) else { return false };
+        let Some(then) = trace.process(id).access(path) else { return false };
+        let makes = |access: &Access| access.touch.any(Touch::CREATED.and(Touch::REPLACED));
+        let made = trace
+            .processes()
+            .iter()
+            .filter_map(|process| process.access(path).filter(|access| makes(access)));
+        then.observed > 0
+            && !then.touch.any(Touch::CREATED)
+            && made.map(|access| access.changed_last).max().is_some_and(|made| made > then.observed)
     }
 
     /// Remembers the first hit of whoever has to answer for it.
@@ -139,4 +200,15 @@ impl<'a> Auditor<'a> {
         }
         hits.insert(group, hit);
     }
+}
+
+impl<'a> Hit<'a> {
+    fn new(access: &Access, change: SourceChange, process: &'a Process) -> Hit<'a> {
+        Hit { at: when(access), change, process, is_too_early: false }
+    }
+}
+
+/// When an access had to do with what was there before.
+fn when(access: &Access) -> u32 {
+    if access.observed > 0 { access.observed } else { access.changed }
 }

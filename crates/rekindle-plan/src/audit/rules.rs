@@ -1,13 +1,13 @@
 //! The rules, applied: what follows from it that somebody looked at what changed.
 
 use std::cell::OnceCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::groups::{GroupId, Groups, Kind};
 use super::trace_facts::{describe, starts};
 use super::{Evidence, Facts, Finding, Orchestrator, Removal, Rule, Rules, Verdict};
 use crate::observation::{ChangeKind, SourceChange};
-use crate::trace::{Access, PathId, Process, Touch, Trace};
+use crate::trace::{Access, PathId, Process, ProcessId, Touch, Trace};
 
 /// One of all runs: those of the builds before, then the rounds of this one.
 pub(super) type RunId = usize;
@@ -19,17 +19,21 @@ pub(super) struct Auditor<'a> {
     pub(super) groups: Vec<Groups>,
     /// When each group of a run began, as far as anybody asked.
     starts: Vec<OnceCell<Vec<u32>>>,
+    /// The processes of the builds before, by the digest of what they were given to do.
+    pub(super) likes: OnceCell<HashMap<[u8; 32], Vec<(RunId, ProcessId)>>>,
     /// What has to go, and who made it.
     failing: BTreeMap<Vec<u8>, Removal>,
     findings: Vec<Finding>,
 }
 
 /// The first look of a group at what changed.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(super) struct Hit<'a> {
     pub(super) at: u32,
-    pub(super) change: &'a SourceChange,
+    pub(super) change: SourceChange,
     pub(super) process: &'a Process,
+    /// Whether it is what was left from an earlier build, and in a clean one would be made later.
+    pub(super) is_too_early: bool,
 }
 
 impl<'a> Auditor<'a> {
@@ -37,7 +41,16 @@ impl<'a> Auditor<'a> {
         let traces = evidence.then.iter().chain(evidence.rounds);
         let groups: Vec<Groups> = traces.map(|trace| Groups::new(trace, rules.informer)).collect();
         let starts = groups.iter().map(|_| OnceCell::new()).collect();
-        Auditor { evidence, facts, rules, groups, starts, failing: BTreeMap::new(), findings: Vec::new() }
+        Auditor {
+            evidence,
+            facts,
+            rules,
+            groups,
+            starts,
+            likes: OnceCell::new(),
+            failing: BTreeMap::new(),
+            findings: Vec::new(),
+        }
     }
 
     pub(super) fn verdict(mut self) -> Verdict {
@@ -102,8 +115,8 @@ impl<'a> Auditor<'a> {
     /// What is a source has to be what it is, unless it was made then, too.
     fn left_sources_alone(&self) -> Result<(), Finding> {
         let (rounds, then) = (self.evidence.rounds.len(), self.evidence.then);
-        let was_made = |path: &[u8]| {
-            then.iter().any(|trace| {
+        let was_made = |traces: &[Trace], path: &[u8]| {
+            traces.iter().any(|trace| {
                 let id = trace.paths().find(path);
                 let changes = |process: &Process| {
                     let access = id.and_then(|id| process.access(id));
@@ -113,10 +126,19 @@ impl<'a> Auditor<'a> {
             })
         };
         let made = self.facts.changed_since(0).iter().find(|change| {
-            change.kind != ChangeKind::Removed
-                && self.facts.is_in_sources(&change.path)
-                && !self.facts.is_source(rounds, &change.path)
-                && !was_made(&change.path)
+            let path = &change.path;
+            if change.kind == ChangeKind::Removed || !self.facts.is_in_sources(path) {
+                return false;
+            }
+            match self.facts.is_source(rounds, path) {
+                false => !was_made(then, path),
+                // It is the source of today, and a clean build would make something else of it.
+                true => {
+                    self.facts.was_prepared(1, path)
+                        && was_made(then, path)
+                        && !was_made(self.evidence.rounds, path)
+                }
+            }
         });
         match made {
             None => Ok(()),
@@ -164,7 +186,7 @@ impl<'a> Auditor<'a> {
                     && group.kind == Kind::Task
                     && let Some(hit) = group.fed_by.iter().find_map(|writer| hits.get(writer))
                 {
-                    more.push((id, *hit));
+                    more.push((id, hit.clone()));
                 }
             }
             if more.is_empty() {
@@ -227,6 +249,11 @@ impl<'a> Auditor<'a> {
             self.failing.entry(path).or_insert(removal);
         }
         self.findings.push(finding);
+        if hit.is_too_early {
+            let path = hit.change.path;
+            let removal = Removal { path: path.clone(), is_tracked: false, maker: (run, usize::MAX) };
+            self.failing.entry(path).or_insert(removal);
+        }
         if rule == Rule::OldProduct {
             self.fail_like(run, group);
         }
@@ -236,12 +263,7 @@ impl<'a> Auditor<'a> {
     /// What a tracked orchestrator made that does not stand any more in what describes it is made by nobody.
     fn forget_unnamed(&mut self, run: RunId, group: GroupId, hit: Hit<'a>) {
         let trace = self.trace(run);
-        let paths = trace.paths();
-        let reads = hit.process.accesses.iter().filter(|access| access.touch.any(Touch::READ));
-        let descriptions: Vec<&[u8]> = reads
-            .map(|access| paths.get(access.path))
-            .filter(|path| !path.starts_with(b"/") && !self.facts.is_advice(path))
-            .collect();
+        let descriptions = self.descriptions(run, hit.process);
         let is_its = |id: &GroupId| {
             let task = &self.groups[run].all[*id];
             task.parent == Some(group) && task.kind == Kind::Task

@@ -437,6 +437,28 @@ bash: <b/phase
 }
 
 #[test]
+fn what_would_be_made_later_is_not_to_be_found() {
+    let then = "
+bash: <b/phase
+\tmake: <b/Makefile
+\t\tsh -c cat: ?b/late <b/in >b/out
+\t\tcp late: <b/late.txt >b/late
+";
+    let case = Case {
+        sources: "b/Makefile=m b/in=I b/late.txt=l b/phase=x",
+        then: (then, "b/Makefile=m b/in=i b/late.txt=l b/late=l b/out=i b/phase=x"),
+        rounds: &[(
+            "b/in",
+            "bash: <b/phase\n\tmake: <b/Makefile\n\t\tsh -c cat: <b/late <b/in >b/out",
+            "b/Makefile=m b/in=I b/late.txt=l b/late=l b/out=lI b/phase=x",
+        )],
+        removed: &[],
+    };
+    redoes(&case, Rules::ALL, &["b/late", "b/out"]);
+    settles(&case, without("order"));
+}
+
+#[test]
 fn a_source_that_the_build_writes_into_goes_back() {
     let then = "
 bash: <b/phase
