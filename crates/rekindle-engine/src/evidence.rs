@@ -132,6 +132,13 @@ impl Facts for Trees {
             .all(|target| depfile::is_compiled(target) || self.made.contains(depfile::name_of(target)))
     }
 
+    fn has_other_recipe(&self, makefiles: &[&[u8]], path: &[u8]) -> bool {
+        let recipe = |view: &View, makefile: &[u8]| {
+            content(view, makefile).and_then(|content| makefile::recipe(&content, path))
+        };
+        makefiles.iter().any(|makefile| recipe(&self.after[0], makefile) != recipe(self.last(), makefile))
+    }
+
     fn is_named(&self, descriptions: &[&[u8]], path: &[u8]) -> bool {
         let name = depfile::name_of(path);
         let names = |description: &&[u8]| {

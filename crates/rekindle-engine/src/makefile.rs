@@ -44,6 +44,29 @@ pub(crate) fn may_mean(content: &[u8], name: &[u8], has_kin: bool) -> bool {
     false
 }
 
+/// The recipe in a makefile for what lies at `path`, wherever the makefile is read; `None` if it has no rule for it.
+pub(crate) fn recipe(content: &[u8], path: &[u8]) -> Option<Vec<u8>> {
+    let mut recipe: Option<Vec<u8>> = None;
+    let mut is_its = false;
+    for line in content.split(|byte| *byte == b'\n') {
+        if line.starts_with(b"\t") {
+            if is_its && let Some(recipe) = &mut recipe {
+                recipe.extend_from_slice(line);
+            }
+        } else if let Some(colon) = line.iter().position(|byte| *byte == b':') {
+            let mut targets =
+                line[..colon].split(u8::is_ascii_whitespace).filter(|target| !target.is_empty());
+            is_its = targets.any(|target| {
+                path.strip_suffix(target).is_some_and(|before| before.is_empty() || before.ends_with(b"/"))
+            });
+            if is_its && recipe.is_none() {
+                recipe = Some(Vec::new());
+            }
+        }
+    }
+    recipe
+}
+
 fn may_make_from(text: &str, suffix: Option<&str>) -> bool {
     let Some(suffix) = suffix else { return true };
     // Only yacc's headers are made, and nothing is made from a header.
@@ -116,6 +139,18 @@ fn bracket_end(glob: &[u8], at: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_recipe_of_a_target_is_its_own() {
+        let content = b"a/b.o: flags\n\tcc one\n\tcc two\n\nc.txt: x\nc.txt: y\n\tgen\nall: a/b.o\n";
+        let recipe = |path: &str| {
+            recipe(content, path.as_bytes()).map(|recipe| String::from_utf8(recipe).expect("text"))
+        };
+        assert_eq!(recipe("build/a/b.o").as_deref(), Some("\tcc one\tcc two"));
+        assert_eq!(recipe("build/c.txt").as_deref(), Some("\tgen"));
+        assert_eq!(recipe("all").as_deref(), Some(""));
+        assert_eq!(recipe("build/xb.o"), None);
+    }
 
     #[test]
     fn a_name_is_meant_by_word_glob_or_rule() {

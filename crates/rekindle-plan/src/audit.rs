@@ -63,6 +63,8 @@ pub trait Facts {
     /// lists directories, to be quicker than by asking for each name. `has_kin` says whether something is made of which the name has the
     /// same beginning, up to the last dot.
     fn is_meant(&self, makefiles: &[&[u8]], path: &[u8], has_kin: bool) -> bool;
+    /// Whether the recipe for this path in one of these makefiles was another one in the tree of round 0.
+    fn has_other_recipe(&self, makefiles: &[&[u8]], path: &[u8]) -> bool;
     /// Whether one of these files, as they are in the last tree, names this path or its last component.
     fn is_named(&self, descriptions: &[&[u8]], path: &[u8]) -> bool;
 }
@@ -226,7 +228,12 @@ impl fmt::Display for Finding {
             }
             (Rule::NotMadeAgain, _) => write!(f, "{path} was removed and not made again"),
             (Rule::Forgotten, Some(product)) => {
-                write!(f, "{} is not named any more in what {} reads, {path}", quote(product), self.who)
+                write!(
+                    f,
+                    "{} is not told of, or otherwise, in what {} reads, {path}",
+                    quote(product),
+                    self.who
+                )
             }
             _ => write!(f, "{path} {changed}, and {} decides by it what is made", self.who),
         }

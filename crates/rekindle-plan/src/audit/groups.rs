@@ -10,13 +10,14 @@
 //! | --- | --- | --- | --- |
 //! | make | `make`, `gmake`, `bmake` | – | it is not: another recipe or a shorter list is no reason for it |
 //! | kbuild | the same | read `scripts/Kbuild.include` | `if_changed` compares the command in `.NAME.cmd` |
+//! | CMake's make | the same | read `CMakeFiles/Makefile2`, `Makefile.cmake` or `*.dir/build.make` | objects depend on `flags.make`, links on `link.txt`; recipes of the package's own are compared |
 //! | ninja | `ninja`, `ninja-build`, `samu` | change `.ninja_log` | the log has a hash of each command |
 //! | cargo | `cargo` | change what is in a `.fingerprint` | fingerprints are hashes of profile, features, flags and sources |
 //! | go | `go` | change what is in its cache | actions are named by a hash over all inputs |
 //!
 //! What a tracked orchestrator writes itself is its own book, and what it reads of that is advice.
 
-use crate::trace::{PathId, Process, ProcessId, Touch, Trace};
+use crate::trace::{Access, PathId, Process, ProcessId, Touch, Trace};
 
 /// Who decides what is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,16 +25,25 @@ pub enum Orchestrator {
     /// It starts what is older than what it is made from, and looks at nothing else.
     Make,
     /// It also starts again what it was told to run otherwise.
-    Tracked {
-        /// Whether all that it makes stands in what describes it. Then what does not stand there any more is made by nobody.
-        names_all: bool,
-    },
+    Tracked(Book),
+}
+
+/// How a tracked orchestrator knows what it was told to run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Book {
+    /// By itself.
+    Own,
+    /// By itself, and all that it makes stands in what describes it. What does not stand there any more is made by nobody.
+    Names,
+    /// By makefiles in which everything depends on a file with its flags, but for commands of the package's own: what a recipe
+    /// of these makes that is another one now, or there no more, is not made again.
+    Recipes,
 }
 
 impl Orchestrator {
     /// Whether it keeps book of what it was told to run.
     pub fn is_tracked(self) -> bool {
-        matches!(self, Orchestrator::Tracked { .. })
+        matches!(self, Orchestrator::Tracked(_))
     }
 }
 
@@ -225,12 +235,20 @@ fn orchestrator(trace: &Trace, process: &Process) -> Option<Orchestrator> {
         process.accesses.iter().any(|access| access.touch.changes() && test(trace.paths().get(access.path)))
     };
     if is("make") || is("gmake") || is("bmake") {
-        let reads_kbuild = process.accesses.iter().any(|access| {
-            access.touch.any(Touch::READ)
-                && trace.paths().get(access.path).ends_with(b"/scripts/Kbuild.include")
-        });
-        return Some(if reads_kbuild {
-            Orchestrator::Tracked { names_all: false }
+        let reads = |end: &[u8]| {
+            let is_read = |access: &Access| access.touch.any(Touch::READ);
+            let reads = |access: &Access| is_read(access) && trace.paths().get(access.path).ends_with(end);
+            process.accesses.iter().any(reads)
+        };
+        let is_cmakes = || {
+            let files: [&[u8]; 3] =
+                [b"/CMakeFiles/Makefile2", b"/CMakeFiles/Makefile.cmake", b".dir/build.make"];
+            files.into_iter().any(reads)
+        };
+        return Some(if reads(b"/scripts/Kbuild.include") {
+            Orchestrator::Tracked(Book::Own)
+        } else if is_cmakes() {
+            Orchestrator::Tracked(Book::Recipes)
         } else {
             Orchestrator::Make
         });
@@ -250,7 +268,11 @@ fn orchestrator(trace: &Trace, process: &Process) -> Option<Orchestrator> {
         return None;
     };
     // One that has nothing to do writes nothing; but then nothing that is there was started by it.
-    Some(if keeps_book { Orchestrator::Tracked { names_all: is_ninja } } else { Orchestrator::Make })
+    Some(if keeps_book {
+        Orchestrator::Tracked(if is_ninja { Book::Names } else { Book::Own })
+    } else {
+        Orchestrator::Make
+    })
 }
 
 fn name_of(path: &[u8]) -> &[u8] {

@@ -1,11 +1,11 @@
 //! Who looked at what changed.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use super::Orchestrator;
-use super::groups::{GroupId, Kind};
+use super::groups::{Book, GroupId, Kind};
 use super::marks::Marks;
-use super::rules::{Auditor, Hit, RunId};
+use super::rules::{Auditor, Hit, Likes, RunId};
 use super::trace_facts::{first_changes, has_kin};
 use crate::observation::{ChangeKind, SourceChange};
 use crate::trace::{Access, Process, ProcessId, Touch};
@@ -17,7 +17,8 @@ impl<'a> Auditor<'a> {
         let paths = trace.paths();
         let marks = Marks::new(trace, self.facts.changed_since(0), self.rules);
         let mut hits = BTreeMap::new();
-        if marks.is_empty() {
+        let is_named = self.facts.changed_since(0).iter().any(|change| change.kind != ChangeKind::Content);
+        if marks.is_empty() && !is_named {
             return hits;
         }
         for (process, group) in trace.processes().iter().zip(&self.groups[run].of) {
@@ -34,8 +35,45 @@ impl<'a> Auditor<'a> {
                     self.note(&mut hits, run, *group, Hit::new(access, change.clone(), process));
                 }
             }
+            if is_named
+                && self.rules.absence
+                && self.groups[run].all[*group].kind == Kind::Task
+                && let Some(change) = self.told(run, process)
+            {
+                let hit = Hit { at: 1, change: change.clone(), process, is_too_early: false };
+                self.note(&mut hits, run, *group, hit);
+            }
         }
         hits
+    }
+
+    /// A path that came or went and that a program was told of: it may have looked for it and not at it, as compilers do with
+    /// directories that are not there.
+    fn told(&self, run: RunId, process: &Process) -> Option<&'a SourceChange> {
+        let exec = process.exec.as_ref()?;
+        let cwd = self.trace(run).paths().get(exec.cwd);
+        let changes = self.facts.changed_since(0);
+        let is_name = |change: &&SourceChange| matches!(change.kind, ChangeKind::Added | ChangeKind::Removed);
+        let mut names = changes.iter().filter(is_name).peekable();
+        names.peek()?;
+        names.find(|change| {
+            let relative = change.path.strip_prefix(cwd).and_then(|rest| rest.strip_prefix(b"/"));
+            exec.argv.iter().skip(1).any(|word| {
+                // `-Idir`, `--from=dir`, `./dir`, `/build/dir`.
+                let word = word.strip_suffix(b"/").unwrap_or(word);
+                let is_it = |path: &[u8]| {
+                    word.strip_suffix(path).is_some_and(|before| {
+                        matches!(before, b"" | b"./" | b"/")
+                            || (before.starts_with(b"-") && !before.contains(&b'/'))
+                            || before.ends_with(b"=")
+                            || (before.starts_with(b"-")
+                                && before.ends_with(b"/")
+                                && path.starts_with(b"build"))
+                    })
+                };
+                relative.is_some_and(is_it) || is_it(&change.path)
+            })
+        })
     }
 
     /// A new or lost name in a directory that a process listed, if it can have meant anything to it.
@@ -139,7 +177,7 @@ impl<'a> Auditor<'a> {
         let cwd = self.trace(run).paths().get(process.exec.as_ref()?.cwd);
         let digest = process.exec.as_ref()?.argv_digest;
         let known = self.likes.get_or_init(|| {
-            let mut likes: HashMap<_, Vec<_>> = HashMap::new();
+            let mut likes = Likes::new();
             for (run, trace) in self.evidence.then.iter().enumerate() {
                 for (process, id) in trace.processes().iter().zip((0..).map(ProcessId)) {
                     if let Some(exec) = &process.exec {
@@ -185,9 +223,9 @@ impl<'a> Auditor<'a> {
             return;
         }
         match groups.all[group].kind {
-            Kind::Orchestrator(Orchestrator::Tracked { names_all: false }) => return,
+            Kind::Orchestrator(Orchestrator::Tracked(Book::Own)) => return,
             // What describes it is read as a source.
-            Kind::Orchestrator(Orchestrator::Tracked { .. })
+            Kind::Orchestrator(Orchestrator::Tracked(_))
                 if is_task || !self.facts.was_prepared(1, &hit.change.path) =>
             {
                 return;

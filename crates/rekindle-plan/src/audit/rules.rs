@@ -3,7 +3,7 @@
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::groups::{GroupId, Groups, Kind};
+use super::groups::{Book, GroupId, Groups, Kind};
 use super::trace_facts::{describe, starts};
 use super::{Evidence, Facts, Finding, Orchestrator, Removal, Rule, Rules, Verdict};
 use crate::observation::{ChangeKind, SourceChange};
@@ -11,6 +11,9 @@ use crate::trace::{Access, PathId, Process, ProcessId, Touch, Trace};
 
 /// One of all runs: those of the builds before, then the rounds of this one.
 pub(super) type RunId = usize;
+
+/// Processes by the digest of what they were given to do.
+pub(super) type Likes = HashMap<[u8; 32], Vec<(RunId, ProcessId)>>;
 
 pub(super) struct Auditor<'a> {
     pub(super) evidence: Evidence<'a>,
@@ -20,7 +23,7 @@ pub(super) struct Auditor<'a> {
     /// When each group of a run began, as far as anybody asked.
     starts: Vec<OnceCell<Vec<u32>>>,
     /// The processes of the builds before, by the digest of what they were given to do.
-    pub(super) likes: OnceCell<HashMap<[u8; 32], Vec<(RunId, ProcessId)>>>,
+    pub(super) likes: OnceCell<Likes>,
     /// What has to go, and who made it.
     failing: BTreeMap<Vec<u8>, Removal>,
     findings: Vec<Finding>,
@@ -198,9 +201,9 @@ impl<'a> Auditor<'a> {
 
     /// What follows from it that a group looked at something: what it left itself has to go, and what was started by it later.
     fn follow(&mut self, run: RunId, group: GroupId, hit: Hit<'a>, rule: Rule) -> Result<(), Finding> {
-        if let Kind::Orchestrator(Orchestrator::Tracked { .. }) = self.groups[run].all[group].kind {
+        if let Kind::Orchestrator(Orchestrator::Tracked(book)) = self.groups[run].all[group].kind {
             if rule == Rule::Producer && self.rules.orchestrator {
-                self.forget_unnamed(run, group, hit);
+                self.forget(run, group, &hit, book);
             }
             return Ok(());
         }
@@ -261,7 +264,7 @@ impl<'a> Auditor<'a> {
     }
 
     /// What a tracked orchestrator made that does not stand any more in what describes it is made by nobody.
-    fn forget_unnamed(&mut self, run: RunId, group: GroupId, hit: Hit<'a>) {
+    fn forget(&mut self, run: RunId, group: GroupId, hit: &Hit<'a>, book: Book) {
         let trace = self.trace(run);
         let descriptions = self.descriptions(run, hit.process);
         let is_its = |id: &GroupId| {
@@ -274,7 +277,14 @@ impl<'a> Auditor<'a> {
             products.entry(maker).or_default().push(path);
         }
         for (maker, products) in products {
-            if products.iter().any(|path| self.facts.is_named(&descriptions, path)) {
+            let is_kept = match book {
+                Book::Own => true,
+                Book::Names => products.iter().any(|path| self.facts.is_named(&descriptions, path)),
+                Book::Recipes => {
+                    !products.iter().any(|path| self.facts.has_other_recipe(&descriptions, path))
+                }
+            };
+            if is_kept {
                 continue;
             }
             self.findings.push(Finding {

@@ -122,6 +122,10 @@ impl Facts for Trees {
         path.ends_with(b".d")
     }
 
+    fn has_other_recipe(&self, _: &[&[u8]], _: &[u8]) -> bool {
+        false
+    }
+
     fn is_named(&self, descriptions: &[&[u8]], path: &[u8]) -> bool {
         let last = self.after.last().expect("one at least");
         let name = String::from_utf8_lossy(path).into_owned();
@@ -383,6 +387,27 @@ bash: <b/phase
     };
     redoes(&case, Rules::ALL, &["b/all"]);
     settles(&case, without("listing"));
+}
+
+#[test]
+fn a_directory_that_a_compiler_was_told_of_counts_when_it_comes() {
+    let then = "
+bash: <b/phase
+\tmake: <b/Makefile
+\t\tcc -Ifirst -c a.c: <b/a.c <b/h.h >b/a.o
+";
+    let case = Case {
+        sources: "b/Makefile=m b/a.c=a b/h.h=h b/first=dir b/first/h.h=H b/phase=x",
+        then: (then, "b/Makefile=m b/a.c=a b/h.h=h b/a.o=ah b/phase=x"),
+        rounds: &[(
+            "b/first b/first/h.h",
+            "bash: <b/phase\n\tmake: <b/Makefile",
+            "b/Makefile=m b/a.c=a b/h.h=h b/first=dir b/first/h.h=H b/a.o=ah b/phase=x",
+        )],
+        removed: &[],
+    };
+    redoes(&case, Rules::ALL, &["b/a.o"]);
+    settles(&case, without("absence"));
 }
 
 #[test]

@@ -10,10 +10,10 @@ use serde_json::Value;
 
 use crate::project::{Finished, Place};
 
-/// A package whose builds count the compiler's starts in a file beside the objects.
+/// A program of two objects and a header.
 pub(crate) fn program(place: &Place, name: &str) -> PathBuf {
-    let makefile = "prog: main.o f.o\n\tgcc -o $@ $^\n%.o: %.c a.h\n\tgcc -c -o $@ $<\n\techo $< >> compiled\n\
-                    install: prog\n\tinstall -D prog $(PREFIX)/bin/prog\n\tinstall -D compiled $(PREFIX)/compiled\n";
+    let makefile = "prog: main.o f.o\n\tgcc -o $@ $^\n%.o: %.c a.h\n\tgcc -c -o $@ $<\n\
+                    install: prog\n\tinstall -D prog $(PREFIX)/bin/prog\n";
     place.write(name, "rekindle.toml", format!("[package]\nname = \"{name}\"\nversion = \"1\"\n"));
     place.write(name, "Makefile", makefile);
     place.write(name, "main.c", "#include <stdio.h>\n#include \"a.h\"\nint f(void);\nint main(void) { printf(\"%d %d\\n\", A, f()); }\n");
@@ -138,8 +138,8 @@ fn build_goes_on_from_the_checkpoint_that_is_named() {
     assert_eq!(output["provenance"], serde_json::json!({ "kind": "incremental", "base": first }));
     let real = PathBuf::from(text(&output["realPath"]));
     assert!(std::process::Command::new(real.join("bin/prog")).status().expect("it runs").success());
-    let compiled = fs::read_to_string(real.join("compiled")).expect("a list");
-    assert_eq!(compiled.lines().filter(|line| *line == "f.c").count(), 2, "{compiled}");
+    let log = place.rekindle(&["log", text(&build["drvPath"]).as_str()]).run().stdout();
+    assert!(log.contains("-o f.o f.c") && log.contains("-o main.o main.c"), "{log}");
     // Its other name.
     place.write("probe", "a.h", "#define A 7\n");
     let args = ["build", "--no-link", "--json", "--base", &better];
@@ -369,7 +369,7 @@ fn rm_waits_for_the_build_that_uses_it() {
     let place = Place::new();
     let root = program(&place, "probe");
     let id = prepare(&place, &root);
-    let flag = "prog: main.o f.o\n\tsleep 3\n\tgcc -o $@ $^\n%.o: %.c a.h\n\tgcc -c -o $@ $<\n\techo $< >> compiled\n\
+    let flag = "prog: main.o f.o\n\tsleep 3\n\tgcc -o $@ $^\n%.o: %.c a.h\n\tgcc -c -o $@ $<\n\
                 install: prog\n\tinstall -D prog $(PREFIX)/bin/prog\n";
     place.write("probe", "Makefile", flag);
     place.write("probe", "f.c", "int f(void) { return 3; }\n");
