@@ -54,6 +54,8 @@ pub(crate) enum Call {
     Exit,
     /// Looks without opening.
     Look(Place),
+    /// Reads where a symbolic link leads.
+    ReadLink(Place),
     /// i386's collection of calls for sockets.
     Sockets,
 }
@@ -301,8 +303,8 @@ mod tests {
             (libc::SYS_access, Call::Look(at(0, Follow))),
             (libc::SYS_faccessat, Call::Look(from(0, 1, Follow))),
             (libc::SYS_faccessat2, Call::Look(from(0, 1, FollowUnless(3)))),
-            (libc::SYS_readlink, Call::Look(at(0, Keep))),
-            (libc::SYS_readlinkat, Call::Look(from(0, 1, Keep))),
+            (libc::SYS_readlink, Call::ReadLink(at(0, Keep))),
+            (libc::SYS_readlinkat, Call::ReadLink(from(0, 1, Keep))),
             (libc::SYS_statfs, Call::Look(at(0, Follow))),
             (libc::SYS_getxattr, Call::Look(at(0, Follow))),
             (libc::SYS_lgetxattr, Call::Look(at(0, Keep))),

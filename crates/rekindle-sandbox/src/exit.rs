@@ -40,7 +40,8 @@ impl Status {
     }
 }
 
-/// What a command and its descendants used. Setting up the sandbox is part of it, about 2 ms and 3 MB; so is observing.
+/// What a command and its descendants used. Setting up the sandbox is part of it, about 2 ms and 3 MB; so is what
+/// [`Spec::watch`](crate::Spec::watch) takes, but not what [`Spec::observe`](crate::Spec::observe) does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     /// Processor time in user mode.

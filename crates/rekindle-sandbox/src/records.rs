@@ -156,7 +156,7 @@ impl Touch {
     pub const ABSENT: Touch = Touch(1 << 3);
     /// Found to be there, without its content: `O_EXCL`, `mkdir`, `stat`.
     pub const PRESENT: Touch = Touch(1 << 4);
-    /// A symbolic link that was followed.
+    /// A symbolic link that was followed, or read.
     pub const FOLLOWED: Touch = Touch(1 << 5);
     /// Made where nothing was: a file, directory, link, socket or device.
     pub const CREATED: Touch = Touch(1 << 6);

@@ -235,7 +235,8 @@ impl<'a> Recorder<'a> {
                 let now = self.ledger()?.now();
                 self.tasks.get(who.process).exit = Some((args[0] as i32 & 0xff, now));
             }
-            Call::Look(place) => self.look(who, place, args)?,
+            Call::Look(place) => self.look(who, place, args, Touch::PRESENT)?,
+            Call::ReadLink(place) => self.look(who, place, args, Touch::FOLLOWED)?,
             Call::Sockets => self.socket_call(who, arch, args)?,
         }
         Ok(())

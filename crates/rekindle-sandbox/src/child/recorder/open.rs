@@ -243,10 +243,21 @@ impl Recorder<'_> {
         self.touch(who, &to, making)
     }
 
-    /// Something is looked at without being opened.
-    pub(super) fn look(&mut self, who: Caller, place: Place, args: &[u64; 6]) -> Result<(), String> {
+    /// Something is looked at without being opened; if it is a link, `link` is what that amounts to.
+    pub(super) fn look(
+        &mut self,
+        who: Caller,
+        place: Place,
+        args: &[u64; 6],
+        link: Touch,
+    ) -> Result<(), String> {
         let Target::Found(found) = self.resolve(who, place, args, None)? else { return Ok(()) };
-        self.touch(who, &found, if found.kind == Kind::Missing { Touch::ABSENT } else { Touch::PRESENT })
+        let touch = match found.kind {
+            Kind::Missing => Touch::ABSENT,
+            Kind::Link => link,
+            _ => Touch::PRESENT,
+        };
+        self.touch(who, &found, touch)
     }
 }
 

@@ -212,7 +212,7 @@ fn looking_is_recorded_where_it_is_asked_for() {
     let mut spec = place.spec("static", &["look", "path-only"]);
     spec.observe = Some(Observe { lookups: true, ..Observe::new() });
     let records = observe(&spec);
-    let expect = "a: present; b: present; d/x: present; la: present; ld: present; none: absent";
+    let expect = "a: present; b: present; d/x: present; la: present; ld: followed; none: absent";
     assert_eq!(seen(&records, "look"), expect);
     assert_eq!(seen(&records, "path-only"), "a: present");
 }
