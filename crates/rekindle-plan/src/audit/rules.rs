@@ -130,7 +130,10 @@ impl<'a> Auditor<'a> {
         };
         let made = self.facts.changed_since(0).iter().find(|change| {
             let path = &change.path;
-            if change.kind == ChangeKind::Removed || !self.facts.is_in_sources(path) {
+            if change.kind == ChangeKind::Removed
+                || !self.facts.is_in_sources(path)
+                || self.facts.is_book(path)
+            {
                 return false;
             }
             match self.facts.is_source(rounds, path) {
