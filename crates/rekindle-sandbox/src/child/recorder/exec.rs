@@ -13,6 +13,7 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use super::lookup::{Found, Kind};
@@ -235,7 +236,9 @@ impl Programs {
 
 /// What a file names that it is to be run by, as far as it can be read.
 fn read_runner(path: &Path) -> Option<Runner> {
-    let file = File::open(path).ok()?;
+    // It may be another file by now, even a pipe, whose opening would wait for a writer.
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty()).ok()?);
     let mut head = [0; 256];
     let count = file.read_at(&mut head, 0).ok()?;
     let head = &head[..count];
@@ -308,6 +311,15 @@ mod tests {
         assert_eq!(runner(b""), None);
         assert_eq!(runner(b"\x7fELF"), None);
         assert_eq!(runner(&[b"\x7fELF\x02", &[0xff; 200][..]].concat()), None);
+    }
+
+    #[test]
+    fn a_pipe_is_no_program_and_stops_nobody() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("pipe");
+        let mode = Mode::from_raw_mode(0o755);
+        rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, mode, 0).expect("room");
+        assert!(read_runner(&path).is_none());
     }
 
     #[test]

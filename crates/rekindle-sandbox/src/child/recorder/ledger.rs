@@ -188,6 +188,11 @@ impl Ledger {
         Ok(Some(Memory { who, path, times, changer, at: self.clock }))
     }
 
+    /// It is known now whether the change happened, and what was remembered is of no use any more.
+    pub(super) fn forget(&mut self, memories: &[Memory]) {
+        self.room += PER_ACCESS * memories.len() as u64;
+    }
+
     /// The change did not happen.
     pub(super) fn take_back(&mut self, memory: &Memory) {
         let &Memory { who, path, times, changer, at } = memory;

@@ -47,6 +47,7 @@ impl Recorder<'_> {
                 doubt.memories.iter().for_each(|memory| ledger.take_back(memory));
                 doubt.step.into_iter().for_each(|step| ledger.take_back_step(step));
             }
+            ledger.forget(&doubt.memories);
         }
     }
 
