@@ -43,13 +43,17 @@ if [ "$__rekindle_action" != last ]; then
 { 
     local curPhase="$*";'
         __rekindle_found=
+        __rekindle_knows=
+        if declare -F phaseIsOn >/dev/null; then
+            __rekindle_knows=1
+        fi
         for __rekindle_rule in 'unpackPhase -n dontUnpack' 'patchPhase -n dontPatch' \
             'configurePhase -n dontConfigure' 'buildPhase -n dontBuild' 'checkPhase -z doCheck' \
             'installPhase -n dontInstall' 'fixupPhase -n dontFixup' 'installCheckPhase -z doInstallCheck' \
             'distPhase -z doDist'; do
             __rekindle_name=${__rekindle_rule%% *}
             __rekindle_switch=${__rekindle_rule##* }
-            if declare -F phaseIsOn >/dev/null; then
+            if [ -n "$__rekindle_knows" ]; then
                 phaseIsOn "$__rekindle_name" || printf '%s\n' "$__rekindle_name"
                 continue
             fi
