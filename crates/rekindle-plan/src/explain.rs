@@ -89,6 +89,8 @@ struct Indexed<'a> {
     members: Vec<Vec<ProcessId>>,
     /// Who gave a path its content or took it away, by path, then by time.
     writes: Vec<Write>,
+    /// By the new name, then by time.
+    moves: Vec<Move>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -364,7 +366,9 @@ impl<'a> Indexed<'a> {
             }));
         }
         writes.sort_unstable();
-        Indexed { trace, groups, members, writes }
+        let mut moves = trace.moves().to_vec();
+        moves.sort_unstable_by_key(|step| (step.to, step.at));
+        Indexed { trace, groups, members, writes, moves }
     }
 
     fn accesses(&self, group: usize) -> impl Iterator<Item = &'a Access> {
@@ -380,12 +384,20 @@ impl<'a> Indexed<'a> {
 
     /// The last move that gave a path its name, of itself or of a directory above, and its name before.
     fn last_move(&self, path: &[u8], before: u32) -> Option<(Move, Vec<u8>)> {
+        if self.moves.is_empty() {
+            return None;
+        }
         let paths = self.trace.paths();
-        self.trace.moves().iter().rev().filter(|step| step.at < before).find_map(|step| {
-            let rest = path.strip_prefix(paths.get(step.to))?;
-            (rest.is_empty() || rest.starts_with(b"/"))
-                .then(|| (*step, [paths.get(step.from), rest].concat()))
-        })
+        let ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
+        let steps = ends.chain([path.len()]).filter_map(|end| {
+            let to = paths.find(&path[..end])?;
+            let start = self.moves.partition_point(|step| step.to < to);
+            let of_path = self.moves[start..].iter().take_while(|step| step.to == to);
+            of_path.take_while(|step| step.at < before).last()
+        });
+        let step = *steps.max_by_key(|step| step.at)?;
+        let rest = &path[paths.get(step.to).len()..];
+        Some((step, [paths.get(step.from), rest].concat()))
     }
 
     /// Whether a path came to its name with a directory above it, which was left.

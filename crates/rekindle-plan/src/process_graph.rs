@@ -101,8 +101,8 @@ pub fn draw(lineage: &Lineage<'_>, wanted: Option<&[u8]>, show: Show, limit: Opt
     graph.cut(limit)
 }
 
-/// All files that are there and that some task made.
-fn products(lineage: &Lineage<'_>) -> Vec<Vec<u8>> {
+/// All files that are there and that some task made, ascending.
+pub fn products(lineage: &Lineage<'_>) -> Vec<Vec<u8>> {
     let mut found = BTreeSet::new();
     for at in lineage.all_runs() {
         let paths = lineage.trace(at).paths();

@@ -73,6 +73,7 @@ Examples:
   rekindle build --json | jq .goals          the same for programs, see docs/json.md
   rekindle build --clean                     take nothing from earlier builds, for a release
   rekindle build --from 1a2b3c4d             go on from this checkpoint and no other
+  rekindle build --report build.html         write a page of what was done, why, and how long it took
   rekindle build --keep-failed               keep the tree of a build that fails, to look around in it
   rekindle build /nix/store/…-hello.drv      a derivation that is in the store already
 
@@ -102,6 +103,10 @@ pub(crate) struct BuildArgs {
     /// Print where the outputs are, one path per line
     #[arg(long, conflicts_with = "json")]
     pub(crate) print_out_paths: bool,
+
+    /// Write a page of the build: what was reused and redone and why, and a timeline of its processes
+    #[arg(long, value_name = "FILE.html", conflicts_with = "dry_run")]
+    pub(crate) report: Option<PathBuf>,
 
     /// Only say what would be built and fetched
     #[arg(long)]

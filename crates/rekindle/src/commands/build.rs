@@ -1,11 +1,12 @@
 //! `rekindle build`.
 
 use std::process::ExitCode;
+use std::time::Instant;
 
 use rekindle_engine::{BuildOptions, BuildResult, Engine, FailureKind, Report};
 use rekindle_nix::StorePath;
 
-use super::{goals, links, print, print_json};
+use super::{goals, links, page, print, print_json};
 use crate::args::{BuildArgs, HowArgs};
 use crate::cli_error::CliError;
 use crate::fetch::HostFetcher;
@@ -15,6 +16,10 @@ use crate::session::Session;
 
 pub(super) fn run(session: &Session<'_>, args: &BuildArgs) -> Result<ExitCode, CliError> {
     let interrupt = Interrupt::listen()?;
+    let began = (super::gc::now(), Instant::now());
+    if let Some(path) = &args.report {
+        page::check(path)?;
+    }
     let base = args.from.as_deref().map(|id| goals::named_base(session, id)).transpose()?;
     let (engine, wanted) = goals::load(session, &args.how)?;
     let drvs: Vec<StorePath> = wanted.goals.iter().map(|goal| goal.drv.clone()).collect();
@@ -49,6 +54,9 @@ pub(super) fn run(session: &Session<'_>, args: &BuildArgs) -> Result<ExitCode, C
         links::make(&engine, &args.out_link, &mut goals)?;
     }
     tell(&args.how, &transcript, &history, &goals);
+    if let Some(path) = &args.report {
+        page::make(session, path, &goals, &history, (began.0, began.1.elapsed()), code)?;
+    }
     if args.how.json {
         print_json(&report::report(&goals, &history, code))?;
     } else if args.print_out_paths {

@@ -11,6 +11,7 @@ mod graph;
 mod init;
 mod links;
 mod log;
+mod page;
 mod prepare;
 mod store;
 mod subject;

@@ -185,7 +185,11 @@ fn newest(
 }
 
 impl Subject {
-    fn of(store: &CheckpointStore, id: &str, dir: Option<PathBuf>) -> Result<Subject, CliError> {
+    /// The build that made a checkpoint.
+    ///
+    /// # Errors
+    /// It is not there, or cannot be read.
+    pub(super) fn of(store: &CheckpointStore, id: &str, dir: Option<PathBuf>) -> Result<Subject, CliError> {
         let info = store.details(id)?.info;
         let Some(made) = info.made.clone() else {
             let why = info.unusable.clone().unwrap_or_default();

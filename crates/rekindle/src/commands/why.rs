@@ -1,6 +1,6 @@
 //! `rekindle why`.
 
-mod causes;
+pub(super) mod causes;
 mod file;
 pub(super) mod json;
 mod package;

@@ -38,6 +38,8 @@ pub(crate) struct Build {
     pub(crate) restore: Option<Duration>,
     /// From the end of the last step to the end of all: capturing, searching and registering the outputs.
     pub(crate) capture: Option<Duration>,
+    /// When it began.
+    began: Option<Instant>,
     /// When the attempt began, or its last step ended.
     mark: Option<Instant>,
 }
@@ -60,6 +62,8 @@ pub(crate) struct Judged {
 pub(crate) struct Step {
     /// The phase, if the derivation has phases.
     pub(crate) phase: Option<String>,
+    /// When it began, from the begin of the derivation.
+    pub(crate) at: Duration,
     /// What it took.
     pub(crate) usage: StepUsage,
 }
@@ -68,7 +72,10 @@ impl History {
     /// Takes note of an event.
     pub(crate) fn note(&mut self, event: &Event) {
         match event {
-            Event::Started { drv, .. } => self.build(drv).mark = Some(Instant::now()),
+            Event::Started { drv, .. } => {
+                let build = self.build(drv);
+                (build.began, build.mark) = (Some(Instant::now()), Some(Instant::now()));
+            }
             Event::Waiting { drv } => {
                 self.build(drv);
             }
@@ -80,7 +87,9 @@ impl History {
             }
             Event::StepFinished { drv, phase, usage } => {
                 let build = self.build(drv);
-                build.steps.push(Step { phase: phase.clone(), usage: *usage });
+                let ended = build.began.map(|began| began.elapsed()).unwrap_or_default();
+                let at = ended.saturating_sub(usage.wall);
+                build.steps.push(Step { phase: phase.clone(), at, usage: *usage });
                 build.mark = Some(Instant::now());
             }
             Event::StepJudged { drv, phase, verdict, reason, why } => {
@@ -154,6 +163,7 @@ impl History {
                 end: None,
                 restore: None,
                 capture: None,
+                began: None,
                 mark: None,
             });
             self.builds.len() - 1

@@ -12,6 +12,7 @@ mod history;
 mod json;
 mod line;
 mod look;
+pub(crate) mod page;
 mod transcript;
 
 pub(crate) use console::{Console, Verbosity};

@@ -19,6 +19,7 @@ mod packages;
 mod phases;
 mod pieces;
 mod project;
+mod report;
 mod restored;
 mod verify;
 mod why;

@@ -9,7 +9,12 @@ use crate::commands::subject::shown;
 use crate::report::{Look, one_line};
 
 /// One line for the root, and one for each task that led from there to what was asked for.
-pub(super) fn lines(look: &Look, subject: &Subject, lineage: &Lineage<'_>, fate: &Fate) -> Vec<String> {
+pub(in crate::commands) fn lines(
+    look: &Look,
+    subject: &Subject,
+    lineage: &Lineage<'_>,
+    fate: &Fate,
+) -> Vec<String> {
     match fate {
         Fate::Kept(kept) => vec![self::kept(subject, lineage, kept)],
         Fate::Made(Cause { root, links }) => {
@@ -90,7 +95,7 @@ fn kept(subject: &Subject, lineage: &Lineage<'_>, kept: &Kept) -> String {
 }
 
 /// A change, as a clause.
-pub(super) fn change(change: &SourceChange) -> String {
+pub(in crate::commands) fn change(change: &SourceChange) -> String {
     let how = match change.kind {
         ChangeKind::Added => "is new",
         ChangeKind::Removed => "is gone",
