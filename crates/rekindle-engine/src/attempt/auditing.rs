@@ -6,8 +6,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rekindle_layers::{Draft, Timestamp, TreeChange, TreeChangeKind, difference, merge};
-use rekindle_plan::Trace;
 use rekindle_plan::audit::{self, Evidence, Facts, Removal, Verdict, audit};
+use rekindle_plan::{Observations, Trace};
 use rekindle_sandbox::Cancel;
 
 use super::step::{Ended, Seen};
@@ -74,73 +74,46 @@ impl Attempt<'_> {
         self.seeded = true;
         self.links_below = true;
         let mut draft = self.prepared(&mut going, &applied, mark)?;
-        loop {
-            let ended = self.step(Some(phase), command, Some(draft), watch, cancel)?;
-            let (state, seen) = match ended {
+        let why = loop {
+            let (state, seen) = match self.step(Some(phase), command, Some(draft), watch, cancel)? {
                 Ended::Well { state, seen } => (state, seen),
                 // What was removed may be what its build tool never makes again.
                 Ended::Badly(kind) if !going.removed.is_empty() && kind != FailureKind::Cancelled => {
-                    let text = "it failed after the audit had removed what may be wrong".to_owned();
                     self.failed = None;
-                    self.tree.clone_from(&going.before);
-                    let audited = Audited {
-                        rounds: going.rounds.len() + 1,
-                        made_again: going.made_again(),
-                        is_clean: true,
-                        findings: going
-                            .findings
-                            .into_iter()
-                            .chain([Finding { rule: "failed", text }])
-                            .collect(),
-                    };
-                    watch.step_audited(phase, &audited);
-                    (self.seeded, self.links_below) = (was_seeded, had_links);
-                    return Ok((self.step(Some(phase), command, None, watch, cancel)?, false));
+                    let text = "it failed after the audit had removed what may be wrong".to_owned();
+                    break Finding { rule: "failed", text };
                 }
                 ended => return Ok((ended, true)),
             };
-            let mut audited = Audited { rounds: going.rounds.len() + 1, ..Audited::default() };
-            let clean = match seen.trace {
-                Err(why) => Some(Finding { rule: "not-observed", text: why }),
-                Ok(trace) => {
-                    going.rounds.push(trace);
-                    going.files.extend(seen.traces.into_iter().flatten());
-                    going.after.push(paths(&self.tree, self.bottom.upper()));
-                    match self.audited(&mut going)? {
-                        Verdict::Settled => None,
-                        Verdict::Clean(finding) => Some(Finding::of(&finding)),
-                        Verdict::Redo { remove, findings } if going.rounds.len() < MOST_ROUNDS => {
-                            going.findings.extend(findings.iter().map(Finding::of));
-                            draft = self.without(&mut going, remove, mark)?;
-                            continue;
-                        }
-                        Verdict::Redo { findings, .. } => findings.first().map(Finding::of),
+            let trace = match seen.trace {
+                Ok(trace) => trace,
+                Err(text) => break Finding { rule: "not-observed", text },
+            };
+            going.rounds.push(trace);
+            going.files.extend(seen.traces.into_iter().flatten());
+            going.after.push(paths(&self.tree, self.bottom.upper()));
+            match self.audited(&mut going)? {
+                Verdict::Settled => {
+                    if !going.findings.is_empty() {
+                        self.tell_audited(phase, &going.told(None), watch);
                     }
+                    return Ok((Ended::Well { state, seen: Box::new(going.seen(seen.observations)) }, true));
                 }
-            };
-            audited.made_again = going.made_again();
-            audited.findings = going.findings.clone();
-            audited.is_clean = clean.is_some();
-            let Some(finding) = clean else {
-                if !audited.findings.is_empty() {
-                    self.tell_audited(phase, &audited, watch);
+                Verdict::Clean(finding) => break Finding::of(&finding),
+                Verdict::Redo { remove, findings } => {
+                    going.findings.extend(findings.iter().map(Finding::of));
+                    if going.rounds.len() == MOST_ROUNDS {
+                        let text = format!("something is still wrong after {MOST_ROUNDS} rounds");
+                        break Finding { rule: "unsettled", text };
+                    }
+                    draft = self.without(&mut going, remove, mark)?;
                 }
-                let traces = going.needed();
-                let traces_now = going.files.len().min(traces.len());
-                let seen = Seen {
-                    observations: seen.observations,
-                    trace: Err("it went on from an earlier run".to_owned()),
-                    traces: Some(traces),
-                    traces_now,
-                };
-                return Ok((Ended::Well { state, seen: Box::new(seen) }, true));
-            };
-            audited.findings.push(finding);
-            self.tell_audited(phase, &audited, watch);
-            self.tree = going.before;
-            (self.seeded, self.links_below) = (was_seeded, had_links);
-            return Ok((self.step(Some(phase), command, None, watch, cancel)?, false));
-        }
+            }
+        };
+        self.tell_audited(phase, &going.told(Some(why)), watch);
+        self.tree = going.before;
+        (self.seeded, self.links_below) = (was_seeded, had_links);
+        Ok((self.step(Some(phase), command, None, watch, cancel)?, false))
     }
 
     fn tell_audited(&mut self, phase: &str, audited: &Audited, watch: &mut dyn Watch) {
@@ -198,8 +171,25 @@ impl Attempt<'_> {
 }
 
 impl GoingOn {
-    fn made_again(&self) -> Vec<Vec<u8>> {
-        self.removed.iter().flatten().map(|removal| removal.path.clone()).collect()
+    /// What is told of the audit; with a reason if the step has to run clean.
+    fn told(&self, clean: Option<Finding>) -> Audited {
+        Audited {
+            rounds: self.rounds.len(),
+            made_again: self.removed.iter().flatten().map(|removal| removal.path.clone()).collect(),
+            is_clean: clean.is_some(),
+            findings: self.findings.iter().cloned().chain(clean).collect(),
+        }
+    }
+
+    /// What was seen of the step, together with the builds before.
+    fn seen(&self, observations: Observations) -> Seen {
+        let traces = self.needed();
+        Seen {
+            observations,
+            trace: Err("it went on from an earlier run".to_owned()),
+            traces_now: self.files.len().min(traces.len()),
+            traces: Some(traces),
+        }
     }
 
     /// The traces of which something is left: all that was made by the others was made again since.
