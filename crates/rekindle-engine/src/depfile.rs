@@ -65,6 +65,18 @@ pub(crate) fn is_compiled(target: &[u8]) -> bool {
     name.iter().rposition(|byte| *byte == b'.').is_some_and(|dot| SUFFIXES.contains(&&name[dot + 1..]))
 }
 
+/// Whether a text has this path as a word of its own, and not as a part of another.
+pub(crate) fn has_word(text: &[u8], path: &[u8]) -> bool {
+    let is_part =
+        |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || b"._-+/".contains(byte));
+    !path.is_empty()
+        && text.windows(path.len()).enumerate().any(|(at, part)| {
+            // `./name` is the name.
+            let before = text[..at].strip_suffix(b"./").unwrap_or(&text[..at]);
+            part == path && !is_part(before.last()) && !is_part(text.get(at + path.len()))
+        })
+}
+
 /// The last component of a path.
 pub(crate) fn name_of(path: &[u8]) -> &[u8] {
     path.rsplit(|byte| *byte == b'/').next().unwrap_or_default()
@@ -106,6 +118,18 @@ mod tests {
         check("# dummy\n", &[]);
         check("a.o: a.c \\\n  a.h\n\na.h:\n", &[("a.o", &["a.c", "a.h"]), ("a.h", &[])]);
         check("a.o b.o: c.h\na.o : d.h", &[("a.o", &["c.h", "d.h"]), ("b.o", &["c.h"])]);
+    }
+
+    #[test]
+    fn a_word_is_no_part_of_another() {
+        let text = b"build out/2: copy in\n  n = 25 ./b c/2.o";
+        assert!(has_word(text, b"out/2") && has_word(text, b"b") && has_word(text, b"c/2.o"));
+        assert!(
+            !has_word(text, b"2")
+                && !has_word(text, b"2.o")
+                && !has_word(text, b"ut/2")
+                && !has_word(text, b"")
+        );
     }
 
     #[test]

@@ -141,11 +141,12 @@ impl Facts for Trees {
     }
 
     fn is_named(&self, descriptions: &[&[u8]], path: &[u8]) -> bool {
-        let name = depfile::name_of(path);
         let names = |description: &&[u8]| {
+            let dir = &description[..description.len() - depfile::name_of(description).len()];
+            let name = path.strip_prefix(dir).unwrap_or_else(|| depfile::name_of(path));
             let text = content(self.last(), description).unwrap_or_default();
             // A name with odd characters is written with `$` before them, and so is not found: it is made again.
-            text.windows(name.len().max(1)).any(|part| part == name)
+            depfile::has_word(&text, name)
         };
         descriptions.iter().any(names)
     }
