@@ -74,6 +74,11 @@ static void *opens_much(void *nothing) {
     return nothing;
 }
 
+static int chdir_when_told(void *go) {
+    char byte;
+    return read(*(int *)go, &byte, 1) != 1 || chdir("d");
+}
+
 static int open_a(void *nothing) {
     (void)nothing;
     return dup2(open("a", O_RDONLY), 7) != 7;
@@ -222,7 +227,11 @@ static void way(const char *how) {
     IS("shared-cwd") {
         consume(MUST(open("a", O_RDONLY)));
         static char stack[65536] __attribute__((aligned(16)));
-        pid_t pid = MUST(clone((int (*)(void *))chdir, stack + sizeof stack, CLONE_FS | SIGCHLD, "d"));
+        int go[2];
+        MUST(pipe(go));
+        pid_t pid = MUST(clone(chdir_when_told, stack + sizeof stack, CLONE_FS | SIGCHLD, &go[0]));
+        consume(MUST(open("b", O_RDONLY)));
+        MUST(write(go[1], "", 1));
         waitpid(pid, &status, 0);
         consume(MUST(open("x", O_RDONLY)));
         return;

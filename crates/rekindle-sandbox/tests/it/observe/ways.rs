@@ -50,7 +50,7 @@ const WAYS: &[(&str, &str)] = &[
     ("map", "a: read"),
     ("deleted", "a: present read removed"),
     ("removed-up", "a: read; d/x: read; new: absent created present removed; new/early: absent"),
-    ("shared-cwd", "a: read; d/x: read"),
+    ("shared-cwd", "a: read; b: read; d/x: read"),
     ("shared-descriptors", "a: read"),
     ("descriptor-taken", "a: inherited read"),
     ("memfd", ""),
