@@ -196,9 +196,11 @@ impl<'a> Auditor<'a> {
     /// Whether a process of an earlier build looked for something before it was there, at which its like has found now what
     /// was left from then.
     fn saw_nothing_then(&self, (run, id): (RunId, ProcessId), path: &[u8], now: &Access) -> bool {
-        let found =
-            Touch::READ.and(Touch::EXECUTED).and(Touch::UPDATED).and(Touch::LISTED).and(Touch::PRESENT);
-        if path.starts_with(b"/") || now.observed == 0 || !now.touch.any(found) {
+        let used = Touch::READ.and(Touch::EXECUTED).and(Touch::UPDATED).and(Touch::LISTED);
+        // What is found to be thrown away at once is as if it were not there.
+        let is_cleared = now.touch.any(Touch::REMOVED.and(Touch::REPLACED));
+        let finds = now.touch.any(used) || (now.touch.any(Touch::PRESENT) && !is_cleared);
+        if path.starts_with(b"/") || now.observed == 0 || !finds {
             return false;
         }
         let trace = self.trace(run);

@@ -71,7 +71,10 @@ fn run(text: &str, after: &Tree) -> Trace {
                 b'/' => note(path, Touch::LISTED),
                 b'>' => note(path, Touch::REPLACED),
                 b'+' => note(path, Touch::UPDATED),
-                b'-' => note(path, Touch::REMOVED),
+                b'-' => {
+                    note(path, Touch::REMOVED.and(Touch::PRESENT));
+                    accesses.last_mut().expect("just noted").observed = clock;
+                }
                 other => panic!("no such deed: {other}"),
             }
         }
@@ -481,6 +484,29 @@ bash: <b/phase
     };
     redoes(&case, Rules::ALL, &["b/late", "b/out"]);
     settles(&case, without("order"));
+}
+
+#[test]
+fn what_is_thrown_away_first_may_be_there() {
+    let then = "
+bash: <b/phase
+\tmake: <b/Makefile
+\t\tcc -c a.c: <b/a.c >b/a.o
+\t\tsh -c rm,ar:
+\t\t\trm -f l.a: ?b/l.a
+\t\t\tar q l.a: <b/a.o >b/l.a
+";
+    let case = Case {
+        sources: "b/Makefile=m b/a.c=A b/phase=x",
+        then: (then, "b/Makefile=m b/a.c=a b/a.o=a b/l.a=a b/phase=x"),
+        rounds: &[(
+            "b/a.c",
+            "bash: <b/phase\n\tmake: <b/Makefile\n\t\tcc -c a.c: <b/a.c >b/a.o\n\t\tsh -c rm,ar:\n\t\t\trm -f l.a: -b/l.a\n\t\t\tar q l.a: <b/a.o >b/l.a",
+            "b/Makefile=m b/a.c=A b/a.o=A b/l.a=A b/phase=x",
+        )],
+        removed: &[],
+    };
+    settles(&case, Rules::ALL);
 }
 
 #[test]
