@@ -15,6 +15,7 @@ mod page;
 mod prepare;
 mod store;
 mod subject;
+mod titles;
 mod verify;
 mod why;
 

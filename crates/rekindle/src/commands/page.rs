@@ -8,13 +8,15 @@ use rekindle_engine::CheckpointStore;
 use rekindle_plan::explain::cause::fate;
 use rekindle_plan::explain::{Lineage, RunAt};
 use rekindle_plan::process_graph::products;
+use rekindle_plan::trace::ProcessId;
 
 use super::subject::{Subject, shown};
+use super::titles::command;
 use super::why::causes;
 use crate::cli_error::CliError;
 use crate::report::page::timeline::Ran;
 use crate::report::page::{Observed, Page, write};
-use crate::report::{Build, Goal, History, Look, one_line, shell_word};
+use crate::report::{Build, Goal, History, Look, one_line};
 use crate::session::Session;
 
 /// Of so many files it is told why they were made again.
@@ -110,18 +112,17 @@ fn add(lineage: &Lineage<'_>, at: RunAt, begin: u64, all: &mut Vec<Ran>) {
             None => process.parent.map(|parent| first + parent.0 as usize),
         };
         above.push(starter);
-        let exec = lineage.exec(at, rekindle_plan::trace::ProcessId(place as u32));
+        let id = ProcessId(place as u32);
+        let exec = lineage.exec(at, id);
         // As it was called: `gcc` is better known than the file that a chain of links leads to.
         let program = exec.and_then(|exec| exec.argv.first()).map_or(&b""[..], |name| &name[..]);
         let program = program.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
-        let words = exec.map(|exec| &exec.argv[..]).unwrap_or_default();
-        let words: Vec<String> = words.iter().map(|word| shell_word(&one_line(word)).into_owned()).collect();
         // Of a process that executed nothing it may not be known of whom it is a part.
         let or_part = |name: String| if name.is_empty() { NAMELESS.to_owned() } else { name };
         all.push(Ran {
             above: starter,
             program: or_part(one_line(program)),
-            command: if place == 0 { format!("the shell of {phase}") } else { or_part(words.join(" ")) },
+            command: or_part(command(lineage, at, id)),
             phase: phase.to_owned(),
             exit: process.exit,
             start: begin + process.started,

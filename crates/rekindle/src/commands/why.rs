@@ -7,18 +7,11 @@ mod package;
 
 use std::process::ExitCode;
 
-use rekindle_plan::explain::{Lineage, RunAt, TaskAt};
-use rekindle_plan::trace::ProcessId;
-
 use super::subject::{self, Asked, Found, Subject};
 use super::{print, print_json};
 use crate::args::WhyArgs;
 use crate::cli_error::CliError;
-use crate::report::{fit, one_line, shell_word};
 use crate::session::Session;
-
-/// So wide is a command line where it is one among others.
-const COLUMNS: usize = 76;
 
 pub(super) fn run(session: &Session<'_>, args: &WhyArgs) -> Result<ExitCode, CliError> {
     let which = &args.which;
@@ -44,25 +37,6 @@ pub(super) fn run(session: &Session<'_>, args: &WhyArgs) -> Result<ExitCode, Cli
         }
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// A command line as a shell takes it; the whole of it.
-fn command(lineage: &Lineage<'_>, at: RunAt, process: ProcessId) -> String {
-    let Some(exec) = lineage.exec(at, process) else { return String::new() };
-    // The shell of a step is started with the names of files of ours.
-    let is_step = lineage.task_of(at, process) == lineage.task_of(at, ProcessId(0))
-        && lineage.started_by(lineage.task_of(at, process)).is_none();
-    if is_step {
-        return format!("the shell of {}", lineage.steps()[at.step].phase);
-    }
-    let words: Vec<String> = exec.argv.iter().map(|word| shell_word(&one_line(word)).into_owned()).collect();
-    words.join(" ")
-}
-
-/// The command line that a task was started with, cut to one line.
-fn brief(lineage: &Lineage<'_>, task: TaskAt, ellipsis: &str) -> String {
-    let whole = command(lineage, task.at, lineage.leader(task));
-    fit(&whole, COLUMNS, ellipsis).into_owned()
 }
 
 /// What a verdict is called where people read it.

@@ -294,6 +294,7 @@ fn programs(html: &mut Html, processes: &[Ran], spans: &[Span]) {
     programs.sort_by_key(|(name, (time, _))| (std::cmp::Reverse(*time), *name));
     let all: u64 = programs.iter().map(|(_, (time, _))| time).sum();
     html.leaf("h3", &[], "Time by program");
+    html.leaf("p", &[("class", "lead")], "While it ran, and nothing that it had started.");
     table(html, &["program", "processes", "worked", "share", ""], |html| {
         for (name, (time, count)) in programs.iter().take(SLOWEST) {
             let share = *time as f64 * 100.0 / all.max(1) as f64;
@@ -301,7 +302,7 @@ fn programs(html: &mut Html, processes: &[Ran], spans: &[Span]) {
                 html.leaf("th", &[("scope", "row")], name);
                 html.leaf("td", &[("class", "number")], &count.to_string());
                 html.leaf("td", &[("class", "number")], &spoken_short(Duration::from_micros(*time)));
-                let label = format!("{share:.0} %");
+                let label = if share < 1.0 { "< 1 %".to_owned() } else { format!("{share:.0} %") };
                 html.leaf("td", &[("class", "number")], &label);
                 html.tag("td", &[("class", "share")], |html| {
                     let bar = [("width", "100%"), ("height", "10"), ("aria-hidden", "true")];

@@ -9,6 +9,7 @@ use rekindle_plan::explain::Lineage;
 use rekindle_plan::process_graph::{Edge, EdgeKind, Node, Origin, ProcessGraph};
 
 use crate::commands::subject::shown;
+use crate::commands::titles::title;
 use crate::report::{fit, one_line};
 
 /// So wide is a label.
@@ -33,11 +34,7 @@ pub(super) fn write(lineage: &Lineage<'_>, graph: &ProcessGraph, name: &str) -> 
 fn attributes(lineage: &Lineage<'_>, node: &Node) -> String {
     match node {
         Node::Task { task } => {
-            let argv = lineage.exec(task.at, lineage.leader(*task)).map(|exec| &exec.argv[..]);
-            let words: Vec<String> = argv.unwrap_or_default().iter().map(|word| one_line(word)).collect();
-            let is_step = lineage.started_by(*task).is_none();
-            let phase = lineage.steps()[task.at.step].phase;
-            let whole = if is_step { format!("the shell of {phase}") } else { words.join(" ") };
+            let whole = title(lineage, *task);
             let color = if lineage.is_now(task.at) { "#cfe8cf" } else { "#e4e4e4" };
             let label = fit(&whole, COLUMNS, "…");
             format!(

@@ -4,8 +4,9 @@ use rekindle_plan::explain::cause::{Cause, Fate, Kept, Root};
 use rekindle_plan::explain::{Lineage, TaskAt};
 use rekindle_plan::{ChangeKind, SourceChange};
 
-use super::{Subject, brief, word};
+use super::{Subject, word};
 use crate::commands::subject::shown;
+use crate::commands::titles::brief;
 use crate::report::{Look, one_line};
 
 /// One line for the root, and one for each task that led from there to what was asked for.

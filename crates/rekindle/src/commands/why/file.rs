@@ -8,8 +8,9 @@ use rekindle_plan::explain::cause::{Fate, fate};
 use rekindle_plan::explain::{Input, Lineage, Maker, TaskAt};
 use rekindle_plan::trace::Touch;
 
-use super::{COLUMNS, Subject, brief, causes, command};
+use super::{Subject, causes};
 use crate::commands::subject::shown;
+use crate::commands::titles::{COLUMNS, brief, command, head, title};
 use crate::report::{Look, fit, one_line, spoken_short};
 
 /// So many files are named one by one.
@@ -88,7 +89,8 @@ fn made(
     let task = maker.task;
     let (at, trace) = (task.at, lineage.trace(task.at));
     let leader = lineage.leader(task);
-    line(look, "made by", &command(lineage, at, leader), text);
+    let head = head(lineage, task);
+    line(look, "made by", &title(lineage, task), text);
     if let Some(exec) = lineage.exec(at, leader) {
         let process = trace.process(leader);
         let took = Duration::from_micros(process.ended.saturating_sub(process.started));
@@ -109,7 +111,7 @@ fn made(
         false => build(subject, lineage, maker),
     };
     line(look, "during", &format!("{phase} {build}"), text);
-    if lineage.exec(at, maker.process) != lineage.exec(at, leader) {
+    if ![lineage.exec(at, head), lineage.exec(at, leader)].contains(&lineage.exec(at, maker.process)) {
         let writer = command(lineage, at, maker.process);
         line(look, "written by", &fit(&writer, COLUMNS, look.ellipsis()), text);
     }

@@ -1,0 +1,83 @@
+//! What processes and tasks are called where people read of them.
+//!
+//! A line of a makefile often reaches a compiler through `sh -c`, with a message printed before. Who asks what made a file wants to
+//! read of the compiler. So a shell that did nothing but start one program is called by that program, and any other
+//! by its script.
+
+use rekindle_plan::explain::{Lineage, RunAt, TaskAt};
+use rekindle_plan::trace::ProcessId;
+
+use crate::report::{fit, one_line, shell_word};
+
+/// So wide is a command line where it is one among others.
+pub(super) const COLUMNS: usize = 76;
+
+/// The process after which a task is called: the one that all others come from, or the only one that it started, if it is
+/// a shell.
+pub(super) fn head(lineage: &Lineage<'_>, task: TaskAt) -> ProcessId {
+    let leader = lineage.leader(task);
+    let argv = lineage.exec(task.at, leader).map(|exec| &exec.argv[..]).unwrap_or_default();
+    if script(argv).is_none() || lineage.started_by(task).is_none() {
+        return leader;
+    }
+    let trace = lineage.trace(task.at);
+    let is_direct = |id: &&ProcessId| {
+        trace.process(**id).exec.is_some() && lineage.ancestry(task.at, **id).get(1) == Some(&leader)
+    };
+    let mut direct = lineage.members(task).iter().filter(is_direct);
+    match (direct.next(), direct.next()) {
+        (Some(one), None) => *one,
+        _ => leader,
+    }
+}
+
+/// The command line of a process, as a shell takes it; the whole of it.
+pub(super) fn command(lineage: &Lineage<'_>, at: RunAt, process: ProcessId) -> String {
+    let Some(exec) = lineage.exec(at, process) else { return String::new() };
+    // The shell of a step is started with the names of files of ours.
+    if lineage.started_by(lineage.task_of(at, process)).is_none() {
+        return format!("the shell of {}", lineage.steps()[at.step].phase);
+    }
+    if let Some(script) = script(&exec.argv) {
+        return one_line(script.replace(|char: char| char.is_ascii_whitespace(), " ").as_bytes());
+    }
+    let words: Vec<String> = exec.argv.iter().map(|word| shell_word(&one_line(word)).into_owned()).collect();
+    words.join(" ")
+}
+
+/// The whole command line of a task.
+pub(super) fn title(lineage: &Lineage<'_>, task: TaskAt) -> String {
+    command(lineage, task.at, head(lineage, task))
+}
+
+/// The command line of a task, cut to one line.
+pub(super) fn brief(lineage: &Lineage<'_>, task: TaskAt, ellipsis: &str) -> String {
+    fit(&title(lineage, task), COLUMNS, ellipsis).into_owned()
+}
+
+/// The script of a shell that was given one.
+fn script(argv: &[Vec<u8>]) -> Option<String> {
+    let [program, option, script] = argv else { return None };
+    let name = program.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+    let is_shell = [&b"sh"[..], b"bash", b"dash"].contains(&name);
+    let is_script = option.starts_with(b"-") && option.ends_with(b"c");
+    (is_shell && is_script).then(|| String::from_utf8_lossy(script).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shell_is_known_by_its_script() {
+        let check = |argv: &[&str], expected: Option<&str>| {
+            let argv: Vec<Vec<u8>> = argv.iter().map(|word| word.as_bytes().to_vec()).collect();
+            assert_eq!(script(&argv).as_deref(), expected);
+        };
+        check(&["/bin/sh", "-c", "gcc -c a.c"], Some("gcc -c a.c"));
+        check(&["bash", "-ec", "true"], Some("true"));
+        check(&["sh", "gen.sh"], None);
+        check(&["sh", "-c", "echo $0", "name"], None);
+        check(&["gcc", "-c", "a.c"], None);
+    }
+}
