@@ -11,14 +11,16 @@
 //! It must not know where traces lie, or how anything is shown to a person.
 
 pub mod cause;
+mod index;
 mod nearest;
 #[cfg(test)]
 pub(crate) mod tests;
 
 use std::collections::BTreeMap;
 
-use crate::audit::groups::{Groups, Kind};
-use crate::trace::{Access, Exec, Move, PathId, Process, ProcessId, Touch, Trace};
+use crate::audit::groups::Kind;
+use crate::trace::{Access, Exec, PathId, Process, ProcessId, Touch, Trace};
+use index::{Indexed, WRITES};
 
 /// What is known of one step.
 #[derive(Debug, Clone, Copy)]
@@ -81,27 +83,6 @@ pub struct Lineage<'a> {
     runs: Vec<Vec<Indexed<'a>>>,
 }
 
-#[derive(Debug)]
-struct Indexed<'a> {
-    trace: &'a Trace,
-    groups: Groups,
-    /// The processes of each group.
-    members: Vec<Vec<ProcessId>>,
-    /// Who gave a path its content or took it away, by path, then by time.
-    writes: Vec<Write>,
-    /// By the new name, then by time.
-    moves: Vec<Move>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Write {
-    path: PathId,
-    first: u32,
-    last: u32,
-    process: ProcessId,
-}
-
-const WRITES: Touch = Touch::CREATED.and(Touch::REPLACED).and(Touch::UPDATED);
 const LOOKS: Touch = Touch::READ
     .and(Touch::EXECUTED)
     .and(Touch::LISTED)
@@ -190,10 +171,7 @@ impl<'a> Lineage<'a> {
         let indexed = self.indexed(task.at);
         let is_product = |access: &&Access| access.touch.any(WRITES) && indexed.trace.left(access.path);
         let written = indexed.accesses(task.group).filter(is_product).map(|access| access.path);
-        let moves = indexed.trace.moves().iter();
-        let moved = moves
-            .filter(|step| indexed.groups.of[step.process.at()] == task.group && indexed.trace.left(step.to))
-            .map(|step| step.to);
+        let moved = indexed.moved[task.group].iter().copied().filter(|to| indexed.trace.left(*to));
         let mut products: Vec<PathId> = written.chain(moved).collect();
         products.sort_unstable();
         products.dedup();
@@ -346,64 +324,6 @@ impl<'a> Lineage<'a> {
             (Some(write), _) => Some(maker(write.process, None, write.last)),
             (None, _) => None,
         }
-    }
-}
-
-impl<'a> Indexed<'a> {
-    fn new(trace: &'a Trace) -> Indexed<'a> {
-        let groups = Groups::new(trace, false);
-        let mut members = vec![Vec::new(); groups.all.len()];
-        let mut writes = Vec::new();
-        for (at, process) in trace.processes().iter().enumerate() {
-            let id = ProcessId(at as u32);
-            members[groups.of[at]].push(id);
-            let written = process.accesses.iter().filter(|access| access.touch.any(WRITES));
-            writes.extend(written.map(|access| Write {
-                path: access.path,
-                first: access.changed,
-                last: access.changed_last,
-                process: id,
-            }));
-        }
-        writes.sort_unstable();
-        let mut moves = trace.moves().to_vec();
-        moves.sort_unstable_by_key(|step| (step.to, step.at));
-        Indexed { trace, groups, members, writes, moves }
-    }
-
-    fn accesses(&self, group: usize) -> impl Iterator<Item = &'a Access> {
-        let trace = self.trace;
-        self.members[group].iter().flat_map(move |id| &trace.process(*id).accesses)
-    }
-
-    fn last_write(&self, path: PathId, before: u32) -> Option<Write> {
-        let start = self.writes.partition_point(|write| write.path < path);
-        let of_path = self.writes[start..].iter().take_while(|write| write.path == path);
-        of_path.filter(|write| write.first < before).max_by_key(|write| write.last.min(before)).copied()
-    }
-
-    /// The last move that gave a path its name, of itself or of a directory above, and its name before.
-    fn last_move(&self, path: &[u8], before: u32) -> Option<(Move, Vec<u8>)> {
-        if self.moves.is_empty() {
-            return None;
-        }
-        let paths = self.trace.paths();
-        let ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
-        let steps = ends.chain([path.len()]).filter_map(|end| {
-            let to = paths.find(&path[..end])?;
-            let start = self.moves.partition_point(|step| step.to < to);
-            let of_path = self.moves[start..].iter().take_while(|step| step.to == to);
-            of_path.take_while(|step| step.at < before).last()
-        });
-        let step = *steps.max_by_key(|step| step.at)?;
-        let rest = &path[paths.get(step.to).len()..];
-        Some((step, [paths.get(step.from), rest].concat()))
-    }
-
-    /// Whether a path came to its name with a directory above it, which was left.
-    fn came_along(&self, path: &[u8]) -> bool {
-        self.last_move(path, u32::MAX)
-            .is_some_and(|(step, from)| self.trace.left(step.to) && self.trace.paths().find(&from).is_some())
     }
 }
 

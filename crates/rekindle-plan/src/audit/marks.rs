@@ -5,6 +5,7 @@ use crate::observation::{ChangeKind, SourceChange};
 use crate::trace::{Access, Touch, Trace};
 
 /// The changes, by the paths of a trace.
+#[derive(Debug)]
 pub(crate) struct Marks<'a> {
     changes: &'a [SourceChange],
     /// For each path, one more than the place of a change of it.
@@ -46,7 +47,7 @@ impl<'a> Marks<'a> {
         marks
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         !self.some
     }
 

@@ -5,6 +5,7 @@
 //! first. A step that ran from its beginning is a cause by itself, of which its verdict says more. Where no task on the way saw a
 //! change, whoever started it may have (`make` and its makefile), or may have started it with another command.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 
 use super::{Input, Lineage, Maker, RunAt, TaskAt};
@@ -82,21 +83,40 @@ pub enum Kept {
 
 /// Says what became of what `maker` made. `changes` are the sources that changed, by their paths in the tree, if that is known.
 pub fn fate(lineage: &Lineage<'_>, maker: &Maker, path: &[u8], changes: Option<&[SourceChange]>) -> Fate {
-    let search = Search { lineage, changes: changes.unwrap_or_default(), known: changes.is_some() };
-    if lineage.is_now(maker.task.at) {
-        Fate::Made(search.cause(maker, path))
-    } else {
-        Fate::Kept(search.kept(maker))
-    }
+    Causes::new(lineage, changes).fate(maker, path)
 }
 
-struct Search<'l, 'a> {
+/// Looks for the causes of several things. What it found of a task it remembers.
+#[derive(Debug)]
+pub struct Causes<'l, 'a> {
     lineage: &'l Lineage<'a>,
     changes: &'l [SourceChange],
     known: bool,
+    marks: RefCell<BTreeMap<RunAt, Marks<'l>>>,
+    seen: RefCell<BTreeMap<TaskAt, Option<SourceChange>>>,
 }
 
-impl Search<'_, '_> {
+impl<'l, 'a> Causes<'l, 'a> {
+    /// See [`fate`].
+    pub fn new(lineage: &'l Lineage<'a>, changes: Option<&'l [SourceChange]>) -> Causes<'l, 'a> {
+        Causes {
+            lineage,
+            changes: changes.unwrap_or_default(),
+            known: changes.is_some(),
+            marks: RefCell::default(),
+            seen: RefCell::default(),
+        }
+    }
+
+    /// Says what became of what `maker` made.
+    pub fn fate(&self, maker: &Maker, path: &[u8]) -> Fate {
+        if self.lineage.is_now(maker.task.at) {
+            Fate::Made(self.cause(maker, path))
+        } else {
+            Fate::Kept(self.kept(maker))
+        }
+    }
+
     fn cause(&self, maker: &Maker, path: &[u8]) -> Cause {
         if self.ran_whole(maker.task.at) {
             let link = Link { path: None, task: maker.task, made: path.to_vec() };
@@ -116,12 +136,12 @@ impl Search<'_, '_> {
             if self.ran_whole(task.at) {
                 return self.finish(Root::Step(task.at.step), None, task, &wanted);
             }
-            let inputs = self.lineage.inputs(task);
-            if let Some(change) = self.first_seen(task, &inputs) {
+            if let Some(change) = self.first_seen(task) {
                 let path = change.path.clone();
                 return self.finish(Root::Source(change), Some(path), task, &wanted);
             }
             // What was written anew or executed counts before what was only looked for.
+            let inputs = self.lineage.inputs(task);
             let (content, names): (Vec<Input>, Vec<Input>) = inputs.iter().partition(|it| it.is_content());
             let trace = self.lineage.trace(task.at);
             if let Some(from) = &maker.from
@@ -171,7 +191,7 @@ impl Search<'_, '_> {
         }
         let inputs = self.lineage.inputs(task);
         let trace = self.lineage.trace(task.at);
-        if let Some(change) = self.first_seen(task, &inputs) {
+        if let Some(change) = self.first_seen(task) {
             return Kept::NoDifference(change);
         }
         for input in inputs.iter().filter(|input| input.is_content()) {
@@ -191,24 +211,34 @@ impl Search<'_, '_> {
     }
 
     /// The change that a task has seen, what it read before what it looked for.
-    fn first_seen(&self, task: TaskAt, inputs: &[Input]) -> Option<SourceChange> {
+    fn first_seen(&self, task: TaskAt) -> Option<SourceChange> {
         if self.changes.is_empty() {
             return None;
         }
-        let marks = Marks::new(self.lineage.trace(task.at), self.changes, Rules::ALL);
+        if let Some(known) = self.seen.borrow().get(&task) {
+            return known.clone();
+        }
+        let mut marks = self.marks.borrow_mut();
+        let marks = marks
+            .entry(task.at)
+            .or_insert_with(|| Marks::new(self.lineage.trace(task.at), self.changes, Rules::ALL));
         let seen = |input: &Input| {
             let access =
                 Access { path: input.path, touch: input.touch, observed: 1, changed: 0, changed_last: 0 };
             marks.seen_by(&access, Rules::ALL).map(|change| (!input.touch.any(Touch::READ), change))
         };
-        inputs.iter().filter_map(seen).min_by_key(|(rank, _)| *rank).map(|(_, change)| change.clone())
+        let inputs = if marks.is_empty() { Vec::new() } else { self.lineage.inputs(task) };
+        let found = inputs.iter().filter_map(seen).min_by_key(|(rank, _)| *rank);
+        let found = found.map(|(_, change)| change.clone());
+        self.seen.borrow_mut().insert(task, found.clone());
+        found
     }
 
     /// Whether one of those that started a task had seen a change.
     fn decided(&self, task: TaskAt) -> Option<Root> {
         let mut above = self.lineage.started_by(task);
         while let Some(task) = above {
-            if let Some(change) = self.first_seen(task, &self.lineage.inputs(task)) {
+            if let Some(change) = self.first_seen(task) {
                 return Some(Root::Decided { task, change });
             }
             above = self.lineage.started_by(task);

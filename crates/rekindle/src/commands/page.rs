@@ -5,14 +5,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use rekindle_engine::CheckpointStore;
-use rekindle_plan::explain::cause::fate;
+use rekindle_plan::explain::cause::Causes;
 use rekindle_plan::explain::{Lineage, RunAt};
 use rekindle_plan::process_graph::products;
 use rekindle_plan::trace::ProcessId;
 
 use super::subject::{Subject, shown};
 use super::titles::command;
-use super::why::causes;
+use super::why;
 use crate::cli_error::CliError;
 use crate::report::page::timeline::Ran;
 use crate::report::page::{Observed, Page, write};
@@ -61,8 +61,9 @@ fn observed(store: &CheckpointStore, build: &Build, since: i64) -> Option<Observ
     };
     let info = store.list().into_iter().find(is_its)?;
     let subject = Subject::of(store, &info.id, None).ok()?;
-    let changes = subject.changes.iter().flatten().map(causes::change).collect();
+    let changes = subject.changes.iter().flatten().map(why::causes::change).collect();
     let Ok(lineage) = subject.lineage() else { return Some(Observed { changes, ..Observed::default() }) };
+    let causes = Causes::new(&lineage, subject.changes.as_deref());
     let (mut made, mut kept, mut reasons) = (0, 0, Vec::new());
     for path in products(&lineage) {
         let Some(maker) = lineage.maker(&path) else { continue };
@@ -73,8 +74,8 @@ fn observed(store: &CheckpointStore, build: &Build, since: i64) -> Option<Observ
         made += 1;
         // Of a step that ran from its beginning there is nothing to say of each file.
         if !lineage.steps()[maker.task.at.step].whole && reasons.len() < MOST_REASONS {
-            let fate = fate(&lineage, &maker, &path, subject.changes.as_deref());
-            reasons.push((shown(&path), causes::lines(&LOOK, &subject, &lineage, &fate)));
+            let fate = causes.fate(&maker, &path);
+            reasons.push((shown(&path), why::causes::lines(&LOOK, &subject, &lineage, &fate)));
         }
     }
     Some(Observed { processes: processes(&lineage, build), changes, made, kept, reasons })
