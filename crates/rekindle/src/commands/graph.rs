@@ -22,18 +22,25 @@ use crate::session::Session;
 const MOST_NODES: usize = 2000;
 
 pub(super) fn run(session: &Session<'_>, args: &GraphArgs) -> Result<ExitCode, CliError> {
-    let (subject, asked) = subject::find(session, args.what.as_deref(), None, args.checkpoint.as_deref())?;
+    let (mut subject, asked) =
+        subject::find(session, args.what.as_deref(), None, args.checkpoint.as_deref())?;
     if let Asked::File(_) = asked {
         let what = args.what.as_deref().unwrap_or(OsStr::new(".")).to_string_lossy();
         return Err(CliError::user(format!("{what} is no package that was built here"))
             .hint(format!("for what a file came from: `{} graph --of {what}`", session.program())));
     }
+    let output_file = match &args.of {
+        None => None,
+        Some(file) => output_file(session, file)?,
+    };
+    if output_file.is_some() {
+        subject.borrow_install(&session.checkpoints()?)?;
+    }
     let lineage = subject.lineage()?;
     let of = match &args.of {
         None => None,
         Some(file) => {
-            // A file of an output names its own build, too; but the package was named already.
-            let name = output_file(session, file)?.unwrap_or_else(|| FileName::Path(file.into()));
+            let name = output_file.unwrap_or_else(|| FileName::Path(file.into()));
             match subject.locate(&lineage, &name)? {
                 Found::Known(path) => Some(path),
                 Found::Untouched => {

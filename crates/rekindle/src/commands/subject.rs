@@ -208,7 +208,7 @@ impl Subject {
 
     /// Takes what is known of the phase that installs from the nearest build before, if it was not observed in this one:
     /// after a phase that went on it is not.
-    fn borrow_install(&mut self, store: &CheckpointStore) -> Result<(), CliError> {
+    pub(super) fn borrow_install(&mut self, store: &CheckpointStore) -> Result<(), CliError> {
         let has_it = |traces: &[StepTraces]| traces.iter().any(|step| step.phase == INSTALL);
         let mut base = self.made.base.clone();
         while let Some(id) = base.filter(|_| !has_it(&self.traces)) {

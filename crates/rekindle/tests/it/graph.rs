@@ -132,6 +132,15 @@ fn the_graph_has_what_the_makefile_says() {
     assert!(edges.contains("src/x.h -> src/main.o") && edges.contains("libx.a -> prog"), "{edges:?}");
     let (tasks, edges) = named(&json(&graph(&place, &["--of", "prog", "--processes", "--json"])));
     assert_eq!((tasks.len(), edges.len()), (5, 4), "{edges:?}");
+    // From what is installed, too, although installing is not watched after a build that went on.
+    let check_installed = || {
+        let built = place.rekindle(&["build"]).current_dir(&place.path().join("p")).run();
+        assert!(built.success(), "{}", built.stderr());
+        let (_, edges) = named(&json(&graph(&place, &["--of", "result/bin/tool", "--json"])));
+        assert!(edges.iter().any(|edge| edge.starts_with("prog -> install -D prog ")), "{edges:?}");
+        assert!(edges.contains("src/f.o -> /bin/sh -c rm -f libx.a && ar cr libx.a src/f.o"), "{edges:?}");
+    };
+    check_installed();
     // Without a wish what is installed is in it, too, and what is made again by the next build is told.
     let (all, edges) = named(&json(&graph(&place, &["--json"])));
     assert!(
@@ -141,6 +150,7 @@ fn the_graph_has_what_the_makefile_says() {
     assert!(edges.iter().any(|edge| edge.starts_with("prog -> install -D prog ")), "{edges:?}");
     place.write("p", "src/x.h", "#define X 7\n");
     place.build(&place.path().join("p"), &[]);
+    check_installed();
     let value = json(&graph(&place, &["probe", "--of", "prog", "--json"]));
     let origin = |path: &str| {
         let nodes = value["nodes"].as_array().expect("nodes");

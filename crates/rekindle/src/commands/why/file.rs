@@ -13,11 +13,19 @@ use crate::commands::subject::shown;
 use crate::commands::titles::{COLUMNS, brief, command, head, title};
 use crate::report::{Look, fit, one_line, spoken_short};
 
+/// Of so many files it is told that each is a copy of the next: names may go in a circle.
+pub(super) const MOST_COPIES: usize = 4;
 /// So many files are named one by one.
 const MOST_NAMED: usize = 12;
 
 /// All that is known of a file of the tree.
 pub(super) fn text(look: &Look, subject: &Subject, lineage: &Lineage<'_>, path: &[u8]) -> String {
+    let copies = std::iter::successors(Some(path.to_vec()), |path| original(lineage, path));
+    let texts = copies.take(MOST_COPIES).map(|path| one(look, subject, lineage, &path));
+    texts.collect::<Vec<_>>().join("\n")
+}
+
+fn one(look: &Look, subject: &Subject, lineage: &Lineage<'_>, path: &[u8]) -> String {
     let mut text = format!("{}\n", look.bold(shown(path)));
     match lineage.maker(path) {
         None => source(look, subject, lineage, path, &mut text),
@@ -25,22 +33,18 @@ pub(super) fn text(look: &Look, subject: &Subject, lineage: &Lineage<'_>, path: 
     }
     let users = users(look, lineage, path);
     entries(look, "used by", &users, &mut text);
-    // Of what is installed it says more where that was copied from.
-    if let Some(original) = original(lineage, path) {
-        text.push('\n');
-        text.push_str(&self::text(look, subject, lineage, &original));
-    }
     text
 }
 
-/// What a file of an output is a copy of: the only one that was read to make it, or the one of the same name.
+/// What a file was before it got this name. What a file of an output is a copy of: the only one that was read to make it, or
+/// the one of the same name.
 pub(super) fn original(lineage: &Lineage<'_>, path: &[u8]) -> Option<Vec<u8>> {
-    if !path.starts_with(b"store/") {
-        return None;
-    }
     let maker = lineage.maker(path)?;
     if let Some(from) = maker.from {
-        return Some(from).filter(|from| lineage.knows(from));
+        return Some(from).filter(|from| from != path && lineage.knows(from));
+    }
+    if !path.starts_with(b"store/") {
+        return None;
     }
     let paths = lineage.trace(maker.task.at).paths();
     let inputs = lineage.inputs(maker.task);
@@ -123,9 +127,12 @@ fn made(
         .collect();
     entries(look, "started by", &starters, text);
     if let Some(from) = &maker.from {
-        line(look, "moved from", &shown(from), text);
+        line(look, "same as", &shown(from), text);
     }
-    inputs(look, lineage, task, text);
+    // Who decides what is run reads its own books; they say nothing about what it only gave a name.
+    if maker.from.is_none() || !lineage.decides(task) {
+        inputs(look, lineage, task, text);
+    }
     if is_borrowed {
         return;
     }

@@ -7,6 +7,7 @@ use rekindle_plan::{ChangeKind, SourceChange};
 use serde_json::{Value, json};
 
 use super::Subject;
+use super::file::{MOST_COPIES, original};
 
 /// The version of the shape.
 const VERSION: u32 = 1;
@@ -40,6 +41,11 @@ pub(super) fn untouched(subject: &Subject) -> Value {
 }
 
 pub(super) fn file(subject: &Subject, lineage: &Lineage<'_>, path: &[u8]) -> Value {
+    copy(subject, lineage, path, MOST_COPIES)
+}
+
+/// A file, and what it is a copy of, so many times.
+fn copy(subject: &Subject, lineage: &Lineage<'_>, path: &[u8], most: usize) -> Value {
     let maker = lineage.maker(path);
     let mut value = about(subject);
     value["path"] = text(path);
@@ -51,9 +57,9 @@ pub(super) fn file(subject: &Subject, lineage: &Lineage<'_>, path: &[u8]) -> Val
         Some(maker) => self::fate_of(lineage, &fate(lineage, maker, path, subject.changes.as_deref())),
         None => Value::Null,
     };
-    value["copiedFrom"] = match super::file::original(lineage, path) {
-        Some(original) => file(subject, lineage, &original),
-        None => Value::Null,
+    value["copiedFrom"] = match original(lineage, path) {
+        Some(original) if most > 1 => copy(subject, lineage, &original, most - 1),
+        _ => Value::Null,
     };
     let users = lineage.readers(path).into_iter();
     value["usedBy"] = users.map(|task| self::task(lineage, task)).collect();
