@@ -21,6 +21,7 @@ mod null_builds;
 mod probes;
 mod python;
 mod random;
+mod random_wrong;
 mod recipes;
 mod shapes;
 mod tree;
