@@ -14,6 +14,7 @@ mod company;
 mod damage;
 mod edit;
 mod edits;
+mod faults;
 mod make;
 mod meson;
 mod moments;
@@ -25,6 +26,7 @@ mod random_wrong;
 mod recipes;
 mod shapes;
 mod tree;
+mod undeclared;
 
 use std::collections::BTreeSet;
 use std::fs;
