@@ -63,7 +63,8 @@ pub(super) fn suites() -> Vec<Suite> {
                 replace("main.c", "int a(void);", "int a(void);\nint c(void);"),
             ],
         )
-        .seeds(),
+        // A makefile decides about everything that make would not make again.
+        .runs(),
         share("binary_changed", vec![write("share/plain", b"\0\xff\x01"), replace("b.c", "2", "3")]),
         share("binary_only_changed", vec![write("share/plain", b"\0\xff\x01")]),
         share("new_file", vec![write("share/new", "new"), replace("b.c", "2", "3")]),

@@ -151,6 +151,7 @@ out: $(patsubst %.txt,%.o,$(wildcard *.txt))
     let grows = "out: in\n\tcat in >> out\n";
     let edited = "out: in\n\tsed -i '1r in' notes\n\tcp notes out\n";
     let two = "out: one two\none: in\n\tcat in > out; touch one\ntwo: more\n\tcat more >> out; touch two\n.PHONY: out\n.NOTPARALLEL:\n";
+    let rules = "out: in\n\tcat in title > out\n";
     let copied = "out: data/one\n\tmkdir -p out\n\tcp -r data/. out\n\ttouch out\n";
     check([
         Suite {
@@ -178,6 +179,14 @@ out: $(patsubst %.txt,%.o,$(wildcard *.txt))
             cases: vec![
                 Case::equal("the first of two that write", vec![write("in", "other\n")]),
                 Case::equal("the second of two that write", vec![write("more", "other\n")]),
+            ],
+        },
+        Suite {
+            // The data could be a dependency file.
+            project: text(rules, &[("in", "author: nobody\n"), ("title", "title: one\n")]),
+            cases: vec![
+                Case::equal("data that looks like rules", vec![write("title", "title: two\n")]),
+                Case::equal("other data that looks like rules", vec![write("in", "author: somebody\n")]),
             ],
         },
         Suite {

@@ -262,6 +262,16 @@ pub(super) const GADGETS: &[Gadget] = &[
         ..PLAIN
     },
     Gadget {
+        name: "data that looks like rules",
+        sources: &[
+            ("in", "author: {n}\n", true),
+            ("title", "title: {n} \\\n more\n", true),
+            ("title", "", true),
+        ],
+        rules: &[("OUT", &["@/in"], "cat @/in @/title > OUT")],
+        ..PLAIN
+    },
+    Gadget {
         name: "a directory is copied",
         sources: &[
             ("data/a", "a {n}\n", true),
