@@ -1,7 +1,8 @@
 //! What a build tool does again after an edit, counted by a wrapper around the compiler.
 //!
-//! The wrapper writes down each source that it is called for, and the build phase shows that when it is over. The phase
-//! also reads a note, so that it runs again when the note is edited, although the build tool needs nothing of that.
+//! The wrapper writes down each source that it is called for, outside of the tree, where it is nobody's product, and the build
+//! phase shows that when it is over. The phase also copies a note, so that it runs again when the note is edited, although
+//! the build tool needs nothing of that.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,7 +15,7 @@ use crate::project::Place;
 /// Counts and goes on.
 fn wrapper(compiler: &str, counts: &str) -> Vec<Edit> {
     let text = format!(
-        "#!/bin/bash\nfor word; do\n    case $word in\n        {counts}) echo \"compiled $word\" >> /build/counted ;;\n    esac\n\
+        "#!/bin/bash\nfor word; do\n    case $word in\n        {counts}) echo \"compiled $word\" >> /dev/shm/counted ;;\n    esac\n\
          done\nexec {compiler} \"$@\"\n"
     );
     vec![write("wrapper", text), mode("wrapper", 0o755), write("note", "some\n")]
@@ -32,8 +33,8 @@ build-system = \"{system}\"
 [package.env]
 {env}
 [package.phases]
-pre-build = 'rm -f /build/counted; cat /build/source/note > /dev/null'
-post-build = 'sort -u /build/counted 2>/dev/null || true'
+pre-build = 'rm -f /dev/shm/counted; cp /build/source/note /build/noted 2> /dev/null || true'
+post-build = 'sort -u /dev/shm/counted 2>/dev/null || true'
 {phases}
 "
         ),
@@ -181,7 +182,7 @@ fn tsc() {
         return;
     }
     let phases = "configure = 'true'\nbuild = '''\nrunHook preBuild\ntsc --listEmittedFiles | \
-                  sed -n 's|^TSFILE: .*/\\(.*\\.js\\)$|compiled \\1|p' >> /build/counted\nrunHook postBuild\n'''\n\
+                  sed -n 's|^TSFILE: .*/\\(.*\\.js\\)$|compiled \\1|p' >> /dev/shm/counted\nrunHook postBuild\n'''\n\
                   install = 'mkdir -p $out; cp -r out $out/'";
     let options = "{ \"compilerOptions\": { \"incremental\": true, \"rootDir\": \"src\", \"outDir\": \"out\",\
                    \"tsBuildInfoFile\": \"info\", \"types\": [], \"lib\": [\"es5\"] }, \"include\": [\"src\"] }";

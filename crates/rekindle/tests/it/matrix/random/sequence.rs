@@ -87,6 +87,7 @@ impl<P: Project> Sequence<P> {
         let root = place.path().join("project");
         let mut tally = Tally { sequences: 1, ..Tally::default() };
         edit::make(&root, &self.project.files());
+        edit::write("round", "first\n").apply(&root);
         let first = Built::of(&place, &root, &[]);
         if first.outputs(&place).is_none() {
             return Err(format!("the first build fails\n{}", first.told));
