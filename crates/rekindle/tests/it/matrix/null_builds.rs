@@ -76,10 +76,16 @@ impl Counted {
     /// Nothing is compiled when nothing that the tool needs changed, and one file when one did.
     #[track_caller]
     fn check(&self, one: &[Edit], expect: &[&str]) {
-        assert!(self.all > expect.len());
-        self.after(&[write("note", "other\n")], &[]);
         // Every step sees that something is there now, and all but the build runs again.
         self.after(&[write("new note", "new\n"), dir("new directory")], &[]);
+        self.check_without_listing(one, expect);
+    }
+
+    /// The same for a tool that looks at all names there are itself.
+    #[track_caller]
+    fn check_without_listing(&self, one: &[Edit], expect: &[&str]) {
+        assert!(self.all > expect.len());
+        self.after(&[write("note", "other\n")], &[]);
         self.after(one, expect);
         self.after(&[write("note", "third\n")], &[]);
     }
@@ -195,7 +201,7 @@ fn tsc() {
         write("src/three.ts", "export const three: number = 3;\n"),
     ];
     let counted = Counted::new(&project);
-    counted.check(&[replace("src/three.ts", "= 3", "= 4")], &["three.js"]);
+    counted.check_without_listing(&[replace("src/three.ts", "= 3", "= 4")], &["three.js"]);
 }
 
 #[test]

@@ -21,6 +21,9 @@ use sequence::{Ground, Sequence, Tally};
 /// Sequences that run at a time.
 const THREADS: usize = 2;
 
+/// After so many that fail, no more are tried.
+const MOST_FAILURES: usize = 5;
+
 #[test]
 fn make() {
     run_all("make", &Seeds::from_environment(8, 1000), |_| Tool::Make);
@@ -51,81 +54,46 @@ impl Seeds {
     }
 }
 
-/// Runs all sequences, and panics with the shortest form of the first that fails.
+/// Runs all sequences, and panics with the shortest form of the first that fails, and the numbers of the next few.
 #[expect(clippy::print_stdout, reason = "how much was tried is what one wants to know of a long run")]
 pub(super) fn run_all<P: Project>(name: &str, seeds: &Seeds, project: impl Fn(u64) -> P + Sync) {
     let many = seeds.0.end - seeds.0.start > 4;
-    let failed = Mutex::new(None);
-    let tally = each(seeds, |ground, seed| {
-        let sequence = Sequence::new(project(seed), seed);
-        let done = sequence.run(ground);
-        done.map_err(|what| {
-            let mut failed = failed.lock().expect("no thread panics with it");
-            if failed.is_none() {
-                let (shortest, what) = sequence.shortest(ground, what);
-                *failed = Some(format!("{name}, REKINDLE_SEED={seed}: {what}\n{}", shortest.told()));
-            }
-        })
-    });
-    if let Some(failed) = failed.into_inner().expect("no thread panics with it") {
-        panic!("{failed}");
-    }
-    // Otherwise clean builds were compared with clean builds.
-    assert!(!many || tally.seeded * 3 > tally.built && tally.built > tally.failed, "{tally:?}");
-    println!("{name}: {tally:?}");
-}
-
-/// Runs all sequences, and panics unless one of them differs: what has to become right is not yet. With a number given
-/// it is [`run_all`].
-#[expect(clippy::print_stdout, reason = "how much differs is what one wants to know")]
-pub(super) fn await_all<P: Project>(name: &str, seeds: &Seeds, project: impl Fn(u64) -> P + Sync) {
-    if std::env::var_os("REKINDLE_SEED").is_some() && std::env::var_os("REKINDLE_COUNT").is_none() {
-        return run_all(name, seeds, project);
-    }
-    let wrong = Mutex::new(Vec::new());
-    let tally = each(seeds, |ground, seed| {
-        let ran = Sequence::new(project(seed), seed).run(ground);
-        Ok(ran.unwrap_or_else(|what| {
-            let line = what.lines().next().unwrap_or_default().to_owned();
-            wrong.lock().expect("no thread panics with it").push((seed, line));
-            Tally::default()
-        }))
-    });
-    let wrong = wrong.into_inner().expect("no thread panics with it");
-    println!("{name}: {tally:?}, wrong {}:", wrong.len());
-    wrong.iter().for_each(|(seed, what)| println!("    {seed}: {what}"));
-    assert!(
-        wrong.iter().any(|(_, what)| what.contains("differs")),
-        "is equal: it need not be awaited any more"
-    );
-}
-
-/// Does something with each number until that fails once, in some threads.
-fn each(seeds: &Seeds, run: impl Fn(&Ground, u64) -> Result<Tally, ()> + Sync) -> Tally {
+    let failed: Mutex<Vec<(u64, String)>> = Mutex::default();
+    let lock = || failed.lock().expect("no thread panics with it");
     let next = AtomicU64::new(seeds.0.start);
     let work = || {
         let ground = Ground::new();
         let mut sum = Tally::default();
-        loop {
+        while lock().len() < MOST_FAILURES {
             let seed = next.fetch_add(1, Ordering::Relaxed);
             if seed >= seeds.0.end {
-                return sum;
+                break;
             }
-            match run(&ground, seed) {
+            match Sequence::new(project(seed), seed).run(&ground) {
                 Ok(tally) => sum += tally,
-                Err(()) => next.store(seeds.0.end, Ordering::Relaxed),
+                Err(what) => lock().push((seed, what)),
             }
         }
+        sum
     };
-    let mut sum = Tally::default();
+    let mut tally = Tally::default();
     std::thread::scope(|scope| {
         let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(work)).collect();
         for thread in threads {
             match thread.join() {
-                Ok(tally) => sum += tally,
+                Ok(sum) => tally += sum,
                 Err(panic) => std::panic::resume_unwind(panic),
             }
         }
     });
-    sum
+    println!("{name}: {tally:?}");
+    let failed = failed.into_inner().expect("no thread panics with it");
+    if let Some((seed, what)) = failed.first() {
+        let sequence = Sequence::new(project(*seed), *seed);
+        let (shortest, what) = sequence.shortest(&Ground::new(), what.clone());
+        let seeds: Vec<u64> = failed.iter().map(|(seed, _)| *seed).collect();
+        panic!("{name}, REKINDLE_SEED={seed} (and {seeds:?}): {what}\n{}", shortest.told());
+    }
+    // Otherwise clean builds were compared with clean builds.
+    assert!(!many || tally.seeded * 3 > tally.built && tally.built > tally.failed, "{tally:?}");
 }
