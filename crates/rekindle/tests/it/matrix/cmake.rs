@@ -31,9 +31,9 @@ fn project(system: &str) -> Vec<Edit> {
 fn suite(system: &str, edit_c: &'static str, more: Vec<Case>) -> Suite {
     let cases = vec![
         Case::equal(edit_c, vec![replace("b.c", "2", "3")]).seeds(),
-        Case::equal("new source and one removed", vec![write("part2.c", "int p;\n"), remove("part1.c")])
-            .seeds(),
-        Case::equal("what configures", vec![write("config.h.in", "#define CONFIG 5\n")]).seeds(),
+        // While it builds, CMake finds what it configured from newer than its rules, and writes these otherwise than the
+        // first time.
+        Case::equal("what configures", vec![write("config.h.in", "#define CONFIG 5\n")]),
     ];
     Suite { project: project(system), cases: cases.into_iter().chain(more).chain(edits::of_data()).collect() }
 }
@@ -41,7 +41,9 @@ fn suite(system: &str, edit_c: &'static str, more: Vec<Case>) -> Suite {
 fn with_make() -> Suite {
     let more = vec![
         Case::equal("cmake_make_edit_header", vec![write("a.h", "#define A 9\n")]).seeds(),
-        Case::equal("cmake_make_new_file", vec![write("part2.c", "int p(void) { return 3; }\n")]).seeds(),
+        // Make does not notice by itself that it has other rules.
+        Case::equal("cmake_make_new_file", vec![write("part2.c", "int p(void) { return 3; }\n")]).runs(),
+        Case::equal("new source and one removed", vec![write("part2.c", "int p;\n"), remove("part1.c")]),
     ];
     suite("cmake-make", "cmake_make_edit_c", more)
 }
@@ -49,6 +51,8 @@ fn with_make() -> Suite {
 fn with_ninja() -> Suite {
     let more = vec![
         Case::equal("header", vec![write("a.h", "#define A 9\n")]).seeds(),
+        Case::equal("new source and one removed", vec![write("part2.c", "int p;\n"), remove("part1.c")])
+            .seeds(),
         Case::equal(
             "other flags",
             vec![replace("CMakeLists.txt", "project(probe C)", "project(probe C)\nadd_definitions(-DX)")],

@@ -2,8 +2,8 @@
 //!
 //! A case is a small project, an edit, and the outputs compared: names, bytes, modes and link targets. A suite is the
 //! cases of one project: each starts from the same first build, so that build is made once. Where a build tool itself
-//! is wrong after the edit (a header that nobody declared, an object that stays in an archive), the case is there too,
-//! and awaited: it fails as soon as the outputs are equal, so that its mark goes.
+//! is wrong after the edit (a header that nobody declared, an object that stays in an archive), the audit has to see it. What
+//! nobody can see is there too, and asserted to differ, so that its mark goes when it is seen.
 
 mod archives;
 mod autotools;
@@ -110,8 +110,8 @@ const PROBES: [&str; 64] = [
 enum Expect {
     /// The outputs of both builds are equal.
     Equal,
-    /// They are not yet: the build tool does not know what it should redo.
-    Awaited,
+    /// They are not: what was only asked for, and neither opened nor listed, nobody saw.
+    Unseen,
     /// Both builds fail.
     BothFail,
 }
@@ -131,8 +131,8 @@ impl Case {
         Case { name, edits, expect: Expect::Equal, verdicts: &[] }
     }
 
-    fn awaited(name: &'static str, edits: Vec<Edit>) -> Case {
-        Case { expect: Expect::Awaited, ..Case::equal(name, edits) }
+    fn unseen(name: &'static str, edits: Vec<Edit>) -> Case {
+        Case { expect: Expect::Unseen, ..Case::equal(name, edits) }
     }
 
     fn both_fail(name: &'static str, edits: Vec<Edit>) -> Case {
@@ -204,11 +204,11 @@ impl Case {
         let theirs = Built::of(clean, root, &["--clean"]);
         match (ours.outputs(place), theirs.outputs(clean), self.expect) {
             (None, None, Expect::BothFail) => return Ok(()),
-            (Some(ours_is), Some(theirs_is), Expect::Equal | Expect::Awaited) => {
+            (Some(ours_is), Some(theirs_is), Expect::Equal | Expect::Unseen) => {
                 let differs = tree::differences(&ours_is, &theirs_is);
                 match (self.expect, differs.is_empty()) {
-                    (Expect::Awaited, true) => {
-                        return Err("is equal: it need not be awaited any more".to_owned());
+                    (Expect::Unseen, true) => {
+                        return Err("is equal: it is seen now".to_owned());
                     }
                     (Expect::Equal, false) => {
                         return Err(format!("{differs:?} not as in a clean build\n{}", ours.told));

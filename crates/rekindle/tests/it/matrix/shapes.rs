@@ -72,7 +72,7 @@ build = 'stat -c %s share/text > out; [ ! -x share/text ] || echo runs >> out; l
 install = 'install -D -m 644 out $out/out'
 ";
     let asking = vec![
-        Case::awaited(
+        Case::unseen(
             "the size of a file that is not opened",
             vec![write("share/text", "much longer than before\n")],
         ),

@@ -408,7 +408,7 @@ fn checks_that_only_ask() {
     check([Suite {
         project,
         cases: vec![
-            Case::awaited(
+            Case::unseen(
                 "the size of what a check asks for",
                 vec![write("data/long", "longer than before\n")],
             ),
