@@ -53,7 +53,7 @@ pub enum Event {
         /// The reason in words, one clause.
         why: String,
     },
-    /// What the audit found of a step that went on from an earlier run, if it found anything.
+    /// What the audit came to of a step that went on from an earlier run.
     Audited {
         /// Which derivation.
         drv: StorePath,
@@ -285,6 +285,8 @@ pub enum FailureKind {
 pub struct Audited {
     /// How often the step ran on top of what it had left.
     pub rounds: usize,
+    /// How long the audit itself took, in all rounds.
+    pub took: Duration,
     /// What was removed from its tree to be made again, in the order of the rounds; paths in the tree.
     pub made_again: Vec<Vec<u8>>,
     /// Whether the step had to be run clean; the last finding is why.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use rekindle_layers::{Draft, Timestamp, TreeChange, TreeChangeKind, difference, merge};
 use rekindle_plan::audit::{self, Evidence, Facts, Removal, Verdict, audit};
@@ -38,6 +39,7 @@ struct GoingOn {
     /// What was changed before each round.
     prepared: Vec<BTreeSet<Vec<u8>>>,
     findings: Vec<Finding>,
+    took: Duration,
 }
 
 impl Attempt<'_> {
@@ -66,6 +68,7 @@ impl Attempt<'_> {
             after: vec![stack(self, &onto)],
             prepared: Vec::new(),
             findings: Vec::new(),
+            took: Duration::ZERO,
             before,
         };
         let now = stack(self, &going.before);
@@ -92,11 +95,12 @@ impl Attempt<'_> {
             going.rounds.push(trace);
             going.files.extend(seen.traces.into_iter().flatten());
             going.after.push(paths(&self.tree, self.bottom.upper()));
-            match self.audited(&mut going)? {
+            let began = Instant::now();
+            let verdict = self.audited(&mut going)?;
+            going.took += began.elapsed();
+            match verdict {
                 Verdict::Settled => {
-                    if !going.findings.is_empty() {
-                        self.tell_audited(phase, &going.told(None), watch);
-                    }
+                    self.tell_audited(phase, &going.told(None), watch);
                     return Ok((Ended::Well { state, seen: Box::new(going.seen(seen.observations)) }, true));
                 }
                 Verdict::Clean(finding) => break Finding::of(&finding),
@@ -175,6 +179,7 @@ impl GoingOn {
     fn told(&self, clean: Option<Finding>) -> Audited {
         Audited {
             rounds: self.rounds.len(),
+            took: self.took,
             made_again: self.removed.iter().flatten().map(|removal| removal.path.clone()).collect(),
             is_clean: clean.is_some(),
             findings: self.findings.iter().cloned().chain(clean).collect(),

@@ -140,6 +140,7 @@ fn audit(phase: &str, audited: &Audited) -> Value {
     json!({
         "phase": phase,
         "rounds": audited.rounds,
+        "seconds": seconds(audited.took),
         "clean": audited.is_clean,
         "madeAgain": audited.made_again.iter().map(|path| one_line(path)).collect::<Vec<_>>(),
         "findings": audited

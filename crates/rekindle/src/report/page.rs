@@ -269,9 +269,10 @@ fn phases(html: &mut Html, build: &Build) {
 
 fn audits(html: &mut Html, build: &Build) {
     for (phase, audited) in &build.audits {
-        let said = match audited.is_clean {
-            true => "it had to run from its beginning",
-            false => "files that it had left alone and had to make again",
+        let said = match (audited.is_clean, audited.findings.is_empty()) {
+            (true, _) => "it had to run from its beginning",
+            (false, true) => "nothing against what it had left alone",
+            (false, false) => "files that it had left alone and had to make again",
         };
         html.leaf("h3", &[], &format!("Audit of {phase}: {said}"));
         let findings: Vec<String> =

@@ -52,7 +52,7 @@ impl Transcript {
             Event::StepJudged { drv, phase, verdict, why, .. } if self.verbosity == Verbosity::Verbose => {
                 vec![self.said(drv, &format!("{phase}: {verdict}, {}", one_line(why.as_bytes())))]
             }
-            Event::Audited { drv, phase, audited } if normal => {
+            Event::Audited { drv, phase, audited } if normal && !audited.findings.is_empty() => {
                 let mut lines = vec![self.said(drv, &audit(phase, audited))];
                 if self.verbosity == Verbosity::Verbose {
                     let texts = audited.findings.iter().map(|finding| one_line(finding.text.as_bytes()));

@@ -92,6 +92,7 @@ fn history(end: BuildResult) -> History {
         history.note(&Event::StepJudged { drv: drv.clone(), phase, verdict, reason: "source", why });
     }
     let audited = Audited {
+        took: std::time::Duration::from_millis(3),
         rounds: 2,
         made_again: vec![format!("build/source/{HOSTILE}").into_bytes()],
         is_clean: false,
