@@ -294,6 +294,12 @@ impl Subject {
         }
         let error =
             CliError::user(format!("no process of the build of {} made or read {shown}", self.name()));
+        if let Some(failed) = &self.made.failed {
+            return Err(error.hint(format!(
+                "it failed in {}, of which nothing is kept; --checkpoint asks about an earlier build",
+                one_line(failed.as_bytes())
+            )));
+        }
         let like_it: Vec<String> = match candidates.first() {
             Some(path) => lineage.nearest(path, MOST_LIKE_IT).iter().map(|path| names::shown(path)).collect(),
             None => Vec::new(),

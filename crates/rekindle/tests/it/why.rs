@@ -260,6 +260,17 @@ fn mistakes_are_one_line() {
     check_error(&why(&place, &["src/nothing-like-it"]), &["src/nothing-like-it", "rekindle graph"]);
     check_error(&why(&place, &["prog", "--checkpoint", "0000"]), &["there is no checkpoint 0000"]);
     check_error(&place.rekindle(&["why", "nonsense"]).run(), &["neither a package", "nonsense"]);
+    // Of a phase that failed nothing is kept.
+    place.write("p", "src/x.h", "#error no\n");
+    let failed = place.rekindle(&["build", "--no-link"]).arg(&root).run();
+    assert_eq!(failed.code(), Some(100), "{}", failed.stderr());
+    assert!(why(&place, &[]).stdout().contains("failed          in buildPhase"));
+    check_error(
+        &why(&place, &["src/main.o"]),
+        &["made or read src/main.o", "it failed in buildPhase", "--checkpoint"],
+    );
+    place.write("p", "src/x.h", "#define X 1\n");
+    build(&place);
     let untouched = why(&place, &["unused.txt"]);
     assert!(untouched.success() && untouched.stdout().contains("no process"), "{}", untouched.stderr());
     assert_eq!(asked(&place, &["unused.txt"])["kind"], "untouched");
