@@ -1,6 +1,6 @@
 //! Who looked at what changed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::Orchestrator;
 use super::groups::{Book, GroupId, Kind};
@@ -10,6 +10,9 @@ use super::trace_facts::{first_changes, has_kin};
 use crate::observation::{ChangeKind, SourceChange};
 use crate::trace::{Access, Process, ProcessId, Touch};
 
+/// Paths that came or went.
+type Names<'a> = HashMap<&'a [u8], &'a SourceChange>;
+
 impl<'a> Auditor<'a> {
     /// Who looked in an earlier build at something that is another now.
     pub(super) fn looks_then(&self, run: RunId) -> BTreeMap<GroupId, Hit<'a>> {
@@ -17,8 +20,10 @@ impl<'a> Auditor<'a> {
         let paths = trace.paths();
         let marks = Marks::new(trace, self.facts.changed_since(0), self.rules);
         let mut hits = BTreeMap::new();
-        let is_named = self.facts.changed_since(0).iter().any(|change| change.kind != ChangeKind::Content);
-        if marks.is_empty() && !is_named {
+        let is_name = |change: &&SourceChange| matches!(change.kind, ChangeKind::Added | ChangeKind::Removed);
+        let names = self.facts.changed_since(0).iter().filter(is_name);
+        let names: Names<'a> = names.map(|change| (&change.path[..], change)).collect();
+        if marks.is_empty() && names.is_empty() {
             return hits;
         }
         for (process, group) in trace.processes().iter().zip(&self.groups[run].of) {
@@ -35,10 +40,10 @@ impl<'a> Auditor<'a> {
                     self.note(&mut hits, run, *group, Hit::new(access, change.clone(), process));
                 }
             }
-            if is_named
+            if !names.is_empty()
                 && self.rules.absence
                 && self.groups[run].all[*group].kind == Kind::Task
-                && let Some(change) = self.told(run, process)
+                && let Some(change) = self.told(run, process, &names)
             {
                 let hit = Hit { at: 1, change: change.clone(), process, is_too_early: false };
                 self.note(&mut hits, run, *group, hit);
@@ -49,30 +54,27 @@ impl<'a> Auditor<'a> {
 
     /// A path that came or went and that a program was told of: it may have looked for it and not at it, as compilers do with
     /// directories that are not there.
-    fn told(&self, run: RunId, process: &Process) -> Option<&'a SourceChange> {
+    fn told(&self, run: RunId, process: &Process, names: &Names<'a>) -> Option<&'a SourceChange> {
         let exec = process.exec.as_ref()?;
         let cwd = self.trace(run).paths().get(exec.cwd);
-        let changes = self.facts.changed_since(0);
-        let is_name = |change: &&SourceChange| matches!(change.kind, ChangeKind::Added | ChangeKind::Removed);
-        let mut names = changes.iter().filter(is_name).peekable();
-        names.peek()?;
-        names.find(|change| {
-            let relative = change.path.strip_prefix(cwd).and_then(|rest| rest.strip_prefix(b"/"));
-            exec.argv.iter().skip(1).any(|word| {
-                // `-Idir`, `--from=dir`, `./dir`, `/build/dir`.
-                let word = word.strip_suffix(b"/").unwrap_or(word);
-                let is_it = |path: &[u8]| {
-                    word.strip_suffix(path).is_some_and(|before| {
-                        matches!(before, b"" | b"./" | b"/")
-                            || (before.starts_with(b"-") && !before.contains(&b'/'))
-                            || before.ends_with(b"=")
-                            || (before.starts_with(b"-")
-                                && before.ends_with(b"/")
-                                && path.starts_with(b"build"))
-                    })
-                };
-                relative.is_some_and(is_it) || is_it(&change.path)
-            })
+        let mut path = Vec::new();
+        let mut find = |word: &[u8]| {
+            let word = word.strip_prefix(b"./").unwrap_or(word);
+            let word = word.strip_suffix(b"/").unwrap_or(word);
+            if let Some(absolute) = word.strip_prefix(b"/") {
+                return names.get(absolute).copied();
+            }
+            path.clear();
+            path.extend_from_slice(cwd);
+            path.push(b'/');
+            path.extend_from_slice(word);
+            names.get(&path[..]).copied()
+        };
+        exec.argv.iter().skip(1).find_map(|word| {
+            // `dir`, `-Idir`, `--from=dir`.
+            let option = word.strip_prefix(b"-").and_then(|rest| rest.get(1..));
+            let value = word.iter().position(|byte| *byte == b'=').map(|at| &word[at + 1..]);
+            find(word).or_else(|| option.and_then(&mut find)).or_else(|| value.and_then(&mut find))
         })
     }
 

@@ -117,16 +117,9 @@ impl<'a> Auditor<'a> {
 
     /// What is a source has to be what it is, unless it was made then, too.
     fn left_sources_alone(&self) -> Result<(), Finding> {
-        let (rounds, then) = (self.evidence.rounds.len(), self.evidence.then);
+        let Evidence { then, rounds, .. } = self.evidence;
         let was_made = |traces: &[Trace], path: &[u8]| {
-            traces.iter().any(|trace| {
-                let id = trace.paths().find(path);
-                let changes = |process: &Process| {
-                    let access = id.and_then(|id| process.access(id));
-                    access.is_some_and(|access| access.touch.changes())
-                };
-                trace.processes().iter().any(changes)
-            })
+            traces.iter().any(|trace| trace.paths().find(path).is_some_and(|id| trace.left(id)))
         };
         let made = self.facts.changed_since(0).iter().find(|change| {
             let path = &change.path;
@@ -136,14 +129,10 @@ impl<'a> Auditor<'a> {
             {
                 return false;
             }
-            match self.facts.is_source(rounds, path) {
-                false => !was_made(then, path),
+            match was_made(rounds, path) && !self.facts.is_source(rounds.len(), path) {
+                true => !was_made(then, path),
                 // It is the source of today, and a clean build would make something else of it.
-                true => {
-                    self.facts.was_prepared(1, path)
-                        && was_made(then, path)
-                        && !was_made(self.evidence.rounds, path)
-                }
+                false => self.facts.was_prepared(1, path) && was_made(then, path) && !was_made(rounds, path),
             }
         });
         match made {
