@@ -287,6 +287,14 @@ impl Trace {
         &self.processes
     }
 
+    /// Processes of which nobody knows who started them, and that did something in the tree.
+    pub fn orphans(&self) -> impl Iterator<Item = &Process> {
+        self.processes.iter().skip(1).filter(|process| {
+            let has_touched = |access: &Access| !self.paths.get(access.path).starts_with(b"/");
+            process.parent.is_none() && process.before.is_none() && process.accesses.iter().any(has_touched)
+        })
+    }
+
     /// One of them.
     ///
     /// # Panics

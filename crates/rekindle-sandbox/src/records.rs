@@ -76,7 +76,8 @@ pub struct ProcessId(pub u32);
 /// that did nothing worth recording may be missing, unless they executed something.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Process {
-    /// Who started it; `None` for the first, and for one whose parent had ended before its first recorded call.
+    /// Who started it; `None` for the first, and for one whose parent, or one above that, had ended before its first recorded
+    /// call.
     pub parent: Option<ProcessId>,
     /// What the same process was before it executed this program, if it had executed another one before.
     pub before: Option<ProcessId>,

@@ -163,9 +163,14 @@ impl Attempt<'_> {
                     Err(why) => return nothing(&why),
                 };
                 let observed = observing::observations(&trace, upper, lookups);
+                let observations = observed.unwrap_or_else(|_| Observations::everything());
+                if trace.orphans().next().is_some() {
+                    let why = "a process did something after the one that had started it had ended";
+                    return Seen { observations, ..nothing(why) };
+                }
                 let packed = TraceFile::pack(&trace).ok();
                 Seen {
-                    observations: observed.unwrap_or_else(|_| Observations::everything()),
+                    observations,
                     trace: Ok(trace),
                     traces_now: usize::from(packed.is_some()),
                     traces: packed.map(|packed| vec![packed]),

@@ -67,6 +67,9 @@ pub(super) struct Tasks {
     met: usize,
 }
 
+/// How many processes may be met at once because one below them is.
+const HIGHEST: usize = 256;
+
 /// How many processes are met before ends are looked for: fewer than there are numbers by far, and so many that it costs nothing.
 const BETWEEN: usize = 64;
 
@@ -134,19 +137,51 @@ impl Recorder<'_> {
                 Err(errno) => return Err(unreadable(errno)),
             },
         };
-        let parent = match sys::pid_info(handle.as_fd()) {
-            Some(info) => info.parent,
-            None => self.procs.ids(process).map_or(0, |ids| ids.parent),
-        };
+        let parent = self.parent_of(&handle, process);
         if !sys::still_waits(listener, notice.id) {
             return Ok(None);
         }
         self.bury(false);
+        let parent = self.meet_above(&handle, process, parent)?;
         self.meet(process, handle, parent)?;
         if tid != process {
             self.note_thread(tid, process);
         }
         Ok(Some(Caller { tid, process }))
+    }
+
+    fn parent_of(&self, handle: &OwnedFd, process: u32) -> u32 {
+        match sys::pid_info(handle.as_fd()) {
+            Some(info) => info.parent,
+            None => self.procs.ids(process).map_or(0, |ids| ids.parent),
+        }
+    }
+
+    /// Meets those above a process that have made no call so far, as a shell that only forks, so that it is known who started
+    /// it. Returns its parent; 0 if that has ended.
+    fn meet_above(&mut self, handle: &OwnedFd, process: u32, parent: u32) -> Result<u32, String> {
+        let mut unknown: Vec<(u32, OwnedFd)> = Vec::new();
+        let mut at = parent;
+        while !self.tasks.live.contains_key(&at) {
+            // Above the command are its init and what is outside, and nobody above those is known.
+            if at <= 1 || unknown.len() == HIGHEST {
+                return Ok(0);
+            }
+            let Ok(above) = open_process(at) else { return Ok(0) };
+            let (below, number) =
+                unknown.last().map_or((handle, process), |(number, handle)| (handle, *number));
+            if self.parent_of(below, number) != at {
+                return Ok(0);
+            }
+            let next = self.parent_of(&above, at);
+            unknown.push((at, above));
+            at = next;
+        }
+        while let Some((number, handle)) = unknown.pop() {
+            self.meet(number, handle, at)?;
+            at = number;
+        }
+        Ok(at)
     }
 
     fn note_thread(&mut self, tid: u32, process: u32) {
