@@ -277,6 +277,11 @@ impl Built {
         ["reused", "skipped", "seeded"].iter().any(|how| steps[how].as_u64().is_some_and(|count| count > 0))
     }
 
+    /// Whether a phase went on from what it had left, and an audit had something to say about that.
+    fn is_audited(&self) -> bool {
+        self.build()["audits"].as_array().is_some_and(|audits| !audits.is_empty())
+    }
+
     fn build(&self) -> &Value {
         self.report["builds"].as_array().and_then(|builds| builds.last()).unwrap_or(&Value::Null)
     }

@@ -52,6 +52,8 @@ pub(super) struct Tally {
     pub(super) built: usize,
     pub(super) failed: usize,
     pub(super) seeded: usize,
+    /// Those of which an audit had something to say.
+    pub(super) audited: usize,
 }
 
 impl std::ops::AddAssign for Tally {
@@ -60,6 +62,7 @@ impl std::ops::AddAssign for Tally {
         self.built += other.built;
         self.failed += other.failed;
         self.seeded += other.seeded;
+        self.audited += other.audited;
     }
 }
 
@@ -107,6 +110,7 @@ impl<P: Project> Sequence<P> {
                     let differs = tree::different(&native::built(output), &listing);
                     tally.built += 1;
                     tally.seeded += usize::from(ours.verdict("buildPhase") == "seed");
+                    tally.audited += usize::from(ours.is_audited());
                     if !differs.is_empty() {
                         return Err(format!("build {number} differs in {differs:?}\n{}", ours.told));
                     }
