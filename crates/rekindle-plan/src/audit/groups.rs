@@ -275,6 +275,11 @@ fn orchestrator(trace: &Trace, process: &Process) -> Option<Orchestrator> {
     })
 }
 
+/// What ninja knows of what it did. It names all that was ever made, and so says nothing about what is to be made.
+pub(super) fn is_ninjas_book(path: &[u8]) -> bool {
+    matches!(name_of(path), b".ninja_log" | b".ninja_deps")
+}
+
 fn name_of(path: &[u8]) -> &[u8] {
     path.rsplit(|byte| *byte == b'/').next().unwrap_or_default()
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::Orchestrator;
-use super::groups::{Book, GroupId, Kind};
+use super::groups::{Book, GroupId, Kind, is_ninjas_book};
 use super::marks::Marks;
 use super::rules::{Auditor, Hit, Likes, RunId};
 use super::trace_facts::{first_changes, has_kin};
@@ -112,7 +112,9 @@ impl<'a> Auditor<'a> {
         let paths = self.trace(run).paths();
         let reads = process.accesses.iter().filter(|access| access.touch.any(Touch::READ));
         let files = reads.map(|access| paths.get(access.path));
-        files.filter(|path| !path.starts_with(b"/") && !self.facts.is_advice(path)).collect()
+        let describes =
+            |path: &&[u8]| !path.starts_with(b"/") && !is_ninjas_book(path) && !self.facts.is_advice(path);
+        files.filter(describes).collect()
     }
 
     /// Whether a run made something at this path and did not leave it.

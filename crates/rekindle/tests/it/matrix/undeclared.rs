@@ -1,8 +1,9 @@
 //! What builds read and do not say: everything that a build tool cannot know, under each of them.
 
-use super::edit::{Edit, mode, remove, rename, replace, write};
+use super::edit::{self, Edit, mode, remove, rename, replace, write};
 use super::make::{MANIFEST, c_files, with_makefile};
-use super::{Case, Suite, cargo, check};
+use super::{Case, Suite, cargo, check, equal};
+use crate::project::Place;
 
 fn with(mut project: Vec<Edit>, more: Vec<Edit>) -> Vec<Edit> {
     project.extend(more);
@@ -356,6 +357,23 @@ build out/two: copy in
             vec![replace("build.ninja", "build out/two: copy in\n", "")],
         )],
     }]);
+}
+
+/// By then ninja has a log of its own that names it.
+#[test]
+fn what_nobody_makes_any_more_after_another_build() {
+    let rules = "rule copy\n  command = cat $in > $out\nrule wrong\n  command = cat header $in > $out\n";
+    let one = "build out/one: copy in\n";
+    let other = "build out/other: wrong in\n";
+    let (place, clean) = (Place::new(), Place::new());
+    let root = place.path().join("project");
+    edit::make(&root, &custom("ninja", &[("in", "in\n"), ("header", "1\n")]));
+    write("build.ninja", format!("{rules}{one}{other}")).apply(&root);
+    equal(&place, &clean, &root);
+    write("header", "2\n").apply(&root);
+    equal(&place, &clean, &root);
+    write("build.ninja", format!("{rules}{one}")).apply(&root);
+    equal(&place, &clean, &root);
 }
 
 #[test]
