@@ -119,7 +119,13 @@ impl<'a> Auditor<'a> {
     fn left_sources_alone(&self) -> Result<(), Finding> {
         let Evidence { then, rounds, .. } = self.evidence;
         let was_made = |traces: &[Trace], path: &[u8]| {
-            traces.iter().any(|trace| trace.paths().find(path).is_some_and(|id| trace.left(id)))
+            traces.iter().any(|trace| {
+                // What was put there before the round is left by it, too.
+                let changes =
+                    |process: &Process, id| process.access(id).is_some_and(|access| access.touch.changes());
+                let found = trace.paths().find(path).filter(|id| trace.left(*id));
+                found.is_some_and(|id| trace.processes().iter().any(|process| changes(process, id)))
+            })
         };
         let made = self.facts.changed_since(0).iter().find(|change| {
             let path = &change.path;
@@ -132,7 +138,12 @@ impl<'a> Auditor<'a> {
             match was_made(rounds, path) && !self.facts.is_source(rounds.len(), path) {
                 true => !was_made(then, path),
                 // It is the source of today, and a clean build would make something else of it.
-                false => self.facts.was_prepared(1, path) && was_made(then, path) && !was_made(rounds, path),
+                false => {
+                    let prepared =
+                        (1..=rounds.len()).rev().find(|round| self.facts.was_prepared(*round, path));
+                    was_made(then, path)
+                        && prepared.is_some_and(|round| !was_made(&rounds[round - 1..], path))
+                }
             }
         });
         match made {

@@ -1,6 +1,6 @@
 //! What builds read and do not say: everything that a build tool cannot know, under each of them.
 
-use super::edit::{self, Edit, mode, remove, rename, replace, write};
+use super::edit::{self, Edit, link, mode, remove, rename, replace, write};
 use super::make::{MANIFEST, c_files, with_makefile};
 use super::{Case, Suite, cargo, check, equal};
 use crate::project::Place;
@@ -356,6 +356,26 @@ build out/two: copy in
             "a rule less for ninja",
             vec![replace("build.ninja", "build out/two: copy in\n", "")],
         )],
+    }]);
+}
+
+/// Without a log, ninja makes what is shipped as well. With one, it takes what is newer than what it is made from.
+#[test]
+fn what_is_made_and_shipped() {
+    let rules = "rule upper\n  command = tr a-z A-Z < $in > $out\nbuild made: upper in\n\
+                 rule copy\n  command = cat $in > $out\nbuild out: copy made\n";
+    let project = with(
+        custom("ninja", &[("in", "in\n"), ("made", "SHIPPED\n"), ("other", "other\n")]),
+        vec![write("build.ninja", rules)],
+    );
+    check([Suite {
+        project,
+        cases: vec![
+            Case::equal("what it is made from", vec![write("in", "other\n")]),
+            Case::equal("what is shipped", vec![write("made", "OTHER\n")]),
+            Case::equal("a link to what it is made from", vec![link("in", "other")]),
+            Case::equal("both", vec![write("in", "new\n"), write("made", "NEWER\n")]),
+        ],
     }]);
 }
 
