@@ -86,7 +86,7 @@ pub struct Access {
     pub path: PathId,
     /// All that was done to it.
     pub touch: Touch,
-    /// When the process first looked at what others had left there.
+    /// When the process first looked at what others had left there. The same as `changed` if it threw that away at once.
     pub observed: u32,
     /// When it first changed its content or name. Other rights and times do not count.
     pub changed: u32,

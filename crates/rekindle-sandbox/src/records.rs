@@ -132,7 +132,8 @@ pub struct Access {
     pub path: PathId,
     /// All that was done to it.
     pub touch: Touch,
-    /// When the process first observed it, counted in calls of the whole command from 1; 0 for never. Looking at what
+    /// When the process first observed it, counted in calls of the whole command from 1; 0 for never. The same as `changed`
+    /// only if it was thrown away at once, and so no content of it was observed. Looking at what
     /// it made itself, and no other has changed since, is not told.
     pub observed: u32,
     /// When the process first changed its content or its name, counted likewise; 0 for never. Other attributes and
@@ -198,6 +199,14 @@ impl Touch {
     /// Whether anything of it changes what is found there: the content, or whether there is anything.
     pub fn remakes(self) -> bool {
         self.any(Self::REMAKES)
+    }
+
+    pub(crate) fn only_changes(self) -> Touch {
+        Touch(self.0 & !Self::OBSERVES.0)
+    }
+
+    pub(crate) fn without(self, other: Touch) -> Touch {
+        Touch(self.0 & !other.0)
     }
 
     /// The names of what it has, for a person to read.

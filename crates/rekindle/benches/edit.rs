@@ -76,10 +76,10 @@ const PROJECTS: &[Project] = &[
     Project {
         name: "linux",
         manifest: "[package]\nname = \"linux\"\nversion = \"1\"\nbuild-system = \"custom\"\n[phases]\n\
-                   configure = \"make tinyconfig\"\nbuild = \"make -j$NIX_BUILD_CORES vmlinux\"\n\
+                   configure = \"make tinyconfig\"\nbuild = \"make -j$NIX_BUILD_CORES KBUILD_BUILD_VERSION=1 KBUILD_BUILD_TIMESTAMP=@1 vmlinux\"\n\
                    install = \"mkdir -p $out; cp vmlinux System.map $out/\"\nfixup = \"true\"\n",
         configure: "make tinyconfig",
-        build: "make -j$JOBS vmlinux",
+        build: "make -j$JOBS KBUILD_BUILD_VERSION=1 KBUILD_BUILD_TIMESTAMP=@1 vmlinux",
         install: "mkdir -p $OUT; cp vmlinux System.map $OUT/",
         edited: "init/version.c",
         line: C_LINE,

@@ -1,6 +1,6 @@
 //! Who looked at what changed.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::Orchestrator;
 use super::groups::{Book, GroupId, Kind, is_ninjas_book};
@@ -11,7 +11,11 @@ use crate::observation::{ChangeKind, SourceChange};
 use crate::trace::{Access, Process, ProcessId, Touch};
 
 /// Paths that came or went.
-type Names<'a> = HashMap<&'a [u8], &'a SourceChange>;
+struct Names<'a> {
+    changes: HashMap<&'a [u8], &'a SourceChange>,
+    /// Their last components.
+    lasts: HashSet<&'a [u8]>,
+}
 
 impl<'a> Auditor<'a> {
     /// Who looked in an earlier build at something that is another now.
@@ -22,11 +26,15 @@ impl<'a> Auditor<'a> {
         let mut hits = BTreeMap::new();
         let is_name = |change: &&SourceChange| matches!(change.kind, ChangeKind::Added | ChangeKind::Removed);
         let names = self.facts.changed_since(0).iter().filter(is_name);
-        let names: Names<'a> = names.map(|change| (&change.path[..], change)).collect();
-        if marks.is_empty() && names.is_empty() {
+        let changes: HashMap<_, _> = names.map(|change| (&change.path[..], change)).collect();
+        let names = Names { lasts: changes.keys().map(|path| name_of(path)).collect(), changes };
+        if marks.is_empty() && names.changes.is_empty() {
             return hits;
         }
         for (process, group) in trace.processes().iter().zip(&self.groups[run].of) {
+            if self.is_of_no_concern(run, *group) {
+                continue;
+            }
             for access in &process.accesses {
                 let change = match marks.seen_by(access, self.rules) {
                     Some(change)
@@ -40,7 +48,7 @@ impl<'a> Auditor<'a> {
                     self.note(&mut hits, run, *group, Hit::new(access, change.clone(), process));
                 }
             }
-            if !names.is_empty()
+            if !names.changes.is_empty()
                 && self.rules.absence
                 && self.groups[run].all[*group].kind == Kind::Task
                 && let Some(change) = self.told(run, process, &names)
@@ -52,6 +60,12 @@ impl<'a> Auditor<'a> {
         hits
     }
 
+    /// Whether a group answers for nothing: it keeps book of all that it decides.
+    fn is_of_no_concern(&self, run: RunId, group: GroupId) -> bool {
+        let groups = &self.groups[run];
+        groups.all[groups.speaker(group)].kind == Kind::Orchestrator(Orchestrator::Tracked(Book::Own))
+    }
+
     /// A path that came or went and that a program was told of: it may have looked for it and not at it, as compilers do with
     /// directories that are not there.
     fn told(&self, run: RunId, process: &Process, names: &Names<'a>) -> Option<&'a SourceChange> {
@@ -61,14 +75,17 @@ impl<'a> Auditor<'a> {
         let mut find = |word: &[u8]| {
             let word = word.strip_prefix(b"./").unwrap_or(word);
             let word = word.strip_suffix(b"/").unwrap_or(word);
+            if !names.lasts.contains(name_of(word)) {
+                return None;
+            }
             if let Some(absolute) = word.strip_prefix(b"/") {
-                return names.get(absolute).copied();
+                return names.changes.get(absolute).copied();
             }
             path.clear();
             path.extend_from_slice(cwd);
             path.push(b'/');
             path.extend_from_slice(word);
-            names.get(&path[..]).copied()
+            names.changes.get(&path[..]).copied()
         };
         exec.argv.iter().skip(1).find_map(|word| {
             // `dir`, `-Idir`, `--from=dir`.
@@ -136,6 +153,9 @@ impl<'a> Auditor<'a> {
         let mut hits = BTreeMap::new();
         let first_change = first_changes(trace);
         for (process, group) in trace.processes().iter().zip(&self.groups[run].of) {
+            if self.is_of_no_concern(run, *group) {
+                continue;
+            }
             let like = self.like(run, process);
             for access in &process.accesses {
                 let mut hit = |hit| self.note(&mut hits, run, *group, hit);
@@ -255,4 +275,8 @@ impl<'a> Hit<'a> {
 /// When an access had to do with what was there before.
 fn when(access: &Access) -> u32 {
     if access.observed > 0 { access.observed } else { access.changed }
+}
+
+fn name_of(path: &[u8]) -> &[u8] {
+    path.rsplit(|byte| *byte == b'/').next().unwrap_or_default()
 }

@@ -62,13 +62,16 @@ impl<'a> Marks<'a> {
         }
         let change = change(*self.at.get(at)?)?;
         let content = Touch::READ.and(Touch::EXECUTED).and(Touch::UPDATED);
+        // What it threw away in the same call in which it first saw it, it has made itself since.
+        let threw_away = access.changed != 0 && access.observed == access.changed && touch.defines();
+        let reads = touch.any(content) && !threw_away;
         let whole = content.and(Touch::FOLLOWED).and(Touch::LISTED);
         // What is to be removed has to be there, which says nothing about what was in it.
         let is_present = touch.any(Touch::PRESENT) && !touch.any(Touch::REMOVED);
         let is_absent = touch.any(Touch::ABSENT) && rules.absence;
         let is_seen = match change.kind {
-            ChangeKind::Content => touch.any(content),
-            ChangeKind::Mode => touch.any(content) || is_present,
+            ChangeKind::Content => reads,
+            ChangeKind::Mode => reads || is_present,
             ChangeKind::Removed => touch.any(whole) || is_present,
             ChangeKind::Added | ChangeKind::Kind | ChangeKind::Link => {
                 touch.any(whole) || is_present || is_absent

@@ -157,6 +157,30 @@ impl<'a> Auditor<'a> {
         }
     }
 
+    /// Whether the one that made a product was started again by who keeps book, read it, and left it as it is.
+    fn was_looked_at_again(&self, run: RunId, maker: GroupId, path: &[u8]) -> bool {
+        if !self.groups[run].started_by(maker).is_some_and(Orchestrator::is_tracked) {
+            return false;
+        }
+        let Some(identity) = self.identity(run, maker) else { return false };
+        (self.evidence.then.len()..self.runs()).any(|now| {
+            let trace = self.trace(now);
+            let Some(id) = trace.paths().find(path) else { return false };
+            let of = &self.groups[now].of;
+            trace.processes().iter().zip(of).any(|(process, group)| {
+                let reads = |access: &Access| access.observed > 0 && access.touch.any(Touch::READ);
+                process.access(id).is_some_and(reads) && self.identity(now, *group) == Some(identity)
+            })
+        })
+    }
+
+    /// What a group was started to do, and where.
+    fn identity(&self, run: RunId, group: GroupId) -> Option<([u8; 32], &'a [u8])> {
+        let trace = self.trace(run);
+        let exec = trace.process(self.groups[run].all[group].leader).exec.as_ref()?;
+        Some((exec.argv_digest, trace.paths().get(exec.cwd)))
+    }
+
     /// Whether a product is of no concern to anybody but those who decide what is made.
     fn is_private(&self, path: &[u8]) -> bool {
         if self.facts.is_book(path) {
@@ -228,7 +252,10 @@ impl<'a> Auditor<'a> {
                 }
             }
         }
-        let failing = self.products_of(run, &concerned);
+        let mut failing = self.products_of(run, &concerned);
+        if rule == Rule::Producer && !decides {
+            failing.retain(|(maker, path)| !self.was_looked_at_again(run, *maker, path));
+        }
         let Some(product) = failing.iter().find(|(_, path)| !self.is_private(path)) else {
             return Ok(());
         };
@@ -305,17 +332,12 @@ impl<'a> Auditor<'a> {
 
     /// One that made something from what was old is the same that made other things before.
     fn fail_like(&mut self, run: RunId, group: GroupId) {
-        let leader = |run: RunId, group: GroupId| {
-            let trace = self.trace(run);
-            let exec = trace.process(self.groups[run].all[group].leader).exec.as_ref()?;
-            Some((exec.argv_digest, trace.paths().get(exec.cwd)))
-        };
-        let Some(identity) = leader(run, group) else { return };
+        let Some(identity) = self.identity(run, group) else { return };
         let mut more = Vec::new();
         for then in 0..self.evidence.then.len() {
             for other in 0..self.groups[then].all.len() {
                 let is_task = self.groups[then].all[other].kind == Kind::Task;
-                if is_task && leader(then, other) == Some(identity) {
+                if is_task && self.identity(then, other) == Some(identity) {
                     let is_tracked =
                         self.groups[then].started_by(other).is_some_and(Orchestrator::is_tracked);
                     for (maker, path) in self.products_of(then, &BTreeSet::from([other])) {

@@ -125,6 +125,8 @@ impl Ledger {
         if own && !touch.changes() {
             return Ok(());
         }
+        // Looking at what it made itself is not told.
+        let touch = if own { touch.only_changes() } else { touch };
         let clock = self.clock;
         let Some(accesses) = self.open.get_mut(&who) else { return Ok(()) };
         let fresh = !accesses.contains_key(&path);
@@ -135,10 +137,18 @@ impl Ledger {
             changed: 0,
             changed_last: 0,
         });
-        access.touch |= touch;
+        // What it writes into what it made itself was not there before.
+        let makes = Touch::CREATED | Touch::REPLACED;
+        let is_own_work = own && (access.touch.any(makes | Touch::REMOVED) || touch.any(makes));
+        access.touch |= if is_own_work { touch.without(Touch::UPDATED) } else { touch };
         if observes && !own && access.observed == 0 {
             access.observed = clock;
         }
+        if access.observed == clock && !touch.any(makes | Touch::REMOVED) {
+            // What it may keep it has looked at before; what it throws away, at the same time.
+            self.clock = self.clock.saturating_add(1);
+        }
+        let clock = self.clock;
         if touch.remakes() {
             if access.changed == 0 {
                 access.changed = clock;

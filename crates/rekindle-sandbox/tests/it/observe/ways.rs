@@ -49,7 +49,7 @@ const WAYS: &[(&str, &str)] = &[
     ("link-loop", "loop: absent followed"),
     ("map", "a: read"),
     ("deleted", "a: present read removed"),
-    ("removed-up", "a: read; d/x: read; new: absent created present removed; new/early: absent"),
+    ("removed-up", "a: read; d/x: read; new: absent created removed; new/early: absent"),
     ("shared-cwd", "a: read; b: read; d/x: read"),
     ("shared-descriptors", "a: read"),
     ("descriptor-taken", "a: inherited read"),
