@@ -26,17 +26,17 @@ const MOST_FAILURES: usize = 5;
 
 #[test]
 fn make() {
-    run_all("make", &Seeds::from_environment(8, 1000), |_| Tool::Make);
+    run_all("make", &Seeds::from_environment(6, 1000), |_| Tool::Make);
 }
 
 #[test]
 fn ninja() {
-    run_all("ninja", &Seeds::from_environment(8, 1000), |_| Tool::Ninja);
+    run_all("ninja", &Seeds::from_environment(6, 1000), |_| Tool::Ninja);
 }
 
 #[test]
 fn cargo() {
-    run_all("cargo", &Seeds::from_environment(4, 1000), |_| Tool::Cargo);
+    run_all("cargo", &Seeds::from_environment(2, 1000), |_| Tool::Cargo);
 }
 
 /// The numbers of the sequences that are run.
