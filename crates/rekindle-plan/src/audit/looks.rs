@@ -156,7 +156,7 @@ impl<'a> Auditor<'a> {
             if self.is_of_no_concern(run, *group) {
                 continue;
             }
-            let like = self.like(run, process);
+            let likes = self.likes_of(run, *group, process);
             for access in &process.accesses {
                 let mut hit = |hit| self.note(&mut hits, run, *group, hit);
                 if let Some(change) = marks_since.seen_by(access, self.rules) {
@@ -176,12 +176,9 @@ impl<'a> Auditor<'a> {
                     {
                         hit(Hit::new(access, change.clone(), process));
                     }
-                } else if let Some(like) = like
-                    && self.rules.order
-                    && self.groups[run].all[*group].kind == Kind::Task
-                {
+                } else if self.rules.order && self.groups[run].all[*group].kind == Kind::Task {
                     let path = trace.paths().get(access.path);
-                    if self.saw_nothing_then(like, path, access)
+                    if likes.iter().any(|like| self.saw_nothing_then(*like, path, access))
                         && !is_own(path)
                         && !self.facts.was_prepared(round, path)
                         && self.facts.exists(path)
@@ -194,6 +191,36 @@ impl<'a> Auditor<'a> {
             }
         }
         hits
+    }
+
+    /// The processes of the builds before that stand for one of now: the last one that was given the same to do; or, if it is
+    /// told something else now, all that had a part in what its group has made.
+    fn likes_of(&self, run: RunId, group: GroupId, process: &Process) -> Vec<(RunId, ProcessId)> {
+        if self.groups[run].all[group].kind != Kind::Task || process.exec.is_none() {
+            return Vec::new();
+        }
+        if let Some(like) = self.like(run, process) {
+            return vec![like];
+        }
+        let now = self.trace(run);
+        let mut likes = Vec::new();
+        for (then, trace) in self.evidence.then.iter().enumerate() {
+            let mut groups: Vec<GroupId> = Vec::new();
+            let is_its = |(_, other): &(&Process, &GroupId)| **other == group;
+            for (member, _) in now.processes().iter().zip(&self.groups[run].of).filter(is_its) {
+                let made =
+                    member.accesses.iter().filter(|access| access.touch.changes() && now.left(access.path));
+                for path in made.filter_map(|access| trace.paths().find(now.paths().get(access.path))) {
+                    let makers = trace.processes().iter().zip(&self.groups[then].of);
+                    let changes =
+                        |process: &Process| process.access(path).is_some_and(|access| access.touch.changes());
+                    groups.extend(makers.filter(|(process, _)| changes(process)).map(|(_, group)| *group));
+                }
+            }
+            let members = (0..).map(ProcessId).zip(&self.groups[then].of);
+            likes.extend(members.filter(|(_, group)| groups.contains(group)).map(|(id, _)| (then, id)));
+        }
+        likes
     }
 
     /// The last process of the builds before that was given the same to do.

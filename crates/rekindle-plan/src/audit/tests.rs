@@ -484,6 +484,16 @@ bash: <b/phase
     };
     redoes(&case, Rules::ALL, &["b/late", "b/out"]);
     settles(&case, without("order"));
+    // Told otherwise, it is known by what it makes.
+    let otherwise = Case {
+        rounds: &[(
+            case.rounds[0].0,
+            "bash: <b/phase\n\tmake: <b/Makefile\n\t\tsh -c cat -u: <b/late <b/in >b/out",
+            case.rounds[0].2,
+        )],
+        ..case
+    };
+    redoes(&otherwise, Rules::ALL, &["b/late", "b/out"]);
 }
 
 #[test]
