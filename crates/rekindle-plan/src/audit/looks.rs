@@ -1,5 +1,6 @@
 //! Who looked at what changed.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::Orchestrator;
@@ -21,7 +22,6 @@ impl<'a> Auditor<'a> {
     /// Who looked in an earlier build at something that is another now.
     pub(super) fn looks_then(&self, run: RunId) -> BTreeMap<GroupId, Hit<'a>> {
         let trace = self.trace(run);
-        let paths = trace.paths();
         let marks = Marks::new(trace, self.facts.changed_since(0), self.rules);
         let mut hits = BTreeMap::new();
         let is_name = |change: &&SourceChange| matches!(change.kind, ChangeKind::Added | ChangeKind::Removed);
@@ -35,16 +35,11 @@ impl<'a> Auditor<'a> {
             if self.is_of_no_concern(run, *group) {
                 continue;
             }
+            let makefiles = OnceCell::new();
             for access in &process.accesses {
-                let change = match marks.seen_by(access, self.rules) {
-                    Some(change)
-                        if paths.get(access.path) != change.path && access.touch.any(Touch::LISTED) =>
-                    {
-                        self.listed(run, process, *group, paths.get(access.path))
-                    }
-                    change => change,
-                };
-                if let Some(change) = change {
+                let means = |change: &&SourceChange| self.can_mean(run, process, *group, &makefiles, change);
+                let listed = marks.listed(access).find(means);
+                for change in marks.touched(access, self.rules).into_iter().chain(listed) {
                     self.note(&mut hits, run, *group, Hit::new(access, change.clone(), process));
                 }
             }
@@ -95,33 +90,28 @@ impl<'a> Auditor<'a> {
         })
     }
 
-    /// A new or lost name in a directory that a process listed, if it can have meant anything to it.
-    fn listed(&self, run: RunId, process: &Process, group: GroupId, dir: &[u8]) -> Option<&'a SourceChange> {
+    /// Whether a name that came or went can have meant anything to a process that listed its directory. `makefiles` is what
+    /// the process was told by, once that is known.
+    fn can_mean(
+        &self,
+        run: RunId,
+        process: &Process,
+        group: GroupId,
+        makefiles: &OnceCell<Vec<&'a [u8]>>,
+        change: &SourceChange,
+    ) -> bool {
         let groups = &self.groups[run];
-        let (own, speaker) = (groups.all[group].kind, groups.all[groups.speaker(group)].kind);
-        let is_in = |path: &[u8]| {
-            let name = path.strip_prefix(dir).and_then(|rest| rest.strip_prefix(b"/"));
-            name.is_some_and(|name| !name.contains(&b'/'))
-        };
-        let names = self.facts.changed_since(0).iter().filter(|change| {
-            let is_name = matches!(change.kind, ChangeKind::Added | ChangeKind::Removed | ChangeKind::Kind);
-            is_name && is_in(&change.path)
-        });
-        let mut means: Box<dyn FnMut(&SourceChange) -> bool> = match (own, speaker) {
+        match (groups.all[group].kind, groups.all[groups.speaker(group)].kind) {
             // What came and went then may be there longer now: it was there when the directory was listed.
-            (_, Kind::Task) => Box::new(|change| !self.was_transient(run, &change.path)),
+            (_, Kind::Task) => !self.was_transient(run, &change.path),
             // The products in it come and go in a clean build, too.
+            _ if !self.facts.was_prepared(1, &change.path) => false,
             (Kind::Orchestrator(_), _) => {
-                let makefiles = self.descriptions(run, process);
-                Box::new(move |change| {
-                    let has_kin = has_kin(self.trace(run), &change.path);
-                    self.facts.was_prepared(1, &change.path)
-                        && self.facts.is_meant(&makefiles, &change.path, has_kin)
-                })
+                let makefiles = makefiles.get_or_init(|| self.descriptions(run, process));
+                self.facts.is_meant(makefiles, &change.path, has_kin(self.trace(run), &change.path))
             }
-            _ => Box::new(|change| self.facts.was_prepared(1, &change.path)),
-        };
-        names.into_iter().find(|change| means(change))
+            _ => true,
+        }
     }
 
     /// The files of the tree that tell an orchestrator what to do.
@@ -156,37 +146,43 @@ impl<'a> Auditor<'a> {
             if self.is_of_no_concern(run, *group) {
                 continue;
             }
-            let likes = self.likes_of(run, *group, process);
+            let likes = OnceCell::new();
             for access in &process.accesses {
                 let mut hit = |hit| self.note(&mut hits, run, *group, hit);
                 if let Some(change) = marks_since.seen_by(access, self.rules) {
                     hit(Hit::new(access, change.clone(), process));
                 }
-                let at = when(access);
-                let is_own = |path: &[u8]| {
+                // What it saw may be this round's own work, or what the sources have.
+                let is_left_from_before = |path: &[u8]| {
                     let first = trace.paths().find(path).map_or(0, |path| first_change[path.at()]);
-                    first != 0 && first < at
+                    (first == 0 || first >= when(access)) && !self.facts.was_prepared(round, path)
                 };
-                if let Some(change) = marks_before.seen_by(access, self.rules) {
-                    // What it saw may be this round's own work, or what the sources have.
-                    if !is_own(&change.path)
-                        && change.kind != ChangeKind::Added
-                        && !self.facts.was_prepared(round, &change.path)
+                let is_old = |change: &&SourceChange| {
+                    change.kind != ChangeKind::Added
+                        && is_left_from_before(&change.path)
                         && !self.facts.is_source(round - 1, &change.path)
-                    {
-                        hit(Hit::new(access, change.clone(), process));
-                    }
-                } else if self.rules.order && self.groups[run].all[*group].kind == Kind::Task {
-                    let path = trace.paths().get(access.path);
-                    if likes.iter().any(|like| self.saw_nothing_then(*like, path, access))
-                        && !is_own(path)
-                        && !self.facts.was_prepared(round, path)
-                        && self.facts.exists(path)
-                        && !self.facts.is_in_sources(path)
-                    {
-                        let change = SourceChange { path: path.to_vec(), kind: ChangeKind::Added };
-                        hit(Hit { is_too_early: true, ..Hit::new(access, change, process) });
-                    }
+                };
+                let touched = marks_before.touched(access, self.rules);
+                let listed = marks_before.listed(access).find(is_old);
+                for change in touched.filter(is_old).into_iter().chain(listed) {
+                    hit(Hit::new(access, change.clone(), process));
+                }
+                let path = trace.paths().get(access.path);
+                if touched.is_none()
+                    && self.rules.order
+                    && finds_something(access)
+                    && !path.starts_with(b"/")
+                    && self.groups[run].all[*group].kind == Kind::Task
+                    && is_left_from_before(path)
+                    && likes
+                        .get_or_init(|| self.likes_of(run, *group, process))
+                        .iter()
+                        .any(|like| self.saw_nothing_then(*like, path))
+                    && self.facts.exists(path)
+                    && !self.facts.is_in_sources(path)
+                {
+                    let change = SourceChange { path: path.to_vec(), kind: ChangeKind::Added };
+                    hit(Hit { is_too_early: true, ..Hit::new(access, change, process) });
                 }
             }
         }
@@ -244,16 +240,8 @@ impl<'a> Auditor<'a> {
         })
     }
 
-    /// Whether a process of an earlier build looked for something before it was there, at which its like has found now what
-    /// was left from then.
-    fn saw_nothing_then(&self, (run, id): (RunId, ProcessId), path: &[u8], now: &Access) -> bool {
-        let used = Touch::READ.and(Touch::EXECUTED).and(Touch::UPDATED).and(Touch::LISTED);
-        // What is found to be thrown away at once is as if it were not there.
-        let is_cleared = now.touch.any(Touch::REMOVED.and(Touch::REPLACED));
-        let finds = now.touch.any(used) || (now.touch.any(Touch::PRESENT) && !is_cleared);
-        if path.starts_with(b"/") || now.observed == 0 || !finds {
-            return false;
-        }
+    /// Whether a process of an earlier build looked for something before it was there.
+    fn saw_nothing_then(&self, (run, id): (RunId, ProcessId), path: &[u8]) -> bool {
         let trace = self.trace(run);
         let Some(path) = trace.paths().find(path) else { return false };
         let Some(then) = trace.process(id).access(path) else { return false };
@@ -297,6 +285,14 @@ impl<'a> Hit<'a> {
     fn new(access: &Access, change: SourceChange, process: &'a Process) -> Hit<'a> {
         Hit { at: when(access), change, process, is_too_early: false }
     }
+}
+
+/// Whether an access found something there and made use of it.
+fn finds_something(access: &Access) -> bool {
+    let used = Touch::READ.and(Touch::EXECUTED).and(Touch::UPDATED).and(Touch::LISTED);
+    // What is found to be thrown away at once is as if it were not there.
+    let is_cleared = access.touch.any(Touch::REMOVED.and(Touch::REPLACED));
+    access.observed > 0 && (access.touch.any(used) || (access.touch.any(Touch::PRESENT) && !is_cleared))
 }
 
 /// When an access had to do with what was there before.

@@ -1,8 +1,10 @@
 //! Which accesses of a trace have seen which changes.
 
+use std::collections::HashMap;
+
 use super::Rules;
 use crate::observation::{ChangeKind, SourceChange};
-use crate::trace::{Access, Touch, Trace};
+use crate::trace::{Access, PathId, Touch, Trace};
 
 /// The changes, by the paths of a trace.
 #[derive(Debug)]
@@ -10,19 +12,20 @@ pub(crate) struct Marks<'a> {
     changes: &'a [SourceChange],
     /// For each path, one more than the place of a change of it.
     at: Vec<u32>,
-    /// For each directory, one more than the place of a change of the names in it.
-    names: Vec<u32>,
+    /// Of directories, the places of the changes of the names in them.
+    names: HashMap<PathId, Vec<u32>>,
+    /// Whether any path of the trace is concerned.
     some: bool,
 }
 
 impl<'a> Marks<'a> {
     pub(crate) fn new(trace: &Trace, changes: &'a [SourceChange], rules: Rules) -> Marks<'a> {
         let paths = trace.paths();
-        let mut marks = Marks { changes, at: Vec::new(), names: Vec::new(), some: false };
+        let mut marks = Marks { changes, at: Vec::new(), names: HashMap::new(), some: false };
         if changes.is_empty() {
             return marks;
         }
-        (marks.at, marks.names) = (vec![0; paths.len()], vec![0; paths.len()]);
+        marks.at = vec![0; paths.len()];
         for (change, place) in changes.iter().zip(1..) {
             let is_name = matches!(change.kind, ChangeKind::Added | ChangeKind::Removed | ChangeKind::Kind);
             if matches!(change.kind, ChangeKind::Kind | ChangeKind::Link) {
@@ -40,7 +43,7 @@ impl<'a> Marks<'a> {
                 && rules.listing
                 && let Some(id) = dir.and_then(|dir| paths.find(dir))
             {
-                marks.names[id.at()] = place;
+                marks.names.entry(id).or_default().push(place - 1);
                 marks.some = true;
             }
         }
@@ -51,16 +54,22 @@ impl<'a> Marks<'a> {
         !self.some
     }
 
-    /// The change that an access has seen.
+    /// A change that an access has seen.
     pub(crate) fn seen_by(&self, access: &Access, rules: Rules) -> Option<&'a SourceChange> {
-        let (at, touch) = (access.path.at(), access.touch);
-        let change = |place: u32| (place as usize).checked_sub(1).map(|place| &self.changes[place]);
-        if touch.any(Touch::LISTED)
-            && let Some(change) = change(*self.names.get(at)?)
-        {
-            return Some(change);
-        }
-        let change = change(*self.at.get(at)?)?;
+        self.touched(access, rules).or_else(|| self.listed(access).next())
+    }
+
+    /// The names that came or went in a directory, or are of another kind, if the access listed it.
+    pub(crate) fn listed(&self, access: &Access) -> impl Iterator<Item = &'a SourceChange> + use<'a, '_> {
+        let names = self.names.get(&access.path).filter(|_| access.touch.any(Touch::LISTED));
+        names.into_iter().flatten().map(|place| &self.changes[*place as usize])
+    }
+
+    /// The change of the path itself, or of one above it that is of another kind now, if the access has seen it.
+    pub(crate) fn touched(&self, access: &Access, rules: Rules) -> Option<&'a SourceChange> {
+        let touch = access.touch;
+        let place = (*self.at.get(access.path.at())? as usize).checked_sub(1)?;
+        let change = &self.changes[place];
         let content = Touch::READ.and(Touch::EXECUTED).and(Touch::UPDATED);
         // What it threw away in the same call in which it first saw it, it has made itself since.
         let threw_away = access.changed != 0 && access.observed == access.changed && touch.defines();

@@ -414,6 +414,30 @@ bash: <b/phase
 }
 
 #[test]
+fn of_all_names_in_a_listed_directory_each_counts() {
+    // What is new there is the round's own; what is gone was an old product when it was listed.
+    let then = "
+bash: <b/phase
+\tmake: <b/Makefile
+\t\tcc a: <b/a.c >b/o/a
+\t\tcc z: <b/z.c >b/o/m
+\t\tsh -c all: /b/o >b/all
+";
+    let case = Case {
+        sources: "b/Makefile=m b/a.c=A b/z.c=z b/phase=x",
+        then: (then, "b/Makefile=m b/a.c=a b/z.c=z b/o=dir b/o/a=a b/o/m=z b/all=am b/phase=x"),
+        rounds: &[(
+            "b/a.c",
+            "bash: <b/phase\n\tmake: <b/Makefile\n\t\tsh -c all: /b/o >b/all\n\t\trm: -b/o/m\n\t\tcc a: <b/a.c >b/o/a >b/o/zz",
+            "b/Makefile=m b/a.c=A b/z.c=z b/o=dir b/o/a=A b/o/zz=new b/all=amx b/phase=x",
+        )],
+        removed: &[],
+    };
+    redoes(&case, Rules::ALL, &["b/all"]);
+    settles(&case, without("listing"));
+}
+
+#[test]
 fn what_make_lists_counts_if_it_can_have_meant_the_name() {
     let then = "
 bash: <b/phase

@@ -29,15 +29,17 @@ pub(super) fn needed(runs: &[&Trace]) -> Vec<bool> {
 
 /// Whether a run left something that begins as this name does.
 pub(super) fn has_kin(trace: &Trace, path: &[u8]) -> bool {
-    let stem = |path: &[u8]| -> Vec<u8> {
-        let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
-        let end = name.iter().rposition(|byte| *byte == b'.').filter(|dot| *dot > 0).unwrap_or(name.len());
-        name[..end].to_vec()
-    };
     let wanted = stem(path);
     (0..trace.paths().len() as u32)
         .map(PathId)
         .any(|id| trace.left(id) && stem(trace.paths().get(id)) == wanted)
+}
+
+/// The last component of a path, up to its last dot.
+fn stem(path: &[u8]) -> &[u8] {
+    let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+    let end = name.iter().rposition(|byte| *byte == b'.').filter(|dot| *dot > 0).unwrap_or(name.len());
+    &name[..end]
 }
 
 /// When the content or name of each path was first changed; 0 for never. Other rights and times have no moment: who reads a
