@@ -7,6 +7,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rekindle_plan::trace::name_of;
+
 /// The prerequisites of each target, or `None` if it is more than advice.
 pub(crate) fn rules(content: &[u8]) -> Option<BTreeMap<Vec<u8>, BTreeSet<Vec<u8>>>> {
     let mut rules: BTreeMap<Vec<u8>, BTreeSet<Vec<u8>>> = BTreeMap::new();
@@ -75,11 +77,6 @@ pub(crate) fn has_word(text: &[u8], path: &[u8]) -> bool {
             let before = text[..at].strip_suffix(b"./").unwrap_or(&text[..at]);
             part == path && !is_part(before.last()) && !is_part(text.get(at + path.len()))
         })
-}
-
-/// The last component of a path.
-pub(crate) fn name_of(path: &[u8]) -> &[u8] {
-    path.rsplit(|byte| *byte == b'/').next().unwrap_or_default()
 }
 
 fn logical_lines(content: &[u8]) -> Vec<Vec<u8>> {

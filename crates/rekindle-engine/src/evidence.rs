@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use rekindle_layers::{FileType, Metadata, View};
 use rekindle_plan::audit::Facts;
+use rekindle_plan::trace::name_of;
 use rekindle_plan::{SourceChange, Trace};
 
 use crate::depfile;
@@ -47,12 +48,10 @@ impl Trees {
         for trace in rounds {
             for access in trace.processes().iter().flat_map(|process| &process.accesses) {
                 if access.touch.defines() && trace.left(access.path) {
-                    made.insert(depfile::name_of(trace.paths().get(access.path)).to_vec());
+                    made.insert(name_of(trace.paths().get(access.path)).to_vec());
                 }
             }
-            made.extend(
-                trace.moves().iter().map(|step| depfile::name_of(trace.paths().get(step.to)).to_vec()),
-            );
+            made.extend(trace.moves().iter().map(|step| name_of(trace.paths().get(step.to)).to_vec()));
         }
         Ok(Trees {
             before: open(before)?,
@@ -128,9 +127,7 @@ impl Facts for Trees {
             return was_there || is_there;
         }
         let other = then.keys().chain(now.keys()).filter(|target| then.get(*target) != now.get(*target));
-        other
-            .into_iter()
-            .all(|target| depfile::is_compiled(target) || self.made.contains(depfile::name_of(target)))
+        other.into_iter().all(|target| depfile::is_compiled(target) || self.made.contains(name_of(target)))
     }
 
     fn has_other_recipe(&self, makefiles: &[&[u8]], path: &[u8]) -> bool {
@@ -142,8 +139,8 @@ impl Facts for Trees {
 
     fn is_named(&self, descriptions: &[&[u8]], path: &[u8]) -> bool {
         let names = |description: &&[u8]| {
-            let dir = &description[..description.len() - depfile::name_of(description).len()];
-            let name = path.strip_prefix(dir).unwrap_or_else(|| depfile::name_of(path));
+            let dir = &description[..description.len() - name_of(description).len()];
+            let name = path.strip_prefix(dir).unwrap_or_else(|| name_of(path));
             let text = content(self.last(), description).unwrap_or_default();
             // A name with odd characters is written with `$` before them, and so is not found: it is made again.
             depfile::has_word(&text, name)
@@ -152,7 +149,7 @@ impl Facts for Trees {
     }
 
     fn is_meant(&self, makefiles: &[&[u8]], path: &[u8], has_kin: bool) -> bool {
-        let name = depfile::name_of(path);
+        let name = name_of(path);
         // One that cannot be read any more may have said anything.
         let may_mean = |makefile: &&[u8]| {
             content(&self.after[0], makefile)

@@ -32,11 +32,11 @@ mod trace_facts;
 
 use std::fmt;
 
-use crate::observation::{ChangeKind, SourceChange};
+use crate::observation::SourceChange;
 use crate::quote::quote;
 use crate::trace::Trace;
 
-pub use groups::Orchestrator;
+use groups::Orchestrator;
 use rules::Auditor;
 
 /// What the audit has to know of the trees. Paths are those of the trace. Round 0 is what the checkpoint's step left; round 1
@@ -202,14 +202,7 @@ impl Rule {
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let changed = match self.change.kind {
-            ChangeKind::Added => "is new",
-            ChangeKind::Removed => "is gone",
-            ChangeKind::Content => "has other content",
-            ChangeKind::Mode => "has another mode",
-            ChangeKind::Kind => "is of another kind",
-            ChangeKind::Link => "points elsewhere",
-        };
+        let changed = self.change.kind;
         let path = quote(&self.change.path);
         match (self.rule, &self.product) {
             (Rule::Producer, Some(product)) => {

@@ -86,16 +86,23 @@ pub enum How {
     Unknown,
 }
 
-impl fmt::Display for Seen {
+/// What is to be said of the path.
+impl fmt::Display for ChangeKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let changed = match self.change.kind {
+        f.write_str(match self {
             ChangeKind::Added => "is new",
             ChangeKind::Removed => "is gone",
             ChangeKind::Content => "has other content",
             ChangeKind::Mode => "has another mode",
             ChangeKind::Kind => "is of another kind",
             ChangeKind::Link => "points elsewhere",
-        };
+        })
+    }
+}
+
+impl fmt::Display for Seen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let changed = self.change.kind;
         let how = match self.how {
             How::Opened => "it was read",
             How::Listed => "its directory was listed",

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::explain::{Input, Lineage, Maker, TaskAt};
-use crate::trace::Touch;
+use crate::trace::{Touch, name_of};
 
 /// A task that read so many files to make so many that all pairs of them are more than this made each of those that
 /// have a name in common, most likely: it copied them.
@@ -257,10 +257,6 @@ impl ProcessGraph {
         self.edges.retain(|edge| edge.from < count && edge.to < count);
         self
     }
-}
-
-fn name_of(path: &[u8]) -> &[u8] {
-    path.rsplit(|byte| *byte == b'/').next().unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -226,6 +226,11 @@ impl Paths {
     }
 }
 
+/// The last component of a path.
+pub fn name_of(path: &[u8]) -> &[u8] {
+    path.rsplit(|byte| *byte == b'/').next().unwrap_or_default()
+}
+
 impl Trace {
     /// Makes a trace. `paths` may be in any order, and several may be the same; the processes and moves speak of them by
     /// their place there. `left` says whether a path that was changed is there after the run.

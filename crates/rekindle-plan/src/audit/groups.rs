@@ -17,11 +17,11 @@
 //!
 //! What a tracked orchestrator writes itself is its own book, and what it reads of that is advice.
 
-use crate::trace::{Access, PathId, Process, ProcessId, Touch, Trace};
+use crate::trace::{Access, PathId, Process, ProcessId, Touch, Trace, name_of};
 
 /// Who decides what is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Orchestrator {
+pub(crate) enum Orchestrator {
     /// It starts what is older than what it is made from, and looks at nothing else.
     Make,
     /// It also starts again what it was told to run otherwise.
@@ -30,7 +30,7 @@ pub enum Orchestrator {
 
 /// How a tracked orchestrator knows what it was told to run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Book {
+pub(crate) enum Book {
     /// By itself.
     Own,
     /// By itself, and all that it makes stands in what describes it. What does not stand there any more is made by nobody.
@@ -42,7 +42,7 @@ pub enum Book {
 
 impl Orchestrator {
     /// Whether it keeps book of what it was told to run.
-    pub fn is_tracked(self) -> bool {
+    pub(crate) fn is_tracked(self) -> bool {
         matches!(self, Orchestrator::Tracked(_))
     }
 }
@@ -278,8 +278,4 @@ fn orchestrator(trace: &Trace, process: &Process) -> Option<Orchestrator> {
 /// What ninja knows of what it did. It names all that was ever made, and so says nothing about what is to be made.
 pub(super) fn is_ninjas_book(path: &[u8]) -> bool {
     matches!(name_of(path), b".ninja_log" | b".ninja_deps")
-}
-
-fn name_of(path: &[u8]) -> &[u8] {
-    path.rsplit(|byte| *byte == b'/').next().unwrap_or_default()
 }

@@ -9,7 +9,7 @@ use super::marks::Marks;
 use super::rules::{Auditor, Hit, Likes, RunId};
 use super::trace_facts::{first_changes, has_kin};
 use crate::observation::{ChangeKind, SourceChange};
-use crate::trace::{Access, Process, ProcessId, Touch};
+use crate::trace::{Access, Process, ProcessId, Touch, name_of};
 
 /// Paths that came or went.
 struct Names<'a> {
@@ -298,8 +298,4 @@ fn finds_something(access: &Access) -> bool {
 /// When an access had to do with what was there before.
 fn when(access: &Access) -> u32 {
     if access.observed > 0 { access.observed } else { access.changed }
-}
-
-fn name_of(path: &[u8]) -> &[u8] {
-    path.rsplit(|byte| *byte == b'/').next().unwrap_or_default()
 }

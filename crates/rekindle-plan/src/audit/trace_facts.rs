@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::groups::Groups;
-use crate::trace::{PathId, Process, Trace};
+use crate::trace::{PathId, Process, Trace, name_of};
 
 /// See [`super::needed`].
 pub(super) fn needed(runs: &[&Trace]) -> Vec<bool> {
@@ -37,7 +37,7 @@ pub(super) fn has_kin(trace: &Trace, path: &[u8]) -> bool {
 
 /// The last component of a path, up to its last dot.
 fn stem(path: &[u8]) -> &[u8] {
-    let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+    let name = name_of(path);
     let end = name.iter().rposition(|byte| *byte == b'.').filter(|dot| *dot > 0).unwrap_or(name.len());
     &name[..end]
 }

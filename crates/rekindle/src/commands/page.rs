@@ -8,7 +8,7 @@ use rekindle_engine::CheckpointStore;
 use rekindle_plan::explain::cause::Causes;
 use rekindle_plan::explain::{Lineage, RunAt};
 use rekindle_plan::process_graph::products;
-use rekindle_plan::trace::ProcessId;
+use rekindle_plan::trace::{ProcessId, name_of};
 
 use super::subject::{Subject, shown};
 use super::titles::command;
@@ -117,7 +117,7 @@ fn add(lineage: &Lineage<'_>, at: RunAt, begin: u64, all: &mut Vec<Ran>) {
         let exec = lineage.exec(at, id);
         // As it was called: `gcc` is better known than the file that a chain of links leads to.
         let program = exec.and_then(|exec| exec.argv.first()).map_or(&b""[..], |name| &name[..]);
-        let program = program.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+        let program = name_of(program);
         // Of a process that executed nothing it may not be known of whom it is a part.
         let or_part = |name: String| if name.is_empty() { NAMELESS.to_owned() } else { name };
         all.push(Ran {

@@ -5,7 +5,7 @@
 //! by its script.
 
 use rekindle_plan::explain::{Lineage, RunAt, TaskAt};
-use rekindle_plan::trace::ProcessId;
+use rekindle_plan::trace::{ProcessId, name_of};
 
 use crate::report::{fit, one_line, shell_word};
 
@@ -58,7 +58,7 @@ pub(super) fn brief(lineage: &Lineage<'_>, task: TaskAt, ellipsis: &str) -> Stri
 /// The script of a shell that was given one.
 fn script(argv: &[Vec<u8>]) -> Option<String> {
     let [program, option, script] = argv else { return None };
-    let name = program.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+    let name = name_of(program);
     let is_shell = [&b"sh"[..], b"bash", b"dash"].contains(&name);
     let is_script = option.starts_with(b"-") && option.ends_with(b"c");
     (is_shell && is_script).then(|| String::from_utf8_lossy(script).into_owned())

@@ -1,8 +1,8 @@
 //! Why a file was or was not made again, in words. A list of lines, the root cause first.
 
+use rekindle_plan::SourceChange;
 use rekindle_plan::explain::cause::{Cause, Fate, Kept, Root};
 use rekindle_plan::explain::{Lineage, TaskAt};
-use rekindle_plan::{ChangeKind, SourceChange};
 
 use super::{Subject, word};
 use crate::commands::subject::shown;
@@ -97,13 +97,5 @@ fn kept(subject: &Subject, lineage: &Lineage<'_>, kept: &Kept) -> String {
 
 /// A change, as a clause.
 pub(in crate::commands) fn change(change: &SourceChange) -> String {
-    let how = match change.kind {
-        ChangeKind::Added => "is new",
-        ChangeKind::Removed => "is gone",
-        ChangeKind::Content => "has other content",
-        ChangeKind::Mode => "has another mode",
-        ChangeKind::Kind => "is of another kind",
-        ChangeKind::Link => "points elsewhere",
-    };
-    format!("{} {how}", shown(&change.path))
+    format!("{} {}", shown(&change.path), change.kind)
 }

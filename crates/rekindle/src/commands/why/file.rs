@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rekindle_plan::explain::cause::{Fate, fate};
 use rekindle_plan::explain::{Input, Lineage, Maker, TaskAt};
-use rekindle_plan::trace::Touch;
+use rekindle_plan::trace::{Touch, name_of};
 
 use super::{Subject, causes};
 use crate::commands::subject::shown;
@@ -50,10 +50,9 @@ pub(super) fn original(lineage: &Lineage<'_>, path: &[u8]) -> Option<Vec<u8>> {
     let inputs = lineage.inputs(maker.task);
     let read = inputs.iter().filter(|input| input.is_content()).map(|input| paths.get(input.path));
     let read: Vec<&[u8]> = read.filter(|read| !read.starts_with(b"/") && *read != path).collect();
-    let name = |path: &[u8]| path.rsplit(|byte| *byte == b'/').next().map(<[u8]>::to_vec);
     match read[..] {
         [one] => Some(one.to_vec()),
-        _ => read.into_iter().find(|read| name(read) == name(path)).map(<[u8]>::to_vec),
+        _ => read.into_iter().find(|read| name_of(read) == name_of(path)).map(<[u8]>::to_vec),
     }
 }
 

@@ -1,0 +1,210 @@
+//! Small builds, written down in few characters, and what the audit says of them.
+//!
+//! A tree is a list of `path=content`. A run is told line by line: a number of tabs for how deep in the tree of processes, the
+//! command, and what it does, in the order of time: `<path` reads, `?path` looks for and does not find, `/path` lists, `>path`
+//! makes, `+path` writes into, `-path` removes, `a>>b` renames.
+
+use std::collections::BTreeMap;
+
+use super::super::*;
+use crate::observation::ChangeKind;
+use crate::trace::{Access, Exec, Move, PathId, Process, ProcessId, Touch};
+
+type Tree = BTreeMap<Vec<u8>, String>;
+
+pub(super) fn tree(text: &str) -> Tree {
+    let words = text.split_whitespace().map(|word| word.split_once('=').expect("path=content"));
+    words.map(|(path, content)| (path.into(), content.to_owned())).collect()
+}
+
+pub(super) fn run(text: &str, after: &Tree) -> Trace {
+    let mut paths: Vec<Vec<u8>> = Vec::new();
+    let mut processes: Vec<Process> = Vec::new();
+    let mut moves = Vec::new();
+    let mut above: Vec<ProcessId> = Vec::new();
+    let mut clock = 0;
+    for line in text.lines().filter(|line| !line.trim().is_empty()) {
+        let depth = line.len() - line.trim_start_matches('\t').len();
+        let (command, deeds) = line.trim().split_once(':').expect("command: deeds");
+        let mut id = |name: &str| {
+            let at = paths.iter().position(|path| *path == name.as_bytes()).unwrap_or_else(|| {
+                paths.push(name.into());
+                paths.len() - 1
+            });
+            PathId(at as u32)
+        };
+        let me = ProcessId(processes.len() as u32);
+        above.truncate(depth);
+        let parent = above.last().copied();
+        above.push(me);
+        let argv: Vec<Vec<u8>> = command.split_whitespace().map(Into::into).collect();
+        let mut digest = [0; 32];
+        command.bytes().enumerate().for_each(|(at, byte)| digest[at % 32] ^= byte.rotate_left(at as u32 % 7));
+        let name = String::from_utf8_lossy(&argv[0]).into_owned();
+        let exec = (name != "fork").then(|| Exec {
+            program: id(&format!("/bin/{name}")),
+            cwd: id("b"),
+            argv,
+            argv_digest: digest,
+            env_digest: [0; 32],
+        });
+        let mut accesses: Vec<Access> = Vec::new();
+        for deed in deeds.split_whitespace() {
+            clock += 1;
+            let mut note = |path: PathId, touch: Touch| {
+                let (observed, changed) = match touch.changes() {
+                    true => (0, clock),
+                    false => (clock, 0),
+                };
+                accesses.push(Access { path, touch, observed, changed, changed_last: changed });
+            };
+            if let Some((from, to)) = deed.split_once(">>") {
+                let (from, to) = (id(from), id(to));
+                note(from, Touch::REMOVED);
+                note(to, Touch::REPLACED);
+                moves.push(Move { process: me, from, to, at: clock });
+                continue;
+            }
+            let path = id(&deed[1..]);
+            match deed.as_bytes()[0] {
+                b'<' => note(path, Touch::READ),
+                b'?' => note(path, Touch::ABSENT),
+                b'/' => note(path, Touch::LISTED),
+                b'>' => note(path, Touch::REPLACED),
+                b'+' => note(path, Touch::UPDATED),
+                b'-' => {
+                    note(path, Touch::REMOVED.and(Touch::PRESENT));
+                    accesses.last_mut().expect("just noted").observed = clock;
+                }
+                other => panic!("no such deed: {other}"),
+            }
+        }
+        processes.push(Process { parent, exec, accesses, ..Process::default() });
+    }
+    Trace::new(&paths, processes, moves, |path| after.contains_key(path))
+}
+
+/// The trees of a build as the audit sees them.
+struct Trees {
+    /// Before the step, today.
+    before: Tree,
+    after: Vec<Tree>,
+    changed: Vec<Vec<SourceChange>>,
+    prepared: Vec<Vec<Vec<u8>>>,
+}
+
+impl Facts for Trees {
+    fn changed_since(&self, round: usize) -> &[SourceChange] {
+        &self.changed[round]
+    }
+
+    fn was_prepared(&self, round: usize, path: &[u8]) -> bool {
+        self.prepared[round - 1].iter().any(|other| other == path)
+    }
+
+    fn is_source(&self, round: usize, path: &[u8]) -> bool {
+        self.before.contains_key(path) && self.before.get(path) == self.after[round].get(path)
+    }
+
+    fn exists(&self, path: &[u8]) -> bool {
+        self.after.last().is_some_and(|last| last.contains_key(path))
+    }
+
+    fn is_directory(&self, _: &[u8]) -> bool {
+        false
+    }
+
+    fn is_in_sources(&self, path: &[u8]) -> bool {
+        self.before.contains_key(path)
+    }
+
+    fn is_book(&self, _: &[u8]) -> bool {
+        false
+    }
+
+    fn is_advice(&self, path: &[u8]) -> bool {
+        path.ends_with(b".d")
+    }
+
+    fn has_other_recipe(&self, _: &[&[u8]], _: &[u8]) -> bool {
+        false
+    }
+
+    fn is_named(&self, descriptions: &[&[u8]], path: &[u8]) -> bool {
+        let last = self.after.last().expect("one at least");
+        let name = String::from_utf8_lossy(path).into_owned();
+        descriptions.iter().any(|path| last.get(*path).is_some_and(|text| text.contains(&name)))
+    }
+
+    fn is_meant(&self, makefiles: &[&[u8]], path: &[u8], has_kin: bool) -> bool {
+        let has_glob = |path: &&[u8]| self.before.get(*path).is_some_and(|content| content.contains('*'));
+        makefiles.iter().any(has_glob) || (has_kin && path.ends_with(b".c"))
+    }
+}
+
+/// A build: its sources today, what the step left then, and the rounds of today.
+#[derive(Clone, Copy)]
+pub(super) struct Case<'a> {
+    pub(super) sources: &'static str,
+    pub(super) then: (&'static str, &'static str),
+    /// What was changed before it, what it did, and the tree that it left.
+    pub(super) rounds: &'a [(&'static str, &'static str, &'static str)],
+    pub(super) removed: &'a [&'a [&'static str]],
+}
+
+pub(super) fn judge(case: &Case<'_>, rules: Rules) -> Verdict {
+    let then = tree(case.then.1);
+    let after: Vec<Tree> =
+        [then.clone()].into_iter().chain(case.rounds.iter().map(|(_, _, after)| tree(after))).collect();
+    let last = after.last().expect("one at least");
+    let changed = after[..after.len() - 1].iter().map(|earlier| {
+        let mut paths: Vec<&Vec<u8>> = earlier.keys().chain(last.keys()).collect();
+        paths.sort();
+        paths.dedup();
+        let kind = |path: &Vec<u8>| match (earlier.get(path), last.get(path)) {
+            (None, _) => Some(ChangeKind::Added),
+            (_, None) => Some(ChangeKind::Removed),
+            (a, b) => (a != b).then_some(ChangeKind::Content),
+        };
+        let change = |path: &Vec<u8>| Some(SourceChange { path: path.clone(), kind: kind(path)? });
+        paths.into_iter().filter_map(change).collect()
+    });
+    let changed = changed.collect();
+    let names = |text: &str| text.split_whitespace().map(Into::into).collect();
+    let trees = Trees {
+        before: tree(case.sources),
+        changed,
+        prepared: case.rounds.iter().map(|(prepared, ..)| names(prepared)).collect(),
+        after,
+    };
+    let removal = |path: &&str| Removal { path: (*path).into(), is_tracked: false, maker: (0, 1) };
+    let removed: Vec<Vec<Removal>> =
+        case.removed.iter().map(|round| round.iter().map(removal).collect()).collect();
+    let rounds: Vec<Trace> = case.rounds.iter().map(|(_, text, after)| run(text, &tree(after))).collect();
+    let evidence = Evidence { then: &[run(case.then.0, &then)], rounds: &rounds, removed: &removed };
+    audit(evidence, &trees, rules)
+}
+
+#[track_caller]
+pub(super) fn redoes(case: &Case<'_>, rules: Rules, expected: &[&str]) {
+    match judge(case, rules) {
+        Verdict::Redo { remove, .. } => {
+            let paths: Vec<_> = remove.iter().map(|removal| String::from_utf8_lossy(&removal.path)).collect();
+            assert_eq!(paths, expected);
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[track_caller]
+pub(super) fn is_clean(case: &Case<'_>, rules: Rules, rule: Rule) {
+    match judge(case, rules) {
+        Verdict::Clean(finding) => assert_eq!(finding.rule, rule, "{finding}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[track_caller]
+pub(super) fn settles(case: &Case<'_>, rules: Rules) {
+    assert_eq!(judge(case, rules), Verdict::Settled);
+}
