@@ -24,6 +24,7 @@ use rekindle_plan::audit::Rules;
 use rekindle_plan::{Judged, Placement, Step, StepList, Unusable, Verdict};
 use rekindle_sandbox::{Cancel, Sandbox};
 
+use auditing::Made;
 use kept::Kept;
 use step::Ended;
 
@@ -360,13 +361,13 @@ impl<'a> Attempt<'a> {
         self.some_ran = true;
         let command = self.command(planned);
         self.reveal(planned, &command);
-        let (ended, is_seeded) = match (judged.verdict, changes, mark) {
+        let ended = match (judged.verdict, changes, mark) {
             (Verdict::Seed, Some(changes), Some(mark)) => {
                 self.go_on(index, (phase, &command), (&changes, mark), watch, cancel)?
             }
-            _ => (self.step(Some(phase), &command, None, watch, cancel)?, false),
+            _ => self.step(Some(phase), &command, None, watch, cancel)?.map(Made::clean),
         };
-        let (state, seen) = match ended {
+        let (state, made) = match ended {
             Ended::Badly(kind) => return Ok(Some(Outcome::Failed { phase: Some(phase.to_owned()), kind })),
             Ended::Torn(reason) => return Ok(Some(self.restart_in_copy(reason))),
             Ended::Well { state, seen } => (state, seen),
@@ -394,7 +395,7 @@ impl<'a> Attempt<'a> {
         // What is installed after a seeded step would make a checkpoint as large again, and nobody watched how it came
         // about: there is hardly a build that could do without installing.
         if !(self.seeded && phase == INSTALL) {
-            self.note(planned, script, *seen, is_seeded);
+            self.note(planned, script, made);
         }
         Ok(None)
     }

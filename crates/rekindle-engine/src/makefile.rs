@@ -8,10 +8,11 @@
 //!
 //! Recipes do not count: what they look at is seen.
 
-/// The suffixes that GNU make's own rules make something from (its manual, "Catalogue of Built-In Rules").
-const BUILT_IN: [&str; 33] = [
+/// The suffixes that GNU make's own rules make something from (its manual, "Catalogue of Built-In Rules"). `h` is in its
+/// list as something that yacc makes.
+const BUILT_IN: [&str; 32] = [
     "o", "c", "cc", "C", "cpp", "p", "f", "F", "m", "r", "y", "l", "ym", "yl", "lm", "s", "S", "mod", "sym",
-    "def", "h", "info", "dvi", "tex", "texinfo", "texi", "txinfo", "w", "ch", "web", "sh", "elc", "el",
+    "def", "info", "dvi", "tex", "texinfo", "texi", "txinfo", "w", "ch", "web", "sh", "elc", "el",
 ];
 
 /// Whether the makefile can have meant a file of this name. `has_kin` says whether something is made that begins as it does, up to
@@ -69,9 +70,7 @@ pub(crate) fn recipe(content: &[u8], path: &[u8]) -> Option<Vec<u8>> {
 
 fn may_make_from(text: &str, suffix: Option<&str>) -> bool {
     let Some(suffix) = suffix else { return true };
-    // Only yacc's headers are made, and nothing is made from a header.
-    let is_built_in = suffix != "h" && BUILT_IN.contains(&suffix);
-    is_built_in
+    BUILT_IN.contains(&suffix)
         || text.contains(&format!("%.{suffix}"))
         || text.lines().any(|line| {
             // A suffix rule: `.x:` or `.x.o:`.

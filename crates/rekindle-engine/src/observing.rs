@@ -141,6 +141,16 @@ fn touch(touch: sandbox::Touch) -> Touch {
         .fold(Touch::default(), |all, (_, touch)| all.and(*touch))
 }
 
+/// Counts every file of a layer as opened: one that got another name was copied into it, and nobody saw that.
+pub(crate) fn open_all(upper: &Path, builder: &mut ObservationsBuilder) -> Result<(), Error> {
+    View::of_layers(&[upper], Path::new(""))?.walk(|walked| {
+        if walked.metadata().file_type != FileType::Directory {
+            builder.opened(walked.path().as_os_str().as_encoded_bytes());
+        }
+        Ok(())
+    })
+}
+
 /// What a step looked at that left the layer `upper`. `lookups` says whether looking without opening was recorded.
 pub(crate) fn observations(trace: &Trace, upper: &Path, lookups: bool) -> Result<Observations, Error> {
     let mut builder = ObservationsBuilder::new();
@@ -162,21 +172,12 @@ pub(crate) fn observations(trace: &Trace, upper: &Path, lookups: bool) -> Result
         }
         builder.looked_for(path);
     }
-    for step in trace.moves() {
-        for id in [step.from, step.to]
-            .map(|id| trace.paths().get(id))
-            .into_iter()
-            .filter(|path| !path.starts_with(b"/"))
-        {
-            builder.opened(id);
+    for id in trace.moves().iter().flat_map(|step| [step.from, step.to]) {
+        let path = trace.paths().get(id);
+        if !path.starts_with(b"/") {
+            builder.opened(path);
         }
     }
-    // A file that got another name was copied into the layer.
-    View::of_layers(&[upper], Path::new(""))?.walk(|walked| {
-        if walked.metadata().file_type != FileType::Directory {
-            builder.opened(walked.path().as_os_str().as_encoded_bytes());
-        }
-        Ok::<(), Error>(())
-    })?;
+    open_all(upper, &mut builder)?;
     Ok(builder.finish())
 }

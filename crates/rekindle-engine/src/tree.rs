@@ -16,6 +16,7 @@ use rekindle_sandbox::Observed;
 
 use crate::error::Error;
 use crate::mounted::Mounted;
+use crate::observing::open_all;
 use crate::world::{TREE_BUILD, TREE_TMP};
 
 /// A stack of layers, topmost first.
@@ -266,13 +267,7 @@ pub(crate) fn observations(
     for path in &observed.listed {
         builder.listed(in_tree(path).as_os_str().as_encoded_bytes());
     }
-    // A file that got another name was copied into the layer, and nobody saw it.
-    View::of_layers(&[upper], Path::new(""))?.walk(|walked| {
-        if walked.metadata().file_type != FileType::Directory {
-            builder.opened(walked.path().as_os_str().as_encoded_bytes());
-        }
-        Ok::<(), Error>(())
-    })?;
+    open_all(upper, &mut builder)?;
     Ok(builder.finish())
 }
 

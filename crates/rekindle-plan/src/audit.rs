@@ -200,6 +200,13 @@ impl Rule {
     }
 }
 
+impl Finding {
+    /// One that is about the tree, whoever made it so.
+    fn of_nobody(rule: Rule, change: SourceChange) -> Finding {
+        Finding { rule, change, who: String::new(), product: None }
+    }
+}
+
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let changed = self.change.kind;

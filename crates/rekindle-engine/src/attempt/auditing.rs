@@ -6,11 +6,12 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rekindle_layers::{Draft, Timestamp, TreeChange, TreeChangeKind, difference, merge};
-use rekindle_plan::audit::{self, Evidence, Facts, Removal, Verdict, audit};
-use rekindle_plan::{Observations, Trace};
+use rekindle_layers::{Draft, Timestamp, TreeChange, TreeChangeKind, View, difference, merge};
+use rekindle_plan::Trace;
+use rekindle_plan::audit::{self, Evidence, Removal, Verdict, audit};
 use rekindle_sandbox::Cancel;
 
+use super::kept::Runs;
 use super::step::{Ended, Seen};
 use super::{Attempt, Watch};
 use crate::checkpoint::TraceFile;
@@ -23,6 +24,20 @@ use crate::world::{Command, TREE_TMP};
 /// So often a step runs before it is done clean. What is still wrong then hardly ever comes right.
 const MOST_ROUNDS: usize = 4;
 
+/// How a step came to what it left.
+pub(super) enum Made {
+    /// From what the steps before it left.
+    Clean(Box<Seen>),
+    /// From what it left in the base, and all that these runs did.
+    Seeded(Runs),
+}
+
+impl Made {
+    pub(super) fn clean(seen: Seen) -> Made {
+        Made::Clean(Box::new(seen))
+    }
+}
+
 /// A step that goes on, and what is known of it.
 struct GoingOn {
     /// What the step would start from if it ran clean.
@@ -30,6 +45,7 @@ struct GoingOn {
     /// What the runs of the builds before did.
     then: Vec<TraceFile>,
     then_traces: Vec<Trace>,
+    /// What each round did, as it is and packed.
     rounds: Vec<Trace>,
     files: Vec<TraceFile>,
     /// What was removed after each round.
@@ -43,8 +59,8 @@ struct GoingOn {
 }
 
 impl Attempt<'_> {
-    /// Runs a step on top of what it left in the base, with the changes since then applied. Says whether that is what
-    /// came of it: where the audit finds that it cannot be, the step has been run clean.
+    /// Runs a step on top of what it left in the base, with the changes since then applied. Where the audit finds that
+    /// nothing right comes of that, the step has been run clean.
     pub(super) fn go_on(
         &mut self,
         index: usize,
@@ -52,7 +68,7 @@ impl Attempt<'_> {
         (changes, mark): (&Changes, Timestamp),
         watch: &mut dyn Watch,
         cancel: &Cancel,
-    ) -> Result<(Ended, bool), Error> {
+    ) -> Result<Ended<Made>, Error> {
         let base = self.given.base.as_ref().expect("a verdict to seed something comes from a base");
         let then = base.steps[index].traces.clone().unwrap_or_default();
         let onto = base.steps[index].tree.clone();
@@ -86,14 +102,14 @@ impl Attempt<'_> {
                     let text = "it failed after the audit had removed what may be wrong".to_owned();
                     break Finding { rule: "failed", text };
                 }
-                ended => return Ok((ended, true)),
+                ended => return Ok(ended.map(Made::clean)),
             };
-            let trace = match seen.trace {
-                Ok(trace) => trace,
+            let (trace, file) = match seen.run {
+                Ok(run) => run,
                 Err(text) => break Finding { rule: "not-observed", text },
             };
             going.rounds.push(trace);
-            going.files.extend(seen.traces.into_iter().flatten());
+            going.files.push(file);
             going.after.push(paths(&self.tree, self.bottom.upper()));
             let began = Instant::now();
             let verdict = self.audited(&mut going)?;
@@ -101,7 +117,7 @@ impl Attempt<'_> {
             match verdict {
                 Verdict::Settled => {
                     self.tell_audited(phase, &going.told(None), watch);
-                    return Ok((Ended::Well { state, seen: Box::new(going.seen(seen.observations)) }, true));
+                    return Ok(Ended::Well { state, seen: Made::Seeded(going.runs()) });
                 }
                 Verdict::Clean(finding) => break Finding::of(&finding),
                 Verdict::Redo { remove, findings } => {
@@ -117,7 +133,7 @@ impl Attempt<'_> {
         self.tell_audited(phase, &going.told(Some(why)), watch);
         self.tree = going.before;
         (self.seeded, self.links_below) = (was_seeded, had_links);
-        Ok((self.step(Some(phase), command, None, watch, cancel)?, false))
+        Ok(self.step(Some(phase), command, None, watch, cancel)?.map(Made::clean))
     }
 
     fn tell_audited(&mut self, phase: &str, audited: &Audited, watch: &mut dyn Watch) {
@@ -141,16 +157,16 @@ impl Attempt<'_> {
     fn without(&self, going: &mut GoingOn, remove: Vec<Removal>, mark: Timestamp) -> Result<Draft, Error> {
         let bottom = self.bottom.upper();
         let (now, onto) = (paths(&going.before, bottom), paths(&self.tree, bottom));
-        let trees = Trees::new(&now, &going.after[..1], &[], &[])?;
+        let sources = View::of_layers(&now, Path::new(""))?;
+        let kind = |path: &Path| match sources.metadata(path) {
+            Ok(Some(_)) => TreeChangeKind::Content,
+            // What cannot be looked at is not there.
+            _ => TreeChangeKind::Removed,
+        };
         let mut changes: Vec<TreeChange> = remove
             .iter()
-            .map(|removal| TreeChange {
-                path: PathBuf::from(OsStr::from_bytes(&removal.path)),
-                kind: match trees.is_in_sources(&removal.path) {
-                    true => TreeChangeKind::Content,
-                    false => TreeChangeKind::Removed,
-                },
-            })
+            .map(|removal| PathBuf::from(OsStr::from_bytes(&removal.path)))
+            .map(|path| TreeChange { kind: kind(&path), path })
             .collect();
         let tmp = Path::new(TREE_TMP);
         changes.retain(|change| !change.path.starts_with(tmp));
@@ -186,22 +202,17 @@ impl GoingOn {
         }
     }
 
-    /// What was seen of the step, together with the builds before.
-    fn seen(&self, observations: Observations) -> Seen {
-        let traces = self.needed();
-        Seen {
-            observations,
-            trace: Err("it went on from an earlier run".to_owned()),
-            traces_now: self.files.len().min(traces.len()),
-            traces: Some(traces),
+    /// The runs of which something is left: all that was made by the others was made again since.
+    fn runs(&self) -> Runs {
+        let traces: Vec<&Trace> = self.then_traces.iter().chain(&self.rounds).collect();
+        let files =
+            self.then.iter().map(|file| (file, false)).chain(self.files.iter().map(|file| (file, true)));
+        let needed = files.zip(audit::needed(&traces)).filter(|(_, is_needed)| *is_needed);
+        let mut runs = Runs::default();
+        for ((file, is_now), _) in needed {
+            runs.files.push(file.clone());
+            runs.now += usize::from(is_now);
         }
-    }
-
-    /// The traces of which something is left: all that was made by the others was made again since.
-    fn needed(&self) -> Vec<TraceFile> {
-        let runs: Vec<&Trace> = self.then_traces.iter().chain(&self.rounds).collect();
-        let files = self.then.iter().chain(&self.files);
-        let is_needed = audit::needed(&runs);
-        files.zip(is_needed).filter(|(_, needed)| *needed).map(|(file, _)| file.clone()).collect()
+        runs
     }
 }

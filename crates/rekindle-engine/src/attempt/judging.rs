@@ -5,8 +5,7 @@ use std::rc::Rc;
 
 use rekindle_layers::View;
 use rekindle_plan::{
-    BaseStep, Before, Chain, Effect, Facts, Judged, Placement, Reason, Seedable, Step, Unusable, Verdict,
-    judge,
+    BaseStep, Before, Chain, Effect, Facts, Judged, Reason, Seedable, Unusable, Verdict, judge,
 };
 
 use super::Attempt;
@@ -70,10 +69,11 @@ impl Attempt<'_> {
         } else {
             (Before::AllKept, effect)
         };
-        let step = Step { phase: Some(phase.to_owned()), placement: Placement::Scratch };
-        let seedable = Seedable::default().allows(&step);
-        let observed = self.given.observes && then.traces.as_ref().is_some_and(|runs| runs.len() < MOST_RUNS);
-        let can_go_on = seedable && observed && base.depth < CHAIN_LIMIT;
+        let seedable = Seedable::default().allows(Some(phase));
+        let observed = self.given.observes && then.traces.is_some();
+        let runs = then.traces.as_ref().map_or(0, Vec::len);
+        let depth = if runs < MOST_RUNS { base.depth } else { CHAIN_LIMIT };
+        let can_go_on = seedable && observed && depth < CHAIN_LIMIT;
         let mut judged = judge(Facts {
             clean: self.given.clean,
             base: BaseStep::Succeeded,
@@ -83,7 +83,7 @@ impl Attempt<'_> {
             seedable,
             observed,
             outputs_written: seedable && self.has_outputs(&then.tree)?,
-            chain: Chain { depth: base.depth, limit: CHAIN_LIMIT },
+            chain: Chain { depth, limit: CHAIN_LIMIT },
         });
         if judged.verdict == Verdict::Skip && then.own.is_none() {
             // What it left cannot be told from what it was given.

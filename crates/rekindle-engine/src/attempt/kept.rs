@@ -7,12 +7,20 @@ use rekindle_layers::Timestamp;
 use rekindle_plan::{Observations, Placement, Recipe, RecipeKey, Step, Verdict};
 
 use super::Attempt;
-use super::step::Seen;
+use super::auditing::Made;
 use crate::checkpoint::{Record, StepRecord, TraceFile};
 use crate::error::Error;
 use crate::recipes::Planned;
 use crate::shell_state::ShellState;
 use crate::tree::{Stack, newest, shorten};
+
+/// What the runs of a step did of which something is left in its tree, oldest first.
+#[derive(Default)]
+pub(super) struct Runs {
+    pub(super) files: Vec<TraceFile>,
+    /// How many of the last are of this build.
+    pub(super) now: usize,
+}
 
 /// What a step left, for a later build.
 pub(super) struct Kept {
@@ -23,10 +31,8 @@ pub(super) struct Kept {
     own: Option<Stack>,
     observations: Observations,
     newest: Timestamp,
-    /// What all runs did that left something of the tree, oldest first; nothing if that is not known.
-    traces: Option<Vec<TraceFile>>,
-    /// How many of them are of this build.
-    traces_now: usize,
+    /// What its runs did; nothing if that is not known.
+    runs: Option<Runs>,
     /// Whether it ran, seeded or not.
     ran: bool,
 }
@@ -59,10 +65,10 @@ impl Attempt<'_> {
                 observations: kept.observations.clone(),
                 newest: kept.newest,
                 traces: kept
-                    .traces
+                    .runs
                     .as_ref()
-                    .map(|traces| traces.iter().map(|trace| trace.name.clone()).collect()),
-                traces_now: kept.traces_now as u32,
+                    .map(|runs| runs.files.iter().map(|trace| trace.name.clone()).collect()),
+                traces_now: kept.runs.as_ref().map_or(0, |runs| runs.now as u32),
             });
         }
         if steps.is_empty() {
@@ -72,7 +78,8 @@ impl Attempt<'_> {
         // A base of which nothing was taken only served to explain why.
         let ran_all = self.kept.iter().all(|kept| kept.ran);
         let is_incremental = self.kept.iter().any(|kept| kept.own.is_none());
-        let traces = self.kept.iter().filter_map(|kept| kept.traces.as_deref()).flatten().cloned().collect();
+        let runs = self.kept.iter().filter_map(|kept| kept.runs.as_ref());
+        let traces = runs.flat_map(|runs| &runs.files).cloned().collect();
         let record = Record {
             id: String::new(),
             package: String::new(),
@@ -108,8 +115,7 @@ impl Attempt<'_> {
                 ran: true,
                 own: Some(Stack::new()),
                 observations: Observations::default(),
-                traces: Some(Vec::new()),
-                traces_now: 0,
+                runs: Some(Runs::default()),
             });
         }
     }
@@ -135,26 +141,33 @@ impl Attempt<'_> {
             own: then.own.clone(),
             observations: then.observations.clone(),
             newest: self.kept.last().map_or(then.newest, |before| before.newest.max(then.newest)),
-            traces: then.traces.clone(),
-            traces_now: 0,
+            runs: then.traces.clone().map(|files| Runs { files, now: 0 }),
             ran: false,
         });
     }
 
     /// Remembers what a step left that ran.
-    pub(super) fn note(&mut self, planned: &Planned, state: Vec<u8>, seen: Seen, is_seeded: bool) {
+    pub(super) fn note(&mut self, planned: &Planned, state: Vec<u8>, made: Made) {
         if !self.given.keeps || self.unreadable {
             return;
         }
         let top = Rc::clone(self.tree.first().expect("the step just left a layer"));
-        let below = match (&self.given.base, is_seeded) {
-            (Ok(base), true) => base.newest,
+        let below = match (&self.given.base, &made) {
+            (Ok(base), Made::Seeded(_)) => base.newest,
             _ => self.newest_so_far(),
         };
         let Ok(newest) = newest(&top.path(), below) else {
             // Something in it is locked even for its owner. The build goes on; nobody can go on from it.
             self.unreadable = true;
             return;
+        };
+        let (own, runs, observations) = match made {
+            Made::Clean(seen) => {
+                let runs = seen.run.ok().map(|(_, file)| Runs { files: vec![file], now: 1 });
+                (Some(vec![top]), runs, seen.observations)
+            }
+            // What it looked at in former builds counts, too.
+            Made::Seeded(runs) => (None, Some(runs), Observations::everything()),
         };
         self.kept.push(Kept {
             recipe: planned.recipe.clone(),
@@ -163,11 +176,9 @@ impl Attempt<'_> {
             tree: self.tree.clone(),
             newest,
             ran: true,
-            own: (!is_seeded).then(|| vec![top]),
-            traces: seen.traces,
-            traces_now: seen.traces_now,
-            // What it looked at in former builds counts, too.
-            observations: if is_seeded { Observations::everything() } else { seen.observations },
+            own,
+            runs,
+            observations,
         });
     }
 

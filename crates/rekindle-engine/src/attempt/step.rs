@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use rekindle_layers::Draft;
-use rekindle_plan::{Observations, Placement, Seedable, Step, Trace};
+use rekindle_plan::{Observations, Placement, Seedable, Trace};
 use rekindle_sandbox::{Cancel, ErrorKind, Exit, Overlay, Status, TreeRoot};
 
 use super::{Attempt, Watch};
@@ -19,26 +19,34 @@ use crate::shell_state::write_rest;
 use crate::tree::{Layer, observations, paths};
 use crate::world::{Command, Seeing, StepDirs};
 
-/// How a step ended.
-pub(super) enum Ended {
+const NOT_OBSERVED: &str = "processes were not to be observed";
+
+/// How a step ended; with what is known of it if it ended well.
+pub(super) enum Ended<T> {
     Well {
         state: PathBuf,
-        seen: Box<Seen>,
+        seen: T,
     },
     Badly(FailureKind),
     /// It tore hard links apart.
     Torn(RestartReason),
 }
 
-/// What was seen of a step.
+impl<T> Ended<T> {
+    pub(super) fn map<U>(self, change: impl FnOnce(T) -> U) -> Ended<U> {
+        match self {
+            Ended::Well { state, seen } => Ended::Well { state, seen: change(seen) },
+            Ended::Badly(kind) => Ended::Badly(kind),
+            Ended::Torn(reason) => Ended::Torn(reason),
+        }
+    }
+}
+
+/// What was seen of one run of a step.
 pub(super) struct Seen {
     pub(super) observations: Observations,
-    /// What its processes did, or why that is not known.
-    pub(super) trace: Result<Trace, String>,
-    /// The same, packed, with what is needed of the runs before it.
-    pub(super) traces: Option<Vec<TraceFile>>,
-    /// How many of these are of this build.
-    pub(super) traces_now: usize,
+    /// What its processes did, as it is and packed, or why that is not known.
+    pub(super) run: Result<(Trace, TraceFile), String>,
 }
 
 impl Attempt<'_> {
@@ -50,7 +58,7 @@ impl Attempt<'_> {
         prepared: Option<Draft>,
         watch: &mut dyn Watch,
         cancel: &Cancel,
-    ) -> Result<Ended, Error> {
+    ) -> Result<Ended<Seen>, Error> {
         let seeing = self.seeing(phase);
         let state = self.states.upper().join(self.steps_run.to_string());
         self.steps_run += 1;
@@ -104,7 +112,7 @@ impl Attempt<'_> {
         let kind = match exit.status {
             Status::Code(0) => {
                 let source = world.source.zip(source_path.as_deref());
-                let seen = Box::new(self.seen(seeing, &exit, draft.upper(), source));
+                let seen = self.seen(seeing, &exit, draft.upper(), source);
                 if !self.copies {
                     let below = paths(&self.tree, self.bottom.upper());
                     // What cannot be read was left so by the step.
@@ -137,8 +145,7 @@ impl Attempt<'_> {
         let Some(phase) = phase.filter(|_| self.given.keeps && self.placement == Placement::Scratch) else {
             return Seeing::Nothing;
         };
-        let step = Step { phase: Some(phase.to_owned()), placement: Placement::Scratch };
-        let is_seedable = Seedable::default().allows(&step);
+        let is_seedable = Seedable::default().allows(Some(phase));
         match (self.given.observes, self.seeded && !is_seedable) {
             (_, true) => Seeing::Nothing,
             // Build tools look at every file that there is, again and again; all other steps are judged by it.
@@ -148,40 +155,33 @@ impl Attempt<'_> {
     }
 
     fn seen(&self, seeing: Seeing, exit: &Exit, upper: &Path, source: Option<(&Mounted, &Path)>) -> Seen {
-        let nothing = |why: &str| Seen {
-            observations: Observations::everything(),
-            trace: Err(why.to_owned()),
-            traces: None,
-            traces_now: 0,
-        };
+        let unknown = |why: String| Seen { observations: Observations::everything(), run: Err(why) };
         match (seeing, &exit.records) {
             (Seeing::Processes { lookups }, Some(records)) => {
                 let store_dir = self.given.world.store.store_dir().as_str();
                 let places = Places::new(store_dir, self.given.moved, source);
                 let trace = match observing::trace(records, &places, upper) {
                     Ok(trace) => trace,
-                    Err(why) => return nothing(&why),
+                    Err(why) => return unknown(why),
                 };
                 let observed = observing::observations(&trace, upper, lookups);
                 let observations = observed.unwrap_or_else(|_| Observations::everything());
                 if trace.orphans().next().is_some() {
                     let why = "a process did something after the one that had started it had ended";
-                    return Seen { observations, ..nothing(why) };
+                    return Seen { observations, run: Err(why.to_owned()) };
                 }
-                let packed = TraceFile::pack(&trace).ok();
-                Seen {
-                    observations,
-                    trace: Ok(trace),
-                    traces_now: usize::from(packed.is_some()),
-                    traces: packed.map(|packed| vec![packed]),
-                }
+                let run = match TraceFile::pack(&trace) {
+                    Ok(packed) => Ok((trace, packed)),
+                    Err(error) => Err(format!("what its processes did cannot be packed: {error}")),
+                };
+                Seen { observations, run }
             }
             (Seeing::Marks, _) => {
                 let observed = observations(exit.observed.as_ref(), upper, source);
                 let observations = observed.unwrap_or_else(|_| Observations::everything());
-                Seen { observations, ..nothing("processes were not to be observed") }
+                Seen { observations, run: Err(NOT_OBSERVED.to_owned()) }
             }
-            _ => nothing("processes were not to be observed"),
+            _ => unknown(NOT_OBSERVED.to_owned()),
         }
     }
 

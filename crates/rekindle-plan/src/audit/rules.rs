@@ -104,12 +104,8 @@ impl<'a> Auditor<'a> {
             let missing =
                 removals.iter().find(|(removal, exists)| !exists && (some_exist || !removal.is_tracked));
             if let Some((removal, _)) = missing {
-                return Err(Finding {
-                    rule: Rule::NotMadeAgain,
-                    change: SourceChange { path: removal.path.clone(), kind: ChangeKind::Removed },
-                    who: String::new(),
-                    product: None,
-                });
+                let change = SourceChange { path: removal.path.clone(), kind: ChangeKind::Removed };
+                return Err(Finding::of_nobody(Rule::NotMadeAgain, change));
             }
         }
         Ok(())
@@ -148,12 +144,7 @@ impl<'a> Auditor<'a> {
         });
         match made {
             None => Ok(()),
-            Some(change) => Err(Finding {
-                rule: Rule::SourceMade,
-                change: change.clone(),
-                who: String::new(),
-                product: None,
-            }),
+            Some(change) => Err(Finding::of_nobody(Rule::SourceMade, change.clone())),
         }
     }
 

@@ -96,7 +96,8 @@ fn edit_loop(copies: bool, build: impl Fn(&Place, &Path) -> Finished) {
     let root = project(&place, copies);
     let check = |expected: &[&str]| {
         let (work, out) = worked(&place, &build(&place, &root));
-        let mut work: Vec<_> = work.iter().map(|line| line.rsplit("| ").next().unwrap_or(line).trim()).collect();
+        let mut work: Vec<_> =
+            work.iter().map(|line| line.rsplit("| ").next().unwrap_or(line).trim()).collect();
         // Two compilers run at once, and speak in either order.
         work.sort_unstable();
         assert_eq!(work, expected);
