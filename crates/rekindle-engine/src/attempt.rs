@@ -33,6 +33,7 @@ use crate::checkpoint::Told;
 use crate::copied::Copied;
 use crate::error::Error;
 use crate::event::{Audited, FailureKind, RestartReason, StepUsage};
+use crate::host::Looks;
 use crate::recipes::{Planned, Recipes, SETUP, touched};
 use crate::scratch::{OutputPaths, placed};
 use crate::shell_state::{Dump, ShellState, is_switch, read_phases};
@@ -148,6 +149,8 @@ pub(crate) struct Attempt<'a> {
     seeded: bool,
     /// What differs before the first step, as long as no step ran.
     sources: Option<Rc<Changes>>,
+    /// What the steps that ran looked at of the host, if that is known.
+    looks: Option<Looks>,
 }
 
 impl<'a> Attempt<'a> {
@@ -176,6 +179,7 @@ impl<'a> Attempt<'a> {
             some_ran: false,
             seeded: false,
             sources: None,
+            looks: Some(Looks::default()),
             given,
         })
     }
@@ -217,6 +221,11 @@ impl<'a> Attempt<'a> {
             }
         }
         Ok(Outcome::Built)
+    }
+
+    /// What the steps that ran looked at of the host, if that is known.
+    pub(crate) fn looks(&self) -> Option<&Looks> {
+        self.looks.as_ref()
     }
 
     /// Where the outputs lie now.

@@ -10,6 +10,7 @@ use rekindle_plan::{Judged, Unusable, Verdict};
 use rekindle_sandbox::Limits;
 
 use crate::attempt::{Attempt, Given, Mode, Outcome, Watch};
+use crate::canary;
 use crate::copied::asks_for_copy;
 use crate::error::Error;
 use crate::event::{Audited, Event, Failure, FailureKind, RestartReason, StepUsage};
@@ -130,6 +131,7 @@ impl<'a> Building<'a> {
             _ => Err(Unusable::Absent),
         };
         self.began = true;
+        let began = canary::now();
         let source = match mounted {
             Some(mounted) => job.source_layers(mounted, base.as_ref().ok())?,
             None => Vec::new(),
@@ -144,7 +146,7 @@ impl<'a> Building<'a> {
             mode: self.mode,
             clean: self.clean,
             keeps,
-            observes: job.options.observe,
+            observes: job.options.observe && job.purpose != Purpose::Verify,
             rules: job.options.rules,
             prepares: job.purpose == Purpose::Prepare,
             base,
@@ -172,6 +174,12 @@ impl<'a> Building<'a> {
             }
             outcome => outcome?,
         };
+        let counts = job.purpose != Purpose::Verify && !matches!(outcome, Outcome::Restart { .. });
+        if let Some(toolchain) = self.world.toolchain.filter(|_| counts) {
+            // Before anything that it made counts.
+            let package = job.package();
+            job.engine.hosts().note(&package, toolchain, attempt.looks().cloned(), began)?;
+        }
         match outcome {
             Outcome::Restart { reason, mode } => {
                 self.mode = mode;

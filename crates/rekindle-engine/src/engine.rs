@@ -24,6 +24,7 @@ use crate::continuation::package_of;
 use crate::error::Error;
 use crate::event::{BuildResult, Event};
 use crate::fetch::{FetchRequest, Fetcher};
+use crate::host::Hosts;
 use crate::job::{Job, Purpose};
 use crate::provenance::Provenances;
 use crate::recipes::Sight;
@@ -35,7 +36,7 @@ use crate::toolchain::Toolchain;
 pub(crate) const OWN_DIR: &str = "rekindle-1";
 
 /// The variable of a derivation that says for which host toolchain it is.
-const TOOLCHAIN_VARIABLE: &[u8] = b"rekindleToolchain";
+pub(crate) const TOOLCHAIN_VARIABLE: &[u8] = b"rekindleToolchain";
 
 /// Where an engine works.
 #[derive(Debug, Clone)]
@@ -477,6 +478,11 @@ impl Engine {
 
     pub(crate) fn sandbox(&self) -> &Sandbox {
         &self.sandbox
+    }
+
+    /// What is kept of the host.
+    pub(crate) fn hosts(&self) -> Hosts {
+        Hosts::of(&self.own_dir)
     }
 
     pub(crate) fn failed_dir(&self) -> PathBuf {

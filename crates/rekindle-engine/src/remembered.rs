@@ -18,6 +18,7 @@ use rekindle_layers::{Manifest, MaterialiseOptions, View, materialise};
 use rekindle_nix::{Derivation, StoreDir, StorePath, aterm};
 use rekindle_store::Staging;
 
+use crate::continuation::package_of;
 use crate::engine::{Engine, OWN_DIR};
 use crate::error::Error;
 use crate::source::Directory;
@@ -74,24 +75,30 @@ impl Remembered {
 pub(crate) struct LaidOut(#[expect(dead_code, reason = "held for the directory")] Vec<Staging>);
 
 impl Engine {
-    /// Forgets derivations of which no output is valid any more.
+    /// Forgets derivations of which no output is valid any more, and what was read of the host by packages of which
+    /// nothing is left at all.
     ///
     /// # Errors
     /// A store that cannot be read; a disk that may not be written.
     pub fn forget_derivations(&self) -> Result<(), Error> {
         let (remembered, dir) = (self.remembered(), self.store().store_dir());
+        let records = self.checkpoints().all().into_iter().filter_map(|one| one.record.ok());
+        let mut packages: BTreeSet<_> = records.map(|record| (record.package, record.system)).collect();
         for path in remembered.all() {
             let mut valid = false;
             if let Some(drv) = remembered.read(&path, dir) {
                 for output in drv.outputs.values().filter_map(|output| output.path()) {
                     valid |= self.store().is_valid(output)?;
                 }
+                if valid {
+                    packages.insert(package_of(&drv));
+                }
             }
             if !valid {
                 remembered.remove(&path)?;
             }
         }
-        Ok(())
+        self.hosts().keep_only(&packages)
     }
 
     /// Those of derivations for which all is there that it takes to build them again: they themselves, their sources and

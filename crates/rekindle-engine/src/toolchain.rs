@@ -5,7 +5,7 @@
 //! list of installed packages with their versions where a package manager keeps one; elsewhere it is the names,
 //! sizes and times of what lies in the directories of programs, libraries and headers. What was installed by hand below
 //! `/usr/local`, and the choice of alternatives, count by their listing in any case. It is coarse: any upgraded package
-//! changes it. It errs on the side of building again.
+//! changes it. It errs on the side of building again, and is only what a package begins with: [`crate::host`].
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -47,15 +47,28 @@ const UNLISTED: &[&str] = &[
     "/usr/local/sbin",
 ];
 
+const SEARCH_PATH: &str = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin";
+
+/// Where an extra path has its programs.
+pub fn programs_in(extra: &Path) -> PathBuf {
+    let programs = extra.join("bin");
+    if programs.is_dir() { programs } else { extra.to_owned() }
+}
+
 /// What of the host a step may see.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Toolchain {
     /// Files and directories of the host, visible read-only at the same path.
     pub paths: Vec<PathBuf>,
-    /// `host-` and a hash in base 32. Equal where the toolchain is the same.
+    /// `host-` and a hash in base 32: what a derivation says of it. A package may keep one for longer than `host` stays
+    /// the same.
     pub identity: String,
+    /// The same of all that the host has. Equal where the toolchain is the same.
+    pub host: String,
     /// The `PATH` with which a build starts, without the extra paths.
     pub search_path: String,
+    /// The directories of programs, those of the extra paths included.
+    pub programs: Vec<PathBuf>,
 }
 
 impl Toolchain {
@@ -86,12 +99,11 @@ impl Toolchain {
                 paths.push(path.clone());
             }
         }
+        let programs = extra.iter().map(|path| programs_in(path)).collect::<Vec<_>>();
+        let programs = programs.into_iter().chain(SEARCH_PATH.split(':').map(PathBuf::from)).collect();
         let digest = Hash::sha256(&identity).to_nix32();
-        Ok(Toolchain {
-            paths,
-            identity: format!("host-{}", &digest[..32]),
-            search_path: "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin".to_owned(),
-        })
+        let host = format!("host-{}", &digest[..32]);
+        Ok(Toolchain { paths, identity: host.clone(), host, search_path: SEARCH_PATH.to_owned(), programs })
     }
 }
 

@@ -91,6 +91,11 @@ pub(crate) enum Seeing {
         /// Whether it is so asked.
         lookups: bool,
     },
+    /// In the same way, but only for what it looks at of the host.
+    Host {
+        /// As before.
+        lookups: bool,
+    },
 }
 
 /// What a step executes.
@@ -157,7 +162,9 @@ impl World<'_> {
                 let roots = [PathBuf::from(BUILD_DIR), PathBuf::from("/tmp")];
                 spec.watch = Some(Watch { roots: roots.into_iter().chain(scratch_source).collect() });
             }
-            Seeing::Processes { lookups } => spec.observe = Some(Observe { lookups, ..Observe::new() }),
+            Seeing::Processes { lookups } | Seeing::Host { lookups } => {
+                spec.observe = Some(Observe { lookups, ..Observe::new() });
+            }
         }
         spec.mounts.push(Mount {
             source: dirs.state,

@@ -18,15 +18,13 @@ use crate::cli_error::CliError;
 use crate::project::{Member, Project};
 use crate::session::Session;
 use crate::source_rules;
-use crate::toolchain::host_toolchains;
+use crate::toolchain::{HostToolchain, host_toolchains};
 
 /// The derivations of a project, and what they are made from.
 #[derive(Debug)]
 pub(crate) struct Recipes {
     /// One for each member of the project, in its order.
     pub(crate) packages: Vec<Recipe>,
-    /// The toolchains that they are for.
-    pub(crate) toolchains: Vec<Toolchain>,
     /// The locks of all Cargo projects.
     pub(crate) locks: Vec<Lock>,
     /// What the user should know.
@@ -43,6 +41,8 @@ struct Ingredients {
     helper_places: HashMap<StorePath, usize>,
     /// Inputs that the store has already.
     stored: Vec<StorePath>,
+    /// What all of this is built with.
+    toolchains: Vec<Toolchain>,
 }
 
 /// One ingredient, by its place.
@@ -85,26 +85,28 @@ impl Recipes {
             .collect();
         let setup = engine.embed(setup::STORE_NAME, &files)?;
         let setup_path = setup.path.clone();
-        let stdenv = |member: usize| Stdenv {
-            store_dir: engine.store().store_dir(),
-            system: system(),
-            setup: &setup_path,
-            toolchain: &toolchains[member].facts,
-        };
+        let workshop = Workshop { engine, setup: &setup_path };
         let mut ingredients = Ingredients { sources: vec![Arc::new(setup)], ..Ingredients::default() };
         let members = project.members.iter().zip(observed).enumerate();
-        let needs =
-            members.map(|(at, (member, source))| ingredients.gather(engine, &stdenv(at), member, source));
+        let needs = members
+            .map(|(at, (member, source))| ingredients.gather(&workshop, &toolchains[at], member, source));
         let needs: Vec<Needs> = needs.collect::<Result<_, _>>()?;
         let mut packages: Vec<Recipe> = Vec::with_capacity(needs.len());
         for (at, (member, needs)) in project.members.iter().zip(&needs).enumerate() {
-            let recipe = lower(&stdenv(at), &member.package, &ingredients.resolve(needs, &packages))?;
+            let resolved = ingredients.resolve(needs, &packages);
+            let lower = |stdenv: &Stdenv<'_>| lower(stdenv, &member.package, &resolved);
+            let (recipe, host) = workshop.settled(&toolchains[at], lower)?;
             packages.push(recipe);
+            ingredients.toolchains.push(host);
         }
         let locks = project.members.iter().filter_map(|member| member.lock.clone()).collect();
         let warnings = warnings(project, &needs, &ingredients.sources);
-        let toolchains = toolchains.into_iter().map(|host| host.toolchain).collect();
-        Ok(Recipes { packages, toolchains, locks, warnings, ingredients })
+        Ok(Recipes { packages, locks, warnings, ingredients })
+    }
+
+    /// The toolchains that they are for.
+    pub(crate) fn toolchains(&self) -> &[Toolchain] {
+        &self.ingredients.toolchains
     }
 
     /// Lets the engine build the derivations. The store gets only what builds read from there.
@@ -138,14 +140,14 @@ impl Ingredients {
     /// Finds out what a member is made from. `observed` is its source, if that lies in the file system.
     fn gather(
         &mut self,
-        engine: &Engine,
-        stdenv: &Stdenv<'_>,
+        workshop: &Workshop<'_>,
+        host: &HostToolchain,
         member: &Member,
         observed: Option<Source>,
     ) -> Result<Needs, CliError> {
-        let package = &member.package;
+        let (package, engine) = (&member.package, workshop.engine);
         let source = match (&package.source, observed) {
-            (manifest::Source::Fetch(fetched), _) => Some(self.fetched(stdenv, fetched)?),
+            (manifest::Source::Fetch(fetched), _) => Some(self.fetched(engine, fetched)?),
             (_, observed) => observed.map(|source| Found::Source(self.add_source(source))),
         };
         let mut patches = Vec::with_capacity(package.patches.len());
@@ -157,7 +159,7 @@ impl Ingredients {
         for (input, used) in package.inputs.iter().zip(&member.uses) {
             inputs.push(match (&input.from, used) {
                 (_, Some(member)) => Found::Member(*member),
-                (InputFrom::Fetch(fetched), None) => self.fetched(stdenv, fetched)?,
+                (InputFrom::Fetch(fetched), None) => self.fetched(engine, fetched)?,
                 (InputFrom::Store(path), None) if engine.store().is_valid(path)? => {
                     self.stored.push(path.clone());
                     Found::Stored(self.stored.len() - 1)
@@ -175,25 +177,31 @@ impl Ingredients {
             });
         }
         let vendor = match &member.lock {
-            Some(lock) if !lock.crates().is_empty() => Some(self.vendor(stdenv, lock)?),
+            Some(lock) if !lock.crates().is_empty() => Some(self.vendor(workshop, host, lock)?),
             _ => None,
         };
         Ok(Needs { source, patches, inputs, vendor })
     }
 
-    fn fetched(&mut self, stdenv: &Stdenv<'_>, fetched: &Fetch) -> Result<Found, CliError> {
-        Ok(Found::Helper(self.add_helper(fetch::url(stdenv.store_dir, fetched)?)))
+    fn fetched(&mut self, engine: &Engine, fetched: &Fetch) -> Result<Found, CliError> {
+        Ok(Found::Helper(self.add_helper(fetch::url(engine.store().store_dir(), fetched)?)))
     }
 
     /// Adds the derivations that bring the crates of a lock.
-    fn vendor(&mut self, stdenv: &Stdenv<'_>, lock: &Lock) -> Result<usize, CliError> {
+    fn vendor(
+        &mut self,
+        workshop: &Workshop<'_>,
+        host: &HostToolchain,
+        lock: &Lock,
+    ) -> Result<usize, CliError> {
         let mut places = Vec::with_capacity(lock.crates().len());
         for krate in lock.crates() {
-            places.push(self.add_helper(fetch::krate(stdenv.store_dir, krate)?));
+            places.push(self.add_helper(fetch::krate(workshop.engine.store().store_dir(), krate)?));
         }
         let recipes = places.iter().map(|place| &self.helpers[*place]);
         let crates: Vec<_> = lock.crates().iter().zip(recipes).collect();
-        let vendor = fetch::cargo_vendor(stdenv, &crates)?;
+        let (vendor, host) = workshop.settled(host, |stdenv| fetch::cargo_vendor(stdenv, &crates))?;
+        self.toolchains.push(host);
         Ok(self.add_helper(vendor))
     }
 
@@ -222,6 +230,31 @@ impl Ingredients {
             self.helpers.push(recipe);
             self.helpers.len() - 1
         })
+    }
+}
+
+/// What everything is lowered with.
+struct Workshop<'a> {
+    engine: &'a Engine,
+    /// The set-up script.
+    setup: &'a StorePath,
+}
+
+impl Workshop<'_> {
+    /// Lowers something for the identity of the toolchain that its package keeps, and tells which toolchain that is.
+    fn settled(
+        &self,
+        host: &HostToolchain,
+        lower: impl Fn(&Stdenv<'_>) -> Result<Recipe, rekindle_units::Error>,
+    ) -> Result<(Recipe, Toolchain), rekindle_units::Error> {
+        let lower = |host: &HostToolchain| {
+            let store_dir = self.engine.store().store_dir();
+            lower(&Stdenv { store_dir, system: system(), setup: self.setup, toolchain: &host.facts })
+        };
+        let recipe = lower(host)?;
+        let settled = host.settled(self.engine, &recipe.derivation);
+        let recipe = if settled.toolchain == host.toolchain { recipe } else { lower(&settled)? };
+        Ok((recipe, settled.toolchain))
     }
 }
 

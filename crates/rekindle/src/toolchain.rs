@@ -9,8 +9,8 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rekindle_engine::{Engine, Toolchain};
-use rekindle_nix::StorePath;
+use rekindle_engine::{Engine, Toolchain, programs_in};
+use rekindle_nix::{Derivation, StorePath};
 use rekindle_units::lower::ToolchainFacts;
 use rekindle_units::manifest::BuildSystem;
 
@@ -27,6 +27,15 @@ const HOST_PATHS: &[u8] = b"rekindleHostPaths";
 pub(crate) struct HostToolchain {
     pub(crate) toolchain: Toolchain,
     pub(crate) facts: ToolchainFacts,
+}
+
+impl HostToolchain {
+    /// The same with the identity that the package of this derivation keeps.
+    pub(crate) fn settled(&self, engine: &Engine, drv: &Derivation) -> HostToolchain {
+        let toolchain = engine.settled(drv, &self.toolchain);
+        let facts = ToolchainFacts { identity: toolchain.identity.clone(), ..self.facts.clone() };
+        HostToolchain { toolchain, facts }
+    }
 }
 
 /// The toolchain for each of these packages, in their order.
@@ -63,8 +72,7 @@ fn host_toolchain(extra: &[PathBuf]) -> Result<HostToolchain, CliError> {
     let texts = extra.iter().map(|path| text(path)).collect::<Result<Vec<_>, _>>()?;
     let mut search: Vec<String> = Vec::new();
     for path in extra {
-        let programs = path.join("bin");
-        search.push(text(if programs.is_dir() { &programs } else { path })?);
+        search.push(text(&programs_in(path))?);
     }
     search.push(toolchain.search_path.clone());
     let facts =
@@ -74,7 +82,8 @@ fn host_toolchain(extra: &[PathBuf]) -> Result<HostToolchain, CliError> {
 
 /// The toolchains that derivations in the store, and those that they depend on, ask for.
 pub(crate) fn toolchains_of(engine: &Engine, drvs: &[StorePath]) -> Result<Vec<Toolchain>, CliError> {
-    let mut asked: BTreeSet<Vec<PathBuf>> = BTreeSet::new();
+    let mut known: BTreeMap<Vec<PathBuf>, Toolchain> = BTreeMap::new();
+    let mut wanted: BTreeMap<String, Toolchain> = BTreeMap::new();
     let mut seen = BTreeSet::new();
     let mut pending = drvs.to_vec();
     while let Some(path) = pending.pop() {
@@ -84,10 +93,16 @@ pub(crate) fn toolchains_of(engine: &Engine, drvs: &[StorePath]) -> Result<Vec<T
         let drv = engine.derivation(&path)?;
         let lines = drv.env.get(HOST_PATHS).into_iter().flat_map(|paths| paths.split(|byte| *byte == b'\n'));
         let lines = lines.filter(|line| !line.is_empty());
-        asked.insert(lines.map(|line| PathBuf::from(OsStr::from_bytes(line))).collect());
+        let extra: Vec<PathBuf> = lines.map(|line| PathBuf::from(OsStr::from_bytes(line))).collect();
+        if !known.contains_key(&extra) {
+            known.insert(extra.clone(), with_paths(&extra)?);
+        }
+        if let Some(toolchain) = engine.wanted(&drv, &known[&extra]) {
+            wanted.insert(toolchain.identity.clone(), toolchain);
+        }
         pending.extend(drv.input_drvs.keys().cloned());
     }
-    asked.iter().map(|extra| with_paths(extra)).collect()
+    Ok(wanted.into_values().collect())
 }
 
 fn with_paths(extra: &[PathBuf]) -> Result<Toolchain, CliError> {

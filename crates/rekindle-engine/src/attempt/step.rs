@@ -7,7 +7,7 @@ use rekindle_layers::Draft;
 use rekindle_plan::{Observations, Placement, Seedable, Trace};
 use rekindle_sandbox::{Cancel, ErrorKind, Exit, Overlay, Status, TreeRoot};
 
-use super::{Attempt, Watch};
+use super::{Attempt, INSTALL, Watch};
 use crate::checkpoint::TraceFile;
 use crate::copied::Copied;
 use crate::error::Error;
@@ -111,6 +111,7 @@ impl Attempt<'_> {
         watch.step_finished(phase, StepUsage { wall: usage.wall, cpu, peak_rss: usage.peak_rss_bytes });
         let kind = match exit.status {
             Status::Code(0) => {
+                self.look(&exit);
                 let source = world.source.zip(source_path.as_deref());
                 let seen = self.seen(seeing, &exit, draft.upper(), source);
                 if !self.copies {
@@ -140,17 +141,34 @@ impl Attempt<'_> {
         Ok(Ended::Badly(kind))
     }
 
-    /// How to see what a step looks at. After a seeded one there is hardly a step that the next build could do without.
+    /// How to see what a step looks at.
     fn seeing(&self, phase: Option<&str>) -> Seeing {
-        let Some(phase) = phase.filter(|_| self.given.keeps && self.placement == Placement::Scratch) else {
-            return Seeing::Nothing;
-        };
-        let is_seedable = Seedable::default().allows(Some(phase));
-        match (self.given.observes, self.seeded && !is_seedable) {
-            (_, true) => Seeing::Nothing,
+        let given = &self.given;
+        let is_seedable = Seedable::default().allows(phase);
+        // After a seeded one there is hardly a step that the next build could do without.
+        let is_judged = phase.is_some()
+            && given.keeps
+            && self.placement == Placement::Scratch
+            && (is_seedable || !self.seeded);
+        match (given.observes, is_judged) {
             // Build tools look at every file that there is, again and again; all other steps are judged by it.
-            (true, false) => Seeing::Processes { lookups: !is_seedable },
-            (false, false) => Seeing::Marks,
+            (true, true) => Seeing::Processes { lookups: !is_seedable },
+            // So they do when they install, before they do that.
+            (true, false) if given.world.toolchain.is_some() => {
+                let installs_again = self.seeded && phase == Some(INSTALL);
+                Seeing::Host { lookups: !is_seedable && !installs_again }
+            }
+            (false, true) => Seeing::Marks,
+            _ => Seeing::Nothing,
+        }
+    }
+
+    /// Keeps what a step looked at of the host.
+    fn look(&mut self, exit: &Exit) {
+        let Some(toolchain) = self.given.world.toolchain else { return };
+        match (&mut self.looks, &exit.records) {
+            (Some(looks), Some(records)) if records.complete => looks.add(records, &toolchain.paths),
+            _ => self.looks = None,
         }
     }
 

@@ -14,6 +14,7 @@ use rekindle_nix::Hash;
 use rekindle_plan::{Observations, Recipe, RecipeKey};
 
 use super::told::Told;
+use crate::reader::Reader;
 
 const FAMILY: &[u8] = b"rekindle checkpoint v";
 const VERSION: u32 = 5;
@@ -226,31 +227,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<Record> {
     reader.0.is_empty().then_some(record)
 }
 
-struct Reader<'a>(&'a [u8]);
-
-impl<'a> Reader<'a> {
-    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
-        let (taken, rest) = self.0.split_first_chunk::<N>()?;
-        self.0 = rest;
-        Some(*taken)
-    }
-
-    fn text(&mut self) -> Option<&'a [u8]> {
-        let length = usize::try_from(u64::from_le_bytes(self.array()?)).ok()?;
-        let (taken, rest) = self.0.split_at_checked(length)?;
-        self.0 = rest;
-        Some(taken)
-    }
-
-    fn string(&mut self) -> Option<String> {
-        String::from_utf8(self.text()?.to_vec()).ok()
-    }
-
-    fn flag(&mut self) -> Option<bool> {
-        let [flag] = self.array()?;
-        (flag <= 1).then_some(flag == 1)
-    }
-
+impl Reader<'_> {
     fn time(&mut self) -> Option<Timestamp> {
         Some(Timestamp { secs: i64::from_le_bytes(self.array()?), nanos: u32::from_le_bytes(self.array()?) })
     }
@@ -261,15 +238,6 @@ impl<'a> Reader<'a> {
 
     fn size(&mut self) -> Option<(LayerId, u64)> {
         Some((self.layer()?, u64::from_le_bytes(self.array()?)))
-    }
-
-    fn list<T>(&mut self, one: impl Fn(&mut Self) -> Option<T>) -> Option<Vec<T>> {
-        let count = u64::from_le_bytes(self.array()?);
-        let mut list = Vec::new();
-        for _ in 0..count {
-            list.push(one(self)?);
-        }
-        Some(list)
     }
 
     fn step(&mut self) -> Option<StepRecord> {

@@ -75,8 +75,9 @@ fn wanted(
             let name = member.package.name.to_string();
             goals.push(goal(recipes.packages[at].path.clone(), Some(name), Some(member.dir.clone())));
         }
+        let toolchains = recipes.toolchains().to_vec();
         (locks, warnings) = (recipes.locks, recipes.warnings);
-        recipes.toolchains
+        toolchains
     } else {
         toolchains_of(engine, &in_store)?
     };

@@ -7,6 +7,7 @@ mod corpus;
 mod failures;
 mod gc;
 mod graph;
+mod host;
 mod inspection;
 mod interrupts;
 mod kill;

@@ -1,0 +1,147 @@
+//! What is kept of an identity, in memory and as bytes.
+//!
+//! The first line names the version. Integers are little-endian, everything of variable length follows its length, and a
+//! digest of all before is last.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use rekindle_nix::Hash;
+
+use super::state::State;
+use super::{LOADER_CACHE, loader};
+use crate::reader::Reader;
+use crate::toolchain::Toolchain;
+
+const MAGIC: &[u8] = b"rekindle host looks v1\n";
+
+/// What was looked at by all builds under one identity.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Kept {
+    /// What the builds could see.
+    visible: Vec<PathBuf>,
+    /// The coarse identity under which it was last known to hold.
+    pub(super) host: String,
+    /// The coarse identities under which something was built that was not observed.
+    pub(super) unobserved: BTreeSet<String>,
+    /// A digest of what the loader's cache says of all names that were looked at.
+    loader: String,
+    pub(super) looks: BTreeMap<Vec<u8>, Look>,
+}
+
+/// One path that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Look {
+    /// Whether the names in it count.
+    pub(super) listed: bool,
+    /// What was there.
+    pub(super) state: State,
+}
+
+impl Kept {
+    pub(super) fn new(toolchain: &Toolchain) -> Kept {
+        Kept {
+            visible: toolchain.paths.clone(),
+            host: toolchain.host.clone(),
+            unobserved: BTreeSet::new(),
+            loader: String::new(),
+            looks: BTreeMap::new(),
+        }
+    }
+
+    /// Whether everything is as it was.
+    pub(super) fn holds(&self, toolchain: &Toolchain) -> bool {
+        // On a host that is the same as far as its lists say, a file that was only put there again is the same file.
+        let closely = self.host != toolchain.host;
+        self.visible == toolchain.paths
+            && self.unobserved.iter().all(|host| *host == toolchain.host)
+            && self.looks.iter().all(|(path, look)| match is_loader_cache(path) {
+                true => self.loader == self.loader_now(),
+                false => State::of(path, look.listed).is_still(&look.state, closely),
+            })
+    }
+
+    /// Takes the loader's cache as it is now.
+    pub(super) fn see_loader(&mut self) {
+        self.loader = self.loader_now();
+    }
+
+    fn loader_now(&self) -> String {
+        let Ok(cache) = fs::read(LOADER_CACHE) else { return "absent".to_owned() };
+        let name = |path| Path::new(OsStr::from_bytes(path)).file_name().map(OsStr::as_bytes);
+        let names: BTreeSet<&[u8]> = self.looks.keys().filter_map(|path| name(path)).collect();
+        let mut text = Vec::new();
+        match loader::entries(&cache, &names) {
+            Some(entries) => {
+                for part in entries.into_iter().flat_map(|(name, parts)| [name].into_iter().chain(parts)) {
+                    put(&mut text, part);
+                }
+            }
+            // Some other loader's: all of it counts.
+            None => text = cache,
+        }
+        Hash::sha256(&text).to_nix32()
+    }
+
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut out = MAGIC.to_vec();
+        put(&mut out, self.host.as_bytes());
+        put(&mut out, self.loader.as_bytes());
+        count(&mut out, self.visible.len());
+        self.visible.iter().for_each(|path| put(&mut out, path.as_os_str().as_bytes()));
+        count(&mut out, self.unobserved.len());
+        self.unobserved.iter().for_each(|host| put(&mut out, host.as_bytes()));
+        count(&mut out, self.looks.len());
+        for (path, look) in &self.looks {
+            put(&mut out, path);
+            out.push(u8::from(look.listed));
+            put(&mut out, &look.state.look);
+            out.push(u8::from(look.state.changed.is_some()));
+            let (seconds, nanos) = look.state.changed.unwrap_or_default();
+            out.extend(seconds.to_le_bytes());
+            out.extend(nanos.to_le_bytes());
+        }
+        let digest = Hash::sha256(&out);
+        out.extend(digest.digest());
+        out
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Option<Kept> {
+        let (sealed, digest) = bytes.split_last_chunk::<32>()?;
+        if Hash::sha256(sealed).digest() != digest {
+            return None;
+        }
+        let mut reader = Reader(sealed.strip_prefix(MAGIC)?);
+        let kept = Kept {
+            host: reader.string()?,
+            loader: reader.string()?,
+            visible: reader.list(|reader| Some(PathBuf::from(OsStr::from_bytes(reader.text()?))))?,
+            unobserved: reader.list(Reader::string)?.into_iter().collect(),
+            looks: reader.list(look)?.into_iter().collect(),
+        };
+        reader.0.is_empty().then_some(kept)
+    }
+}
+
+fn look(reader: &mut Reader<'_>) -> Option<(Vec<u8>, Look)> {
+    let (path, listed, look) = (reader.text()?.to_vec(), reader.flag()?, reader.text()?.to_vec());
+    let has_time = reader.flag()?;
+    let time = (i64::from_le_bytes(reader.array()?), i64::from_le_bytes(reader.array()?));
+    Some((path, Look { listed, state: State::kept(look, has_time.then_some(time)) }))
+}
+
+fn is_loader_cache(path: &[u8]) -> bool {
+    path == LOADER_CACHE.as_bytes()
+}
+
+fn count(out: &mut Vec<u8>, count: usize) {
+    out.extend((count as u64).to_le_bytes());
+}
+
+fn put(out: &mut Vec<u8>, text: &[u8]) {
+    count(out, text.len());
+    out.extend(text);
+}
