@@ -86,9 +86,16 @@ struct Built {
 }
 
 fn build(place: &Place, root: &Path, args: &[&str]) -> Built {
-    let finished = place.rekindle(&["build", "--no-link", "--json"]).args(args).arg(root).run();
-    assert!(finished.success(), "{}{}", finished.stdout(), finished.stderr());
-    let report: Value = json(&finished);
+    build_by(place, &|asked| {
+        let finished = place.rekindle(asked).args(args).arg(root).run();
+        assert!(finished.success(), "{}{}", finished.stdout(), finished.stderr());
+        json(&finished)
+    })
+}
+
+/// What a program that is run like this builds.
+fn build_by(place: &Place, run: &dyn Fn(&[&str]) -> Value) -> Built {
+    let report = run(&["build", "--no-link", "--json"]);
     let path = report["goals"][0]["outputs"]["out"]["path"].as_str().expect("an output").to_owned();
     let text = fs::read_to_string(place.physical(&path).join("text")).expect("built");
     let log = place.rekindle(&["log", &path]).run().stdout();
@@ -197,4 +204,82 @@ fn a_derivation_in_the_store_knows_its_toolchain() {
     host.settle();
     let verified = host.place.rekindle(&["verify", &first]).run();
     assert!(verified.stderr().contains("which is not the one here"), "{}", verified.stderr());
+}
+
+/// A project in C, which reads the headers of the real host.
+fn in_c(place: &Place) -> PathBuf {
+    let makefile = "prog: main.o f.o\n\tgcc -o $@ $^\n\
+        %.o: %.c\n\t@echo TRANSLATE >&2\n\tgcc -c -o $@ $<\n\
+        install: prog\n\t./prog > text; install -D text $(PREFIX)/text\n";
+    place.write("c", "Makefile", makefile);
+    place.write(
+        "c",
+        "main.c",
+        "#include <stdio.h>\nint f(void);\nint main(void) { return printf(\"%d\\n\", f()) < 0; }\n",
+    );
+    place.write("c", "f.c", "int f(void) { return 1; }\n");
+    place.write("c", "rekindle.toml", "[package]\nname = \"c\"\nversion = \"1\"\nbuild-system = \"make\"\n")
+}
+
+/// Builds on a host that differs in these files: `(there, what is there now)`.
+fn build_on(place: &Place, root: &Path, other: &[(&str, &Path)]) -> Built {
+    build_by(place, &|args: &[&str]| {
+        let mounts = other.iter().map(|(there, now)| format!("mount --bind {} {there} && ", now.display()));
+        let script = format!("{}exec \"$@\"", mounts.collect::<String>());
+        let program = place.rekindle(args).arg(root).command();
+        let mut command = std::process::Command::new("unshare");
+        command.args(["--user", "--map-root-user", "--mount", "sh", "-c", &script, "sh"]);
+        command.arg(program.get_program()).args(program.get_args());
+        for (name, value) in program.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        let output = command.output().expect("unshare is installed");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).expect("JSON")
+    })
+}
+
+#[test]
+fn a_host_that_is_upgraded_elsewhere_is_the_same() {
+    const PACKAGES: &str = "/var/lib/dpkg/status";
+    const HEADER: &str = "/usr/include/stdio.h";
+    const LIBRARIES: &str = "/etc/ld.so.cache";
+    let place = Place::new();
+    let root = in_c(&place);
+    let first = build(&place, &root, &[]);
+    assert_eq!((first.work, first.text.as_str()), (2, "1\n"));
+    let file = |name: &str| place.path().join(name);
+    let packages = fs::read_to_string(PACKAGES).expect("a Debian machine");
+    let more = "Package: another\nStatus: install ok installed\nVersion: 1\nArchitecture: all\n\n";
+    fs::write(file("packages"), format!("{more}{packages}")).expect("our own file");
+    let upgraded = file("packages");
+    // With the package comes a library, and so another list of libraries.
+    let (libraries, dir) = (file("libraries"), file("lib"));
+    fs::create_dir(&dir).expect("our own directory");
+    let made = std::process::Command::new("gcc")
+        .args(["-shared", "-Wl,-soname,libanother.so.1", "-o", "libanother.so.1", "-x", "c", "/dev/null"])
+        .current_dir(&dir)
+        .status();
+    assert!(made.expect("gcc is installed").success());
+    let listed =
+        std::process::Command::new("/sbin/ldconfig").arg("-X").arg("-C").args([&libraries, &dir]).status();
+    assert!(listed.expect("ldconfig is part of the C library").success());
+    assert_ne!(fs::read(&libraries).expect("it was written"), fs::read(LIBRARIES).expect("a Debian machine"));
+    sleep(Duration::from_millis(20));
+    let upgraded = [(PACKAGES, &*upgraded), (LIBRARIES, &*libraries)];
+    let same = build_on(&place, &root, &upgraded);
+    assert_eq!((&same.path, same.is_new), (&first.path, false));
+    place.write("c", "f.c", "int f(void) { return 2; }\n");
+    let edited = build_on(&place, &root, &upgraded);
+    assert_eq!((edited.work, edited.text.as_str()), (1, "2\n"));
+    // A header that it reads.
+    let header = fs::read_to_string(HEADER).expect("a C library");
+    fs::write(file("header"), header + "\n#define printf(text, value) puts(\"3\")\n").expect("our own file");
+    sleep(Duration::from_millis(20));
+    let then = build_on(&place, &root, &[upgraded[0], upgraded[1], (HEADER, &file("header"))]);
+    assert_ne!(then.path, edited.path);
+    assert_eq!((then.work, then.text.as_str()), (2, "3\n"));
 }
