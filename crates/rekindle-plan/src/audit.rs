@@ -13,7 +13,7 @@
 //! Who looked is not one process but a *group*: all that one line of a makefile starts, say, because what one process of
 //! it read may reach another through a pipe, an exit code or an argument. What a group reads counts against all that it left.
 //! A group that left nothing can only have told something to who started it, and so counts against that (**informer**).
-//! What passes from one group to another through a file that is gone is followed.
+//! What passes from one group to another through a file that is gone is followed (**handed on**).
 //!
 //! Files of a tool's own do not count: what orchestrators alone read to know what to look at is *advice*, and may be old. And no source
 //! may have been made by the build that was not then: to a build tool that goes by times, a changed source is newer than one beside it.
@@ -86,6 +86,14 @@ pub struct Rules {
     pub listing: bool,
     /// Whether it counts to find what was made later then.
     pub order: bool,
+    /// Whether what one looked at counts against those that it passed something on to, through files that are gone.
+    pub handed_on: bool,
+    /// Whether what stands no more in what a book-keeper reads has to go.
+    pub forgotten: bool,
+    /// Whether what was removed has to be made again.
+    pub not_made_again: bool,
+    /// Whether sources have to be what they are, unless they were made then, too.
+    pub source_made: bool,
 }
 
 impl Rules {
@@ -98,6 +106,10 @@ impl Rules {
         absence: true,
         listing: true,
         order: true,
+        handed_on: true,
+        forgotten: true,
+        not_made_again: true,
+        source_made: true,
     };
 
     /// All but the one of this name, or `None` if there is none of this name.
@@ -111,6 +123,10 @@ impl Rules {
             "absence" => &mut rules.absence,
             "listing" => &mut rules.listing,
             "order" => &mut rules.order,
+            "handed-on" => &mut rules.handed_on,
+            "forgotten" => &mut rules.forgotten,
+            "not-made-again" => &mut rules.not_made_again,
+            "source-made" => &mut rules.source_made,
             _ => return None,
         } = false;
         Some(rules)

@@ -67,11 +67,17 @@ impl<'a> Auditor<'a> {
     }
 
     fn judge(&mut self) -> Result<(), Finding> {
-        self.came_back()?;
-        self.left_sources_alone()?;
+        if self.rules.not_made_again {
+            self.came_back()?;
+        }
+        if self.rules.source_made {
+            self.left_sources_alone()?;
+        }
         for run in 0..self.runs() {
             let hits = match run.checked_sub(self.evidence.then.len()) {
-                None if self.rules.producer || self.rules.orchestrator => self.looks_then(run),
+                None if self.rules.producer || self.rules.orchestrator || self.rules.forgotten => {
+                    self.looks_then(run)
+                }
                 Some(round) if self.rules.old_product => self.looks_now(run, round + 1),
                 _ => continue,
             };
@@ -197,7 +203,8 @@ impl<'a> Auditor<'a> {
     /// Adds those that got something from one that looked.
     fn passed_on(&self, run: RunId, mut hits: BTreeMap<GroupId, Hit<'a>>) -> BTreeMap<GroupId, Hit<'a>> {
         let groups = &self.groups[run];
-        if hits.is_empty() || groups.all.iter().all(|group| group.fed_by.is_empty()) {
+        if !self.rules.handed_on || hits.is_empty() || groups.all.iter().all(|group| group.fed_by.is_empty())
+        {
             return hits;
         }
         loop {
@@ -220,7 +227,7 @@ impl<'a> Auditor<'a> {
     /// What follows from it that a group looked at something: what it left itself has to go, and what was started by it later.
     fn follow(&mut self, run: RunId, group: GroupId, hit: Hit<'a>, rule: Rule) -> Result<(), Finding> {
         if let Kind::Orchestrator(Orchestrator::Tracked(book)) = self.groups[run].all[group].kind {
-            if rule == Rule::Producer && self.rules.orchestrator {
+            if rule == Rule::Producer && self.rules.forgotten {
                 self.forget(run, group, &hit, book);
             }
             return Ok(());

@@ -20,6 +20,22 @@ fn without(name: &str) -> Rules {
 }
 
 #[test]
+fn every_rule_can_be_switched_off() {
+    let all = [
+        Rule::Producer,
+        Rule::OldProduct,
+        Rule::Orchestrator,
+        Rule::Forgotten,
+        Rule::NotMadeAgain,
+        Rule::SourceMade,
+    ];
+    for rule in all {
+        assert!(Rules::without(rule.name()).is_some_and(|rules| rules != Rules::ALL), "{}", rule.name());
+    }
+    assert_eq!(Rules::without("other"), None);
+}
+
+#[test]
 fn what_make_did_again_rightly_is_settled() {
     let case = Case {
         sources: "b/Makefile=m b/a.c=a b/b.c=B b/h.h=h b/phase=x",
@@ -80,6 +96,7 @@ fn after_it_was_made_again_it_is_settled() {
         ..case
     };
     is_clean(&missing, Rules::ALL, Rule::NotMadeAgain);
+    redoes(&missing, without("not-made-again"), &["b/p"]);
 }
 
 #[test]
@@ -142,7 +159,7 @@ bash: <b/phase
         removed: &[],
     };
     redoes(&case, Rules::ALL, &["b/c.out"]);
-    settles(&case, without("orchestrator"));
+    settles(&case, without("forgotten"));
 }
 
 #[test]
@@ -374,6 +391,7 @@ fn a_source_that_the_build_made_for_its_time_alone_asks_for_a_clean_run() {
         removed: &[],
     };
     is_clean(&case, Rules::ALL, Rule::SourceMade);
+    settles(&case, without("source-made"));
 }
 
 #[test]
@@ -410,7 +428,7 @@ bash: <b/phase
 
 #[test]
 fn what_passes_through_a_pipe_or_a_file_that_is_gone_counts() {
-    let check = |then: &'static str| {
+    let check = |then: &'static str, through_a_file: bool| {
         let case = Case {
             sources: "b/Makefile=m b/list=L b/phase=x",
             then: (then, "b/Makefile=m b/list=l b/out=l b/phase=x"),
@@ -422,12 +440,19 @@ fn what_passes_through_a_pipe_or_a_file_that_is_gone_counts() {
             removed: &[],
         };
         redoes(&case, Rules::ALL, &["b/out"]);
+        if through_a_file {
+            settles(&case, without("handed-on"));
+        }
     };
-    check("bash: <b/phase\n\tmake: <b/Makefile\n\t\tsh -c:\n\t\t\tcat list: <b/list\n\t\t\tsed s: >b/out");
+    check(
+        "bash: <b/phase\n\tmake: <b/Makefile\n\t\tsh -c:\n\t\t\tcat list: <b/list\n\t\t\tsed s: >b/out",
+        false,
+    );
     check(
         "bash: <b/phase\n\tmake: <b/Makefile\n\t\tcat: <b/list >b/tmp\n\t\tsed s: <b/tmp >b/out\n\t\trm: -b/tmp",
+        true,
     );
-    check("bash: <b/phase\n\tmake: <b/Makefile\n\t\tcat: <b/list >b/tmp\n\t\tmv: b/tmp>>b/out");
+    check("bash: <b/phase\n\tmake: <b/Makefile\n\t\tcat: <b/list >b/tmp\n\t\tmv: b/tmp>>b/out", false);
 }
 
 #[test]

@@ -2,9 +2,11 @@
 //!
 //! The variable that switches it off is heeded by builds for tests only.
 
+use std::fs;
+
 use super::edit::{self, Edit, remove, replace, write};
 use super::make::{MANIFEST, with_makefile};
-use super::{Built, tree};
+use super::{Built, checkpoints, tree};
 use crate::project::Place;
 
 const VARIABLE: &str = "REKINDLE_AUDIT_WITHOUT";
@@ -18,39 +20,51 @@ install: prog
 \tinstall -D prog $(PREFIX)/bin/prog
 ";
 
+/// Whatever a script makes in `out`.
+fn custom(build: &str, files: &[(&str, &str)]) -> Vec<Edit> {
+    let manifest = format!(
+        "{MANIFEST}build-system = \"custom\"\n[package.phases]\nbuild = '{build}'\n\
+         install = 'mkdir -p $out; cp -r out $out/'\n"
+    );
+    let mut project = vec![write("rekindle.toml", manifest)];
+    project.extend(files.iter().map(|(path, text)| write(path, text)));
+    project
+}
+
 /// One output that a makefile makes from one input, and more that it does not say.
 fn from_input(rule: &str) -> Vec<Edit> {
     let makefile = format!("{rule}install: out\n\tinstall -D -m 644 out $(PREFIX)/out\n");
     vec![write("rekindle.toml", MANIFEST), write("Makefile", makefile), write("in", "in\n")]
 }
 
-/// The edited project is built with all rules, and without one of them. Only then it differs from a clean build.
+/// After some edits the project is built without one of the rules, and from the same checkpoint with all of them. Only with all
+/// of them it is as in a clean build, and then the audit has told why.
+#[track_caller]
 fn check(rule: &str, project: &[Edit], edits: &[Edit]) {
-    let build = |without: Option<&str>| {
-        let place = Place::new();
-        let root = place.path().join("project");
-        edit::make(&root, project);
-        place.build(&root, &[]);
-        edits.iter().for_each(|edit| edit.apply(&root));
-        let mut invocation = place.rekindle(&["build", "--no-link", "--json", "-L"]).arg(&root);
-        if let Some(rule) = without {
-            invocation = invocation.env(VARIABLE, rule);
-        }
-        let ours = Built::from(&invocation.run()).good();
-        let clean = Place::new();
+    let (place, clean) = (Place::new(), Place::new());
+    let root = place.path().join("project");
+    edit::make(&root, project);
+    place.build(&root, &[]);
+    let first = checkpoints(&place);
+    edits.iter().for_each(|edit| edit.apply(&root));
+    let build = |without: &str| {
+        // Nobody reads it, but what was made without the rule is not there already.
+        write("with", format!("all but {without}\n")).apply(&root);
+        let invocation = place.rekindle(&["build", "--no-link", "--json", "-L"]).arg(&root);
+        let ours = Built::from(&invocation.env(VARIABLE, without).run()).good();
         let theirs = Built::of(&clean, &root, &["--clean"]).good();
-        assert_eq!(
-            ours.verdict("buildPhase"),
-            if without.is_some() { "seed" } else { ours.verdict("buildPhase") }
-        );
-        let differs =
-            tree::differences(&ours.outputs(&place).expect("built"), &theirs.outputs(&clean).expect("built"));
-        (differs, ours.told)
+        for other in checkpoints(&place).iter().filter(|dir| !first.contains(dir)) {
+            fs::remove_dir_all(other).expect("our own directory");
+        }
+        let (one, other) = (ours.outputs(&place).expect("built"), theirs.outputs(&clean).expect("built"));
+        (tree::differences(&one, &other), ours)
     };
-    let (differs, told) = build(None);
-    assert!(differs.is_empty(), "{rule}: {differs:?} not as in a clean build\n{told}");
-    let (differs, told) = build(Some(rule));
-    assert!(!differs.is_empty(), "{rule}: is right without it\n{told}");
+    let (differs, ours) = build(rule);
+    assert!(!differs.is_empty(), "{rule}: is right without it\n{}", ours.told);
+    assert_eq!(ours.verdict("buildPhase"), "seed", "{rule}: wrong for another reason\n{}", ours.told);
+    let (differs, ours) = build("");
+    assert!(differs.is_empty(), "{rule}: {differs:?} not as in a clean build\n{}", ours.told);
+    assert!(ours.is_found(), "{rule}: nothing was found\n{}", ours.told);
 }
 
 #[test]
@@ -73,11 +87,10 @@ fn without_absence() {
 
 #[test]
 fn without_listings() {
-    let manifest = format!(
-        "{MANIFEST}build-system = \"custom\"\n[package.phases]\nbuild = '[ -e list ] || ls share > list'\n\
-         install = 'install -D -m 644 list $out/list'\n"
+    let project = custom(
+        "[ -e out ] || { mkdir out; ls share > out/list; }",
+        &[("share/one", "1\n"), ("share/two", "2\n")],
     );
-    let project = [write("rekindle.toml", manifest), write("share/one", "1\n"), write("share/two", "2\n")];
     check("listing", &project, &[write("share/three", "3\n")]);
     check("listing", &project, &[remove("share/two")]);
 }
@@ -100,4 +113,58 @@ fn without_informers() {
     let mut project = from_input("V := $(shell cat version)\nout: in\n\techo $(V) | cat - in > out\n");
     project.push(write("version", "1\n"));
     check("informer", &project, &[write("version", "2\n")]);
+}
+
+/// Another command makes it after the one that would read it, then and in each clean build.
+#[test]
+fn without_order() {
+    let makefile = "\
+all: out late
+out: in
+\tcat late in > out 2> /dev/null || true
+late: late.txt
+\tcp late.txt late
+.NOTPARALLEL:
+install:
+\tinstall -D -m 644 out $(PREFIX)/out
+";
+    let project = [
+        write("rekindle.toml", MANIFEST),
+        write("Makefile", makefile),
+        write("in", "in\n"),
+        write("late.txt", "late\n"),
+    ];
+    check("order", &project, &[write("in", "other\n")]);
+}
+
+/// The file through which one command tells the next is gone when the build is over.
+#[test]
+fn without_what_is_handed_on() {
+    let mut project = from_input("out: in\n\tcat in list > new\n\ttr a-z A-Z < new > out\n\trm new\n");
+    project.push(write("list", "one\n"));
+    check("handed-on", &project, &[write("list", "two\n")]);
+}
+
+/// Ninja keeps book of its commands, and leaves alone what none of them makes any more.
+#[test]
+fn without_what_is_forgotten() {
+    let rules = "rule copy\n  command = cp $in $out\nbuild out/one: copy in\n";
+    let mut project = custom("ninja", &[("in", "in\n")]);
+    project.push(write("build.ninja", format!("{rules}build out/two: copy in\n")));
+    check("forgotten", &project, &[write("build.ninja", rules)]);
+}
+
+/// What the list is made from was removed by the audit, but the script asks for a stamp only.
+#[test]
+fn without_what_is_not_made_again() {
+    let build = "mkdir -p out; [ -e stamp ] || cat in > out/list; touch stamp";
+    check("not-made-again", &custom(build, &[("in", "in\n")]), &[write("in", "other\n")]);
+}
+
+/// In a clean build all sources are of the same age, and what is shipped is up to date.
+#[test]
+fn without_made_sources() {
+    let mut project = from_input("out: made\n\tcp made out\nmade: in\n\ttr a-z A-Z < in > made\n");
+    project.push(write("made", "shipped\n"));
+    check("source-made", &project, &[write("in", "other\n")]);
 }

@@ -282,6 +282,12 @@ impl Built {
         self.build()["audits"].as_array().is_some_and(|audits| !audits.is_empty())
     }
 
+    /// Whether an audit found anything to be wrong.
+    fn is_found(&self) -> bool {
+        let audits = self.build()["audits"].as_array().map(Vec::as_slice).unwrap_or_default();
+        audits.iter().any(|audit| audit["findings"].as_array().is_some_and(|findings| !findings.is_empty()))
+    }
+
     fn build(&self) -> &Value {
         self.report["builds"].as_array().and_then(|builds| builds.last()).unwrap_or(&Value::Null)
     }
