@@ -100,6 +100,25 @@ impl Facts for Trees {
         metadata(self.last(), path).is_some_and(|metadata| metadata.file_type == FileType::Directory)
     }
 
+    fn names_in(&self, path: &[u8]) -> Vec<Vec<u8>> {
+        // In what cannot be listed there may be anything.
+        let unknown = vec![b"?".to_vec()];
+        let entries = self.last().dir(as_path(path)).and_then(|dir| dir.entries());
+        entries.map_or(unknown, |entries| {
+            entries.iter().map(|entry| entry.name.as_bytes().to_vec()).collect()
+        })
+    }
+
+    fn is_empty(&self, path: &[u8]) -> bool {
+        metadata(self.last(), path)
+            .is_some_and(|metadata| metadata.file_type == FileType::File && metadata.size == 0)
+    }
+
+    fn has_same_mode(&self, round: usize, path: &[u8]) -> bool {
+        let [then, now] = [&self.after[round], self.last()].map(|view| metadata(view, path));
+        matches!((then, now), (Some(then), Some(now)) if then.mode == now.mode)
+    }
+
     fn is_in_sources(&self, path: &[u8]) -> bool {
         metadata(&self.before, path).is_some()
     }

@@ -134,6 +134,7 @@ fn touch(touch: sandbox::Touch) -> Touch {
         (Seen::REMOVED, Touch::REMOVED),
         (Seen::MODE, Touch::MODE),
         (Seen::TIMES, Touch::TIMES),
+        (Seen::MODE_KEPT, Touch::MODE_KEPT),
     ];
     pairs
         .iter()

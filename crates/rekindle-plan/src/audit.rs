@@ -15,6 +15,10 @@
 //! A group that left nothing can only have told something to who started it, and so counts against that (**informer**).
 //! What passes from one group to another through a file that is gone is followed (**handed on**).
 //!
+//! What ran now may also have found a file that in a clean build would not be there yet (**order**): that of another one that runs
+//! later, or its own, if it changes it in place. And who empties an old file and writes it anew leaves it the mode that it had
+//! (**old mode**), where a clean build would have made it with another.
+//!
 //! Files of a tool's own do not count: what orchestrators alone read to know what to look at is *advice*, and may be old. And no source
 //! may have been made by the build that was not then: to a build tool that goes by times, a changed source is newer than one beside it.
 //!
@@ -22,6 +26,7 @@
 //! Where that cannot help, the step has to run clean. All that is asked of the trees is asked through [`Facts`]. It must not know
 //! where traces and trees lie.
 
+mod companions;
 pub(crate) mod groups;
 mod looks;
 pub(crate) mod marks;
@@ -32,7 +37,7 @@ mod trace_facts;
 
 use std::fmt;
 
-use crate::observation::SourceChange;
+use crate::observation::{ChangeKind, SourceChange};
 use crate::quote::quote;
 use crate::trace::Trace;
 
@@ -52,6 +57,12 @@ pub trait Facts {
     fn exists(&self, path: &[u8]) -> bool;
     /// Whether it is a directory there.
     fn is_directory(&self, path: &[u8]) -> bool;
+    /// The names in a directory there.
+    fn names_in(&self, path: &[u8]) -> Vec<Vec<u8>>;
+    /// Whether it is a file with nothing in it there.
+    fn is_empty(&self, path: &[u8]) -> bool;
+    /// Whether it is in the tree after this round and in the last one, with the same mode.
+    fn has_same_mode(&self, round: usize, path: &[u8]) -> bool;
     /// Whether the tree before the step has anything at this path.
     fn is_in_sources(&self, path: &[u8]) -> bool;
     /// Whether it is a build tool's own book, which nobody else reads.
@@ -86,6 +97,8 @@ pub struct Rules {
     pub listing: bool,
     /// Whether it counts to find what was made later then.
     pub order: bool,
+    /// Whether it counts to leave an old product its mode.
+    pub old_mode: bool,
     /// Whether what one looked at counts against those that it passed something on to, through files that are gone.
     pub handed_on: bool,
     /// Whether what stands no more in what a book-keeper reads has to go.
@@ -106,6 +119,7 @@ impl Rules {
         absence: true,
         listing: true,
         order: true,
+        old_mode: true,
         handed_on: true,
         forgotten: true,
         not_made_again: true,
@@ -123,6 +137,7 @@ impl Rules {
             "absence" => &mut rules.absence,
             "listing" => &mut rules.listing,
             "order" => &mut rules.order,
+            "old-mode" => &mut rules.old_mode,
             "handed-on" => &mut rules.handed_on,
             "forgotten" => &mut rules.forgotten,
             "not-made-again" => &mut rules.not_made_again,
@@ -235,6 +250,9 @@ impl fmt::Display for Finding {
                     quote(product),
                     self.who
                 )
+            }
+            (Rule::OldProduct, Some(_)) if self.change.kind == ChangeKind::Mode => {
+                write!(f, "{path} was written by {} and has kept the mode of an old one", self.who)
             }
             (Rule::OldProduct, Some(product)) => {
                 write!(f, "{} was made from an old {path} by {}", quote(product), self.who)

@@ -136,7 +136,9 @@ impl Touch {
     pub const MODE: Touch = Touch(1 << 10);
     /// It got other times.
     pub const TIMES: Touch = Touch(1 << 11);
-    const ALL: u16 = (1 << 12) - 1;
+    /// It was emptied by a call that would have made it with another mode than it had and has kept.
+    pub const MODE_KEPT: Touch = Touch(1 << 12);
+    const ALL: u16 = (1 << 13) - 1;
 
     /// Whether it has any of these.
     pub const fn any(self, of: Touch) -> bool {

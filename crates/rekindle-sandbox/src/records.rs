@@ -162,7 +162,8 @@ impl Touch {
     pub const FOLLOWED: Touch = Touch(1 << 5);
     /// Made where nothing was: a file, directory, link, socket or device.
     pub const CREATED: Touch = Touch(1 << 6);
-    /// Its old content was thrown away: truncated by opening, or replaced by a rename.
+    /// Its old content was thrown away: truncated by opening, or replaced by a rename. With [`Touch::PRESENT`], it was
+    /// truncated in a way that does nothing where there is no file.
     pub const REPLACED: Touch = Touch(1 << 7);
     /// Opened for writing with its content kept, or truncated to a length: what was in it may still be.
     pub const UPDATED: Touch = Touch(1 << 8);
@@ -176,8 +177,10 @@ impl Touch {
     pub const DIRECTORY: Touch = Touch(1 << 12);
     /// Reading or updating was possible through a descriptor that it had when it began, or that it was given.
     pub const INHERITED: Touch = Touch(1 << 13);
+    /// It was truncated by a call that would have made it with another mode than it has, and so keeps.
+    pub const MODE_KEPT: Touch = Touch(1 << 14);
 
-    const OBSERVES: Touch = Touch(0b0001_0011_1111);
+    const OBSERVES: Touch = Touch(0b0100_0001_0011_1111);
     const CHANGES: Touch = Touch(0b1111_1100_0000);
     const REMAKES: Touch = Touch(0b0011_1100_0000);
 
@@ -226,6 +229,7 @@ impl Touch {
             "times",
             "directory",
             "inherited",
+            "mode-kept",
         ];
         all.into_iter().enumerate().filter(|(bit, _)| self.0 >> bit & 1 != 0).map(|(_, name)| name).collect()
     }
@@ -235,7 +239,7 @@ impl Touch {
     }
 
     pub(crate) fn from_bits(bits: u16) -> Option<Touch> {
-        (bits < 1 << 14).then_some(Touch(bits))
+        (bits < 1 << 15).then_some(Touch(bits))
     }
 }
 

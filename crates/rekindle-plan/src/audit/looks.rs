@@ -9,7 +9,7 @@ use super::marks::Marks;
 use super::rules::{Auditor, Hit, Likes, RunId};
 use super::trace_facts::{first_changes, has_kin};
 use crate::observation::{ChangeKind, SourceChange};
-use crate::trace::{Access, Process, ProcessId, Touch, name_of};
+use crate::trace::{Access, Move, Process, ProcessId, Touch, name_of};
 
 /// Paths that came or went.
 struct Names<'a> {
@@ -168,16 +168,23 @@ impl<'a> Auditor<'a> {
                     hit(Hit::new(access, change.clone(), process));
                 }
                 let path = trace.paths().get(access.path);
+                if path.starts_with(b"/")
+                    || self.groups[run].all[*group].kind != Kind::Task
+                    || !is_left_from_before(path)
+                {
+                    continue;
+                }
+                if self.rules.old_mode && self.keeps_old_mode(run, process, access) {
+                    let change = SourceChange { path: path.to_vec(), kind: ChangeKind::Mode };
+                    hit(Hit::new(access, change, process));
+                }
                 if touched.is_none()
                     && self.rules.order
                     && finds_something(access)
-                    && !path.starts_with(b"/")
-                    && self.groups[run].all[*group].kind == Kind::Task
-                    && is_left_from_before(path)
                     && likes
                         .get_or_init(|| self.likes_of(run, *group, process))
                         .iter()
-                        .any(|like| self.saw_nothing_then(*like, path))
+                        .any(|like| self.saw_nothing_then(*like, path, goes_on_with(access)))
                     && self.facts.exists(path)
                     && !self.facts.is_in_sources(path)
                 {
@@ -240,18 +247,66 @@ impl<'a> Auditor<'a> {
         })
     }
 
-    /// Whether a process of an earlier build looked for something before it was there.
-    fn saw_nothing_then(&self, (run, id): (RunId, ProcessId), path: &[u8]) -> bool {
+    /// Whether a process emptied an old file, with the mode that this has, where a clean build might have made one with another.
+    fn keeps_old_mode(&self, run: RunId, process: &Process, access: &Access) -> bool {
         let trace = self.trace(run);
-        let Some(path) = trace.paths().find(path) else { return false };
-        let Some(then) = trace.process(id).access(path) else { return false };
+        let path = trace.paths().get(access.path);
+        let round = run + 1 - self.evidence.then.len();
+        // To rename something else onto it gives it the mode of that.
+        let is_moved_to = |step: &Move| step.to == access.path;
+        if !access.touch.any(Touch::REPLACED)
+            || !access.touch.any(Touch::MODE_KEPT.and(Touch::PRESENT))
+            || trace.moves().iter().any(is_moved_to)
+            || !self.facts.exists(path)
+            || self.facts.is_source(round - 1, path)
+        {
+            return false;
+        }
+        // Whoever then gives it a mode gives it the same one each time.
+        let later = trace.processes().iter().skip_while(|other| !std::ptr::eq(*other, process));
+        let gives =
+            |other: &Process| other.access(access.path).is_some_and(|access| access.touch.any(Touch::MODE));
+        if later.into_iter().any(gives) {
+            return false;
+        }
+        // With which mode it would have been made is only known of some. Others (`cp`) take one from what they read, and the
+        // same one if they are told the same.
+        if access.touch.any(Touch::MODE_KEPT) || self.like(run, process).is_none() {
+            return true;
+        }
+        let made_by = (1..round).rev().find(|round| {
+            let trace = &self.evidence.rounds[round - 1];
+            let makes =
+                |other: &Process, id| other.access(id).is_some_and(|access| access.touch.any(Touch::CREATED));
+            let id = trace.paths().find(path);
+            id.is_some_and(|id| trace.processes().iter().any(|other| makes(other, id)))
+        });
+        let made_by = made_by.unwrap_or(0);
+        let marks = Marks::new(trace, self.facts.changed_since(made_by), self.rules);
+        let mut seen = process.accesses.iter().filter(|other| other.path != access.path);
+        seen.any(|other| {
+            marks.touched(other, self.rules).is_some_and(|change| {
+                change.kind != ChangeKind::Content || !self.facts.has_same_mode(made_by, &change.path)
+            })
+        })
+    }
+
+    /// Whether a process of an earlier build looked for something before it was there. What it then made itself only counts
+    /// for one that `goes_on` with that.
+    fn saw_nothing_then(&self, (run, id): (RunId, ProcessId), path: &[u8], goes_on: bool) -> bool {
+        let trace = self.trace(run);
+        let Some(found) = trace.paths().find(path) else { return false };
+        let Some(then) = trace.process(id).access(found) else { return false };
         let makes = |access: &Access| access.touch.any(Touch::CREATED.and(Touch::REPLACED));
         let made = trace
             .processes()
             .iter()
-            .filter_map(|process| process.access(path).filter(|access| makes(access)));
+            .filter_map(|process| process.access(found).filter(|access| makes(access)));
+        if then.touch.any(Touch::CREATED) {
+            // Whether there is nothing in it or nothing there is the same to who only writes (`touch`).
+            return goes_on && then.touch.any(Touch::ABSENT) && !self.facts.is_empty(path);
+        }
         then.observed > 0
-            && !then.touch.any(Touch::CREATED)
             && made.map(|access| access.changed_last).max().is_some_and(|made| made > then.observed)
     }
 
@@ -293,6 +348,12 @@ fn finds_something(access: &Access) -> bool {
     // What is found to be thrown away at once is as if it were not there.
     let is_cleared = access.touch.any(Touch::REMOVED.and(Touch::REPLACED));
     access.observed > 0 && (access.touch.any(used) || (access.touch.any(Touch::PRESENT) && !is_cleared))
+}
+
+/// Whether an access changed what it had found, and did not throw it away at once.
+fn goes_on_with(access: &Access) -> bool {
+    let is_used = access.touch.any(Touch::READ.and(Touch::EXECUTED)) && access.changed > access.observed;
+    finds_something(access) && (is_used || access.touch.any(Touch::UPDATED))
 }
 
 /// When an access had to do with what was there before.

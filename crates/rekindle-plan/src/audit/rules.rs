@@ -25,7 +25,7 @@ pub(super) struct Auditor<'a> {
     /// The processes of the builds before, by the digest of what they were given to do.
     pub(super) likes: OnceCell<Likes>,
     /// What has to go, and who made it.
-    failing: BTreeMap<Vec<u8>, Removal>,
+    pub(super) failing: BTreeMap<Vec<u8>, Removal>,
     findings: Vec<Finding>,
 }
 
@@ -60,6 +60,7 @@ impl<'a> Auditor<'a> {
         if let Err(finding) = self.judge() {
             return Verdict::Clean(finding);
         }
+        self.add_companions();
         if self.failing.is_empty() {
             return Verdict::Settled;
         }
@@ -89,7 +90,7 @@ impl<'a> Auditor<'a> {
         Ok(())
     }
 
-    fn runs(&self) -> usize {
+    pub(super) fn runs(&self) -> usize {
         self.groups.len()
     }
 
@@ -172,7 +173,7 @@ impl<'a> Auditor<'a> {
     }
 
     /// What a group was started to do, and where.
-    fn identity(&self, run: RunId, group: GroupId) -> Option<([u8; 32], &'a [u8])> {
+    pub(super) fn identity(&self, run: RunId, group: GroupId) -> Option<([u8; 32], &'a [u8])> {
         let trace = self.trace(run);
         let exec = trace.process(self.groups[run].all[group].leader).exec.as_ref()?;
         Some((exec.argv_digest, trace.paths().get(exec.cwd)))
@@ -285,9 +286,6 @@ impl<'a> Auditor<'a> {
             let removal = Removal { path: path.clone(), is_tracked: false, maker: (run, usize::MAX) };
             self.failing.entry(path).or_insert(removal);
         }
-        if rule == Rule::OldProduct {
-            self.fail_like(run, group);
-        }
         Ok(())
     }
 
@@ -328,29 +326,8 @@ impl<'a> Auditor<'a> {
         }
     }
 
-    /// One that made something from what was old is the same that made other things before.
-    fn fail_like(&mut self, run: RunId, group: GroupId) {
-        let Some(identity) = self.identity(run, group) else { return };
-        let mut more = Vec::new();
-        for then in 0..self.evidence.then.len() {
-            for other in 0..self.groups[then].all.len() {
-                let is_task = self.groups[then].all[other].kind == Kind::Task;
-                if is_task && self.identity(then, other) == Some(identity) {
-                    let is_tracked =
-                        self.groups[then].started_by(other).is_some_and(Orchestrator::is_tracked);
-                    for (maker, path) in self.products_of(then, &BTreeSet::from([other])) {
-                        more.push(Removal { path, is_tracked, maker: (then, maker) });
-                    }
-                }
-            }
-        }
-        for removal in more {
-            self.failing.entry(removal.path.clone()).or_insert(removal);
-        }
-    }
-
     /// What these groups left that is still what they left: nobody made it anew since.
-    fn products_of(&self, run: RunId, groups: &BTreeSet<GroupId>) -> Vec<(GroupId, Vec<u8>)> {
+    pub(super) fn products_of(&self, run: RunId, groups: &BTreeSet<GroupId>) -> Vec<(GroupId, Vec<u8>)> {
         let trace = self.trace(run);
         let of = &self.groups[run].of;
         let moved: BTreeSet<PathId> = trace.moves().iter().map(|step| step.to).collect();

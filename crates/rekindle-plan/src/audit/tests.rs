@@ -163,6 +163,31 @@ bash: <b/phase
 }
 
 #[test]
+fn a_directory_goes_with_all_that_was_made_in_it() {
+    let then = "
+bash: <b/phase
+\tninja: <b/build.ninja >b/.ninja_log
+\t\tcp -r a o: <b/a/x ^b/o ^b/o/a ^b/o/a/x >b/stamp.a
+\t\tcp -r c o: <b/c ^b/o/c >b/stamp.c
+";
+    let left = "b/a=dir b/a/x=x b/c=c b/o=dir b/o/a=dir b/o/a/x=x b/o/c=c b/stamp.a= b/stamp.c= b/.ninja_log=l b/phase=x";
+    let check = |ninja: &str, round: &str, now: &str, remove: &[&str]| {
+        let sources = format!("b/build.ninja={ninja} {now} b/c=c b/phase=x");
+        let after =
+            format!("{sources} b/o=dir b/o/a=dir b/o/a/x=x b/o/c=c b/stamp.a= b/stamp.c= b/.ninja_log=l");
+        let then_left = format!("b/build.ninja=b/stamp.a,b/stamp.c {left}");
+        let round = format!("bash: <b/phase\n\tninja: <b/build.ninja <b/.ninja_log >b/.ninja_log{round}");
+        let rounds = [("b/build.ninja b/a b/a/x", &*round, &*after)];
+        let case = Case { sources: &sources, then: (then, &then_left), rounds: &rounds, removed: &[] };
+        redoes(&case, Rules::ALL, remove);
+    };
+    check("b/stamp.c", "", "b/a=dir b/a/x=x", &["b/o/a", "b/o/a/x", "b/stamp.a"]);
+    // It was run again, and found the old directory there.
+    let again = "\n\t\tcp -r a o: <b/a >b/stamp.a";
+    check("b/stamp.a,b/stamp.c", again, "b/a=file", &["b/o/a", "b/o/a/x", "b/stamp.a"]);
+}
+
+#[test]
 fn what_a_makefile_asks_a_program_counts_as_read_by_make() {
     let then = "
 bash: <b/phase
@@ -332,6 +357,78 @@ bash: <b/phase
         ..case
     };
     redoes(&otherwise, Rules::ALL, &["b/late", "b/out"]);
+}
+
+#[test]
+fn what_is_updated_with_the_same_result_is_made_anew_if_it_would_not_be_there() {
+    let then = "
+bash: <b/phase
+\tninja: <b/build.ninja >b/.ninja_log
+\t\tar r l.a one two: <b/one <b/two ^b/l.a
+";
+    let left = "b/build.ninja=b/l.a b/one=1 b/two=2 b/l.a=12 b/.ninja_log=l b/phase=x";
+    let ninja = "bash: <b/phase\n\tninja: <b/build.ninja <b/.ninja_log >b/.ninja_log\n\t\t";
+    let check = |deeds: &str| {
+        let round = format!("{ninja}ar r l.a one: {deeds}");
+        let rounds = [(
+            "b/build.ninja",
+            &*round,
+            "b/build.ninja=b/l.a. b/one=1 b/two=2 b/l.a=12 b/.ninja_log=L b/phase=x",
+        )];
+        let sources = "b/build.ninja=b/l.a. b/one=1 b/two=2 b/phase=x";
+        let case = Case { sources, then: (then, left), rounds: &rounds, removed: &[] };
+        redoes(&case, Rules::ALL, &["b/l.a"]);
+        settles(&case, without("order"));
+    };
+    check("<b/one <b/l.a >b/l.a");
+    check("<b/one +b/l.a");
+}
+
+#[test]
+fn a_stamp_that_is_touched_again_is_the_same_stamp() {
+    let then = "bash: <b/phase\n\tmake: <b/Makefile\n\t\ttouch: ^b/stamp";
+    let case = Case {
+        sources: "b/Makefile=m b/a.c=A b/phase=x",
+        then: (then, "b/Makefile=m b/a.c=a b/stamp= b/phase=x"),
+        rounds: &[(
+            "b/a.c",
+            "bash: <b/phase\n\tmake: <b/Makefile\n\t\ttouch: +b/stamp",
+            "b/Makefile=m b/a.c=A b/stamp= b/phase=x",
+        )],
+        removed: &[],
+    };
+    settles(&case, Rules::ALL);
+}
+
+#[test]
+fn what_is_written_anew_has_a_mode_of_its_own() {
+    let then = "
+bash: <b/phase
+\tmake: <b/Makefile
+\t\tcp -r d o: <b/d/a <b/d/b ^b/o/a ^b/o/b
+";
+    let left = "b/Makefile=m b/d/a=a b/d/b=b b/o/a=a b/o/b=b b/phase=x";
+    let check = |now: &'static str, deeds: &str, is_wrong: bool| {
+        let sources = format!("b/Makefile=m {now} b/phase=x");
+        let round = format!("bash: <b/phase\n\tmake: <b/Makefile\n\t\tcp -r d o: <b/d/a <b/d/b {deeds}");
+        let after = format!("{sources} b/o/a=a b/o/b=b");
+        let rounds = [("b/d/a", &*round, &*after)];
+        let case = Case { sources: &sources, then: (then, left), rounds: &rounds, removed: &[] };
+        match is_wrong {
+            true => {
+                redoes(&case, Rules::ALL, &["b/o/a", "b/o/b"]);
+                settles(&case, without("old-mode"));
+            }
+            false => settles(&case, Rules::ALL),
+        }
+    };
+    let program = "b/d/a=a! b/d/b=b";
+    check(program, "%b/o/a %b/o/b", true);
+    check("b/d/a=a b/d/b=b", "!b/o/a %b/o/b", true);
+    // Nothing that it read has another mode, or it says itself which one it is to be.
+    check("b/d/a=a b/d/b=b", "%b/o/a %b/o/b", false);
+    check(program, "%b/o/a ~b/o/a %b/o/b ~b/o/b", false);
+    check(program, ">b/o/a >b/o/b", false);
 }
 
 #[test]

@@ -16,7 +16,7 @@ use super::{Access, Exec, Move, PathId, Paths, Process, ProcessId, Touch, Trace}
 use crate::Error;
 use crate::disk::{Format, Reader, put_varint};
 
-const FORMAT: Format = Format { what: "trace of a step", version: 1 };
+const FORMAT: Format = Format { what: "trace of a step", version: 2 };
 
 const PARENT: u8 = 1;
 const BEFORE: u8 = 2;

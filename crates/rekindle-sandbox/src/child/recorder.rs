@@ -54,6 +54,7 @@ use crate::spec::{Observe, Spec};
 use crate::sys::{self, Notice, NoticeBuffer};
 use ledger::Ledger;
 use lookup::{Area, Found, Kind, Lookup};
+use open::Flags;
 use procs::Procs;
 use start::{GLANCE, look_for_end};
 use target::{Base, Target};
@@ -176,7 +177,9 @@ impl<'a> Recorder<'a> {
         let args = &notice.args;
         match call {
             Call::Exec(place) => self.exec(who, place, args)?,
-            Call::Open(place, flags) => self.open(who, place, args, args[flags] as u32)?,
+            Call::Open(place, flags) => {
+                self.open(who, place, args, Flags::new(args[flags], args[flags + 1]))?
+            }
             Call::OpenHow(place, how) => {
                 let mut wanted = [0; 24];
                 if self.read(who, args[how], &mut wanted)? == 24 {
@@ -187,17 +190,19 @@ impl<'a> Recorder<'a> {
                             "a process opened a path in a root of its own (RESOLVE_IN_ROOT)".to_owned()
                         );
                     }
-                    self.open(who, place, args, word(0) as u32)?;
+                    self.open(who, place, args, Flags::new(word(0), word(8)))?;
                 }
             }
             Call::Creat(place) => {
                 let flags = libc::O_CREAT | libc::O_WRONLY | libc::O_TRUNC;
-                self.open(who, place, args, flags.cast_unsigned())?;
+                let mode = place.path.map_or(0, |path| args[path + 1]);
+                self.open(who, place, args, Flags::new(flags.cast_unsigned().into(), mode))?;
             }
             Call::OpenHandle => self.open_handle()?,
             Call::Truncate(place) => {
                 let whole = arch.wide && args[1] == 0;
-                self.change(who, place, args, if whole { Touch::REPLACED } else { Touch::UPDATED })?;
+                let whole = if whole { Touch::REPLACED | Touch::PRESENT } else { Touch::UPDATED };
+                self.change(who, place, args, whole)?;
             }
             Call::Make(place) => self.make(who, place, args)?,
             Call::Bind(address, length) => self.bind(who, args[address], args[length])?,

@@ -149,6 +149,8 @@ static void way(const char *how) {
     IS("open-trunc") { MUST(open("a", O_WRONLY | O_TRUNC)); return; }
     IS("create") { MUST(open("new", O_WRONLY | O_CREAT, 0644)); return; }
     IS("create-old") { MUST(open("a", O_WRONLY | O_CREAT | O_TRUNC, 0644)); return; }
+    IS("create-old-mode") { MUST(open("a", O_WRONLY | O_CREAT | O_TRUNC, 0755)); return; }
+    IS("create-old-umask") { umask(077); MUST(open("a", O_WRONLY | O_CREAT | O_TRUNC, 0644)); return; }
     IS("create-read") {
         close(MUST(open("new", O_WRONLY | O_CREAT, 0644)));
         MUST(open("new", O_RDONLY));

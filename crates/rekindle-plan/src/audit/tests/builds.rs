@@ -1,8 +1,9 @@
 //! Small builds, written down in few characters, and what the audit says of them.
 //!
-//! A tree is a list of `path=content`. A run is told line by line: a number of tabs for how deep in the tree of processes, the
+//! A tree is a list of `path=content`; a program is one whose content ends with `!`. A run is told line by line: a number of tabs for how deep in the tree of processes, the
 //! command, and what it does, in the order of time: `<path` reads, `?path` looks for and does not find, `/path` lists, `>path`
-//! makes, `+path` writes into, `-path` removes, `a>>b` renames.
+//! makes, `^path` makes where nothing is, `+path` writes into, `-path` removes, `a>>b` renames. `%path` empties what has to be there, `!path` what has another
+//! mode than it would have been made with, `~path` gives a mode.
 
 use std::collections::BTreeMap;
 
@@ -71,7 +72,20 @@ pub(super) fn run(text: &str, after: &Tree) -> Trace {
                 b'?' => note(path, Touch::ABSENT),
                 b'/' => note(path, Touch::LISTED),
                 b'>' => note(path, Touch::REPLACED),
-                b'+' => note(path, Touch::UPDATED),
+                b'^' => {
+                    note(path, Touch::ABSENT.and(Touch::CREATED));
+                    accesses.last_mut().expect("just noted").observed = clock;
+                }
+                b'%' | b'!' => {
+                    let is_told = deed.starts_with('!');
+                    note(path, Touch::REPLACED.and(if is_told { Touch::MODE_KEPT } else { Touch::PRESENT }));
+                    accesses.last_mut().expect("just noted").observed = clock;
+                }
+                b'~' => note(path, Touch::MODE),
+                b'+' => {
+                    note(path, Touch::UPDATED);
+                    accesses.last_mut().expect("just noted").observed = clock;
+                }
                 b'-' => {
                     note(path, Touch::REMOVED.and(Touch::PRESENT));
                     accesses.last_mut().expect("just noted").observed = clock;
@@ -110,8 +124,27 @@ impl Facts for Trees {
         self.after.last().is_some_and(|last| last.contains_key(path))
     }
 
-    fn is_directory(&self, _: &[u8]) -> bool {
-        false
+    fn is_directory(&self, path: &[u8]) -> bool {
+        self.after.last().and_then(|last| last.get(path)).is_some_and(|content| content == "dir")
+    }
+
+    fn names_in(&self, path: &[u8]) -> Vec<Vec<u8>> {
+        let all = self.after.last().into_iter().flatten();
+        let name = |(other, _): (&Vec<u8>, _)| {
+            let name = other.strip_prefix(path)?.strip_prefix(b"/")?;
+            (!name.contains(&b'/')).then(|| name.to_vec())
+        };
+        all.filter_map(name).collect()
+    }
+
+    fn is_empty(&self, path: &[u8]) -> bool {
+        self.after.last().and_then(|last| last.get(path)).is_some_and(String::is_empty)
+    }
+
+    fn has_same_mode(&self, round: usize, path: &[u8]) -> bool {
+        let is_program = |tree: &Tree| tree.get(path).map(|content| content.ends_with('!'));
+        let (then, now) = (is_program(&self.after[round]), self.after.last().and_then(is_program));
+        then.is_some() && then == now
     }
 
     fn is_in_sources(&self, path: &[u8]) -> bool {
@@ -145,10 +178,10 @@ impl Facts for Trees {
 /// A build: its sources today, what the step left then, and the rounds of today.
 #[derive(Clone, Copy)]
 pub(super) struct Case<'a> {
-    pub(super) sources: &'static str,
-    pub(super) then: (&'static str, &'static str),
+    pub(super) sources: &'a str,
+    pub(super) then: (&'a str, &'a str),
     /// What was changed before it, what it did, and the tree that it left.
-    pub(super) rounds: &'a [(&'static str, &'static str, &'static str)],
+    pub(super) rounds: &'a [(&'a str, &'a str, &'a str)],
     pub(super) removed: &'a [&'a [&'static str]],
 }
 
@@ -164,6 +197,9 @@ pub(super) fn judge(case: &Case<'_>, rules: Rules) -> Verdict {
         let kind = |path: &Vec<u8>| match (earlier.get(path), last.get(path)) {
             (None, _) => Some(ChangeKind::Added),
             (_, None) => Some(ChangeKind::Removed),
+            (Some(a), Some(b)) if a != b && a.trim_end_matches('!') == b.trim_end_matches('!') => {
+                Some(ChangeKind::Mode)
+            }
             (a, b) => (a != b).then_some(ChangeKind::Content),
         };
         let change = |path: &Vec<u8>| Some(SourceChange { path: path.clone(), kind: kind(path)? });

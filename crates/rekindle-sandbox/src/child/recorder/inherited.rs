@@ -107,7 +107,7 @@ impl Recorder<'_> {
         };
         let copy = self.tasks.get(who.process).descriptor(fd.cast_signed());
         let Ok(flags) = copy.and_then(fcntl_getfl) else { return Ok(None) };
-        let flags = super::open::Flags(flags.bits());
+        let flags = super::open::Flags::new(flags.bits().into(), 0);
         if !found.kind.is_file() || flags.has(libc::O_PATH) {
             return Ok(None);
         }

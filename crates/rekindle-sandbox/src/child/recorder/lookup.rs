@@ -154,6 +154,11 @@ impl Lookup {
         rustix::fs::accessat(CWD, &*found.path, Access::WRITE_OK, AtFlags::empty()).is_ok()
     }
 
+    /// The mode of what is there.
+    pub(super) fn mode(&self, path: &[u8]) -> Option<u32> {
+        stat(path).ok()
+    }
+
     /// Whether the directory that a missing path lies in is there.
     pub(super) fn parent_is_there(&self, path: &[u8]) -> bool {
         let parent = match path.iter().rposition(|&byte| byte == b'/') {

@@ -8,10 +8,16 @@ use super::{Base, Caller, Kind, Recorder, Target};
 use crate::calls::{Last, Place};
 use crate::records::{MoveKind, Touch};
 
-/// Flags of `open`, as all supported architectures have them (arm has other numbers for directories).
-pub(super) struct Flags(pub(super) u32);
+/// Flags of `open`, as all supported architectures have them (arm has other numbers for directories), and the mode that goes
+/// with them.
+pub(super) struct Flags(pub(super) u32, u32);
 
 impl Flags {
+    pub(super) fn new(flags: u64, mode: u64) -> Flags {
+        // Both are `int` to the kernel, or were checked by it.
+        Flags(flags as u32, mode as u32)
+    }
+
     pub(super) fn has(&self, flag: i32) -> bool {
         self.0 & flag.cast_unsigned() == flag.cast_unsigned()
     }
@@ -56,9 +62,8 @@ impl Recorder<'_> {
         who: Caller,
         place: Place,
         args: &[u64; 6],
-        flags: u32,
+        flags: Flags,
     ) -> Result<(), String> {
-        let flags = Flags(flags);
         let follow = !flags.has(libc::O_NOFOLLOW) && !flags.creates_only();
         let Target::Found(found) = self.resolve(who, place, args, Some(follow))? else { return Ok(()) };
         let touch = match found.kind {
@@ -78,11 +83,22 @@ impl Recorder<'_> {
             Kind::File | Kind::Program if flags.has(libc::O_TRUNC) && !self.lookup.is_writable(&found) => {
                 Touch::PRESENT
             }
-            Kind::File | Kind::Program => file(&flags, found.lasting),
+            Kind::File | Kind::Program => match file(&flags, found.lasting) {
+                touch if touch == Touch::REPLACED && self.keeps_mode(who, &found.path, &flags) => {
+                    touch | Touch::MODE_KEPT
+                }
+                touch => touch,
+            },
             Kind::Link | Kind::Other => Touch::PRESENT,
             Kind::Nameless => Touch::default(),
         };
         self.touch(who, &found, touch)
+    }
+
+    /// Whether a file that is emptied has another mode than it would have been made with.
+    fn keeps_mode(&self, who: Caller, path: &[u8], flags: &Flags) -> bool {
+        let Ok(umask) = self.procs.umask(who.tid) else { return true };
+        self.lookup.mode(path).is_none_or(|mode| mode & 0o7777 != flags.1 & 0o7777 & !umask)
     }
 
     /// What is opened by a handle cannot be told. Without privileges nobody can, but for a file system of one's own.
@@ -269,7 +285,7 @@ fn file(flags: &Flags, lasting: bool) -> Touch {
         return Touch::PRESENT;
     }
     if flags.has(libc::O_TRUNC) {
-        return Touch::REPLACED;
+        return if flags.has(libc::O_CREAT) { Touch::REPLACED } else { Touch::REPLACED | Touch::PRESENT };
     }
     let read = if flags.reads() { Touch::READ } else { Touch::default() };
     let written = if flags.writes() { Touch::UPDATED } else { Touch::default() };
@@ -287,15 +303,16 @@ mod tests {
             (libc::O_RDONLY | libc::O_CREAT, Touch::READ),
             (libc::O_RDWR, Touch::READ | Touch::UPDATED),
             (libc::O_WRONLY | libc::O_APPEND, Touch::UPDATED),
-            (libc::O_WRONLY | libc::O_TRUNC, Touch::REPLACED),
-            (libc::O_RDONLY | libc::O_TRUNC, Touch::REPLACED),
+            (libc::O_WRONLY | libc::O_CREAT | libc::O_TRUNC, Touch::REPLACED),
+            (libc::O_WRONLY | libc::O_TRUNC, Touch::REPLACED | Touch::PRESENT),
+            (libc::O_RDONLY | libc::O_TRUNC, Touch::REPLACED | Touch::PRESENT),
             (libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL, Touch::PRESENT),
             (libc::O_RDONLY | libc::O_DIRECTORY, Touch::PRESENT),
             (libc::O_PATH, Touch::PRESENT),
         ] {
-            assert_eq!(file(&Flags(flags.cast_unsigned()), false), expect, "{flags:o}");
+            assert_eq!(file(&Flags(flags.cast_unsigned(), 0), false), expect, "{flags:o}");
         }
-        assert_eq!(file(&Flags(libc::O_WRONLY.cast_unsigned()), true), Touch::PRESENT);
-        assert_eq!(file(&Flags(libc::O_RDONLY.cast_unsigned()), true), Touch::READ);
+        assert_eq!(file(&Flags(libc::O_WRONLY.cast_unsigned(), 0), true), Touch::PRESENT);
+        assert_eq!(file(&Flags(libc::O_RDONLY.cast_unsigned(), 0), true), Touch::READ);
     }
 }

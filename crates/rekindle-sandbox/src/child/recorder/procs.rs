@@ -94,6 +94,14 @@ impl Procs {
         Ok(Ids { process: number("Tgid").ok_or(Errno::SRCH)?, parent: number("PPid").unwrap_or(0), inner })
     }
 
+    /// Which rights a thread takes from what it makes.
+    pub(super) fn umask(&self, tid: u32) -> Result<u32, Errno> {
+        let text = self.read(tid, "status", 64 << 10)?;
+        let text = String::from_utf8_lossy(&text);
+        let value = text.lines().find_map(|line| line.strip_prefix("Umask:"));
+        value.and_then(|value| u32::from_str_radix(value.trim(), 8).ok()).ok_or(Errno::SRCH)
+    }
+
     /// How many descriptors a process has; `None` where the kernel (before 6.2) does not tell.
     pub(super) fn count_descriptors(&self, process: u32) -> Option<u32> {
         let size = self.stat(process, "fd").ok()?.st_size;

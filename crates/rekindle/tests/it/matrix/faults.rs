@@ -4,7 +4,7 @@
 
 use std::fs;
 
-use super::edit::{self, Edit, remove, replace, write};
+use super::edit::{self, Edit, mode, remove, replace, write};
 use super::make::{MANIFEST, with_makefile};
 use super::{Built, checkpoints, tree};
 use crate::project::Place;
@@ -167,4 +167,11 @@ fn without_made_sources() {
     let mut project = from_input("out: made\n\tcp made out\nmade: in\n\ttr a-z A-Z < in > made\n");
     project.push(write("made", "shipped\n"));
     check("source-made", &project, &[write("in", "other\n")]);
+}
+
+/// What is there already keeps its own mode when it is copied to.
+#[test]
+fn without_old_modes() {
+    let build = "mkdir -p out; [ out/copy -nt in ] || cp in out/copy";
+    check("old-mode", &custom(build, &[("in", "in\n")]), &[mode("in", 0o755)]);
 }

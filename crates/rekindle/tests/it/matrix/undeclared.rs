@@ -191,12 +191,36 @@ out: $(patsubst %.txt,%.o,$(wildcard *.txt))
             ],
         },
         Suite {
+            project: with(
+                custom("ninja", &[("data/one", "1\n"), ("data/sub/three", "3\n"), ("out/keep", "")]),
+                vec![write(
+                    "build.ninja",
+                    "rule copy\n  command = mkdir -p out/made; cp -r data/. out/made; touch stamp\n\
+                                           build stamp: copy data/one\n",
+                )],
+            ),
+            cases: vec![
+                Case::equal("a directory became a file", vec![write("data/sub", "file\n")]),
+                Case::equal(
+                    "a directory became a file, and all is copied again",
+                    vec![write("data/sub", "file\n"), write("data/one", "other\n")],
+                ),
+                Case::equal("nobody copies any more", vec![write("build.ninja", "")]),
+            ],
+        },
+        Suite {
             project: text(copied, &[("data/one", "1\n"), ("data/two", "2\n"), ("data/sub/three", "3\n")]),
             cases: vec![
                 Case::equal("removed from what is copied", vec![remove("data/two")]),
                 Case::equal(
                     "removed, and another changed",
                     vec![remove("data/sub"), write("data/one", "other\n")],
+                ),
+                // What is there already keeps its own mode when it is copied to.
+                Case::equal("executable, and copied again", vec![mode("data/one", 0o755)]),
+                Case::equal(
+                    "another executable, and copied again",
+                    vec![mode("data/two", 0o755), write("data/one", "other\n")],
                 ),
             ],
         },
@@ -376,6 +400,21 @@ fn what_is_made_and_shipped() {
             Case::equal("a link to what it is made from", vec![link("in", "other")]),
             Case::equal("both", vec![write("in", "new\n"), write("made", "NEWER\n")]),
         ],
+    }]);
+}
+
+/// What is updated in place is left as it is when it is told of less, and nothing shows that by its content.
+#[test]
+fn what_is_told_of_less() {
+    let rules = "rule archive\n  command = ar rcD $out $in\n";
+    let both = format!("{rules}build out/all: archive one two\n");
+    let project = with(
+        custom("ninja", &[("one", "1\n"), ("two", "2\n"), ("out/keep", "")]),
+        vec![write("build.ninja", both)],
+    );
+    check([Suite {
+        project,
+        cases: vec![Case::equal("a member less", vec![replace("build.ninja", " one two", " one")])],
     }]);
 }
 
