@@ -104,9 +104,8 @@ impl Facts for Trees {
         // In what cannot be listed there may be anything.
         let unknown = vec![b"?".to_vec()];
         let entries = self.last().dir(as_path(path)).and_then(|dir| dir.entries());
-        entries.map_or(unknown, |entries| {
-            entries.iter().map(|entry| entry.name.as_bytes().to_vec()).collect()
-        })
+        entries
+            .map_or(unknown, |entries| entries.iter().map(|entry| entry.name.as_bytes().to_vec()).collect())
     }
 
     fn is_empty(&self, path: &[u8]) -> bool {

@@ -178,7 +178,7 @@ impl<'a> Recorder<'a> {
         match call {
             Call::Exec(place) => self.exec(who, place, args)?,
             Call::Open(place, flags) => {
-                self.open(who, place, args, Flags::new(args[flags], args[flags + 1]))?
+                self.open(who, place, args, Flags::new(args[flags], args[flags + 1]))?;
             }
             Call::OpenHow(place, how) => {
                 let mut wanted = [0; 24];

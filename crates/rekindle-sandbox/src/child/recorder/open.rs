@@ -10,6 +10,7 @@ use crate::records::{MoveKind, Touch};
 
 /// Flags of `open`, as all supported architectures have them (arm has other numbers for directories), and the mode that goes
 /// with them.
+#[derive(Clone, Copy)]
 pub(super) struct Flags(pub(super) u32, u32);
 
 impl Flags {
