@@ -122,7 +122,8 @@ impl Place {
 
     /// The processes that have this place in their command line, working directory, root or open files.
     pub(crate) fn processes(&self) -> Vec<String> {
-        let needle = self.dir.path().to_str().expect("a plain temporary directory");
+        // Not the whole path: to a mount, one on a file system of its own begins there.
+        let needle = self.dir.path().file_name().and_then(|name| name.to_str()).expect("a plain name");
         let mut found = Vec::new();
         for process in fs::read_dir("/proc").expect("/proc").flatten() {
             let dir = process.path();
