@@ -87,8 +87,8 @@ impl Engine {
     /// The toolchain with the identity that the package of this derivation keeps, as long as nothing that its builds
     /// looked at is another one. Nothing is written.
     pub fn settled(&self, drv: &Derivation, toolchain: &Toolchain) -> Toolchain {
-        let identity = self.hosts().identity(&package_of(drv), toolchain);
-        Toolchain { identity, ..toolchain.clone() }
+        let (identity, since) = self.hosts().identity(&package_of(drv), toolchain);
+        Toolchain { identity, since, ..toolchain.clone() }
     }
 
     /// The toolchain with the identity that this derivation was made for, if that still is what it names.
@@ -110,8 +110,13 @@ impl Hosts {
         Hosts { dir: own_dir.join("hosts") }
     }
 
-    /// The identity that the toolchain of a package has now. Nothing is written.
-    pub(crate) fn identity(&self, package: &(String, String), toolchain: &Toolchain) -> String {
+    /// The identity that the toolchain of a package has now, and, where that is not the last one that it had, why.
+    /// Nothing is written.
+    pub(crate) fn identity(
+        &self,
+        package: &(String, String),
+        toolchain: &Toolchain,
+    ) -> (String, Option<String>) {
         let dir = self.dir_of(package);
         let mut known: Vec<(SystemTime, String)> = fs::read_dir(&dir)
             .into_iter()
@@ -122,27 +127,40 @@ impl Hosts {
             })
             .collect();
         known.sort_unstable();
-        let mut newest = known.into_iter().rev().map(|(_, identity)| identity);
-        if let Some(identity) = newest.find(|identity| self.holds(package, identity, toolchain)) {
-            return identity;
+        let mut since = None;
+        for (_, identity) in known.into_iter().rev().filter(|(_, name)| is_identity(name)) {
+            match self.read(package, &identity) {
+                Ok(Some(kept)) => match kept.broken(toolchain) {
+                    None => return (identity, since),
+                    why => since = since.or(why),
+                },
+                _ => since = since.or_else(|| Some("what was read of the host cannot be read".to_owned())),
+            }
         }
         let mut identity = toolchain.host.clone();
         while dir.join(&identity).exists() {
             let next = Hash::sha256(format!("after {identity}").as_bytes()).to_nix32();
             identity = format!("{PREFIX}{}", &next[..32]);
         }
-        identity
+        (identity, since)
     }
 
     /// Whether what was built under an identity is what would be built with this toolchain.
     pub(crate) fn holds(&self, package: &(String, String), identity: &str, toolchain: &Toolchain) -> bool {
-        if !is_identity(identity) {
-            return false;
-        }
-        let file = self.dir_of(package).join(identity);
-        match fs::read(&file) {
-            Ok(bytes) => Kept::decode(&bytes).is_some_and(|kept| kept.holds(toolchain)),
-            Err(error) => error.kind() == io::ErrorKind::NotFound && identity == toolchain.host,
+        is_identity(identity)
+            && match self.read(package, identity) {
+                Ok(Some(kept)) => kept.broken(toolchain).is_none(),
+                Ok(None) => identity == toolchain.host,
+                Err(_) => false,
+            }
+    }
+
+    /// What is kept of an identity, if anything is.
+    fn read(&self, package: &(String, String), identity: &str) -> io::Result<Option<Kept>> {
+        match fs::read(self.dir_of(package).join(identity)) {
+            Ok(bytes) => Kept::decode(&bytes).map(Some).ok_or(io::ErrorKind::InvalidData.into()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
         }
     }
 
@@ -163,15 +181,11 @@ impl Hosts {
         rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive)
             .map_err(|errno| fail(errno.into()))?;
         let file = dir.join(&toolchain.identity);
-        let before = match fs::read(&file) {
-            // One that cannot be read does not hold, and is not to come to hold.
-            Ok(bytes) => Some(Kept::decode(&bytes).ok_or_else(|| fail(io::ErrorKind::InvalidData.into()))?),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(fail(error)),
-        };
+        // One that cannot be read does not hold, and is not to come to hold.
+        let before = self.read(package, &toolchain.identity).map_err(fail)?;
         let is_new = before.is_none();
         let mut kept = before.clone().unwrap_or_else(|| Kept::new(toolchain));
-        let was_steady = is_new || kept.holds(toolchain);
+        let was_steady = is_new || kept.broken(toolchain).is_none();
         let is_known = looks.is_some();
         let mut is_steady = was_steady;
         if let Some(mut looks) = looks {

@@ -65,6 +65,8 @@ pub struct Toolchain {
     pub identity: String,
     /// The same of all that the host has. Equal where the toolchain is the same.
     pub host: String,
+    /// Why a package does not keep the identity that it had, in a clause; nothing if it does, or had none.
+    pub since: Option<String>,
     /// The `PATH` with which a build starts, without the extra paths.
     pub search_path: String,
     /// The directories of programs, those of the extra paths included.
@@ -103,7 +105,14 @@ impl Toolchain {
         let programs = programs.into_iter().chain(SEARCH_PATH.split(':').map(PathBuf::from)).collect();
         let digest = Hash::sha256(&identity).to_nix32();
         let host = format!("host-{}", &digest[..32]);
-        Ok(Toolchain { paths, identity: host.clone(), host, search_path: SEARCH_PATH.to_owned(), programs })
+        Ok(Toolchain {
+            paths,
+            identity: host.clone(),
+            host,
+            since: None,
+            search_path: SEARCH_PATH.to_owned(),
+            programs,
+        })
     }
 }
 

@@ -253,7 +253,7 @@ impl Workshop<'_> {
         };
         let recipe = lower(host)?;
         let settled = host.settled(self.engine, &recipe.derivation);
-        let recipe = if settled.toolchain == host.toolchain { recipe } else { lower(&settled)? };
+        let recipe = if settled.facts.identity == host.facts.identity { recipe } else { lower(&settled)? };
         Ok((recipe, settled.toolchain))
     }
 }

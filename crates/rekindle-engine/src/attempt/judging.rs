@@ -39,6 +39,8 @@ impl Attempt<'_> {
             return Ok((Judged { verdict: Verdict::Run, reason }, None));
         };
         if let Some(difference) = planned.recipe.difference(&then.recipe) {
+            let since = self.given.world.toolchain.and_then(|toolchain| toolchain.since.as_deref());
+            let difference = difference.of_toolchain(since);
             return Ok((Judged { verdict: Verdict::Run, reason: Reason::Recipe(difference) }, None));
         }
         let (tree_then, state_then) = match index.checked_sub(1) {

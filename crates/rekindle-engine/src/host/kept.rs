@@ -52,16 +52,26 @@ impl Kept {
         }
     }
 
-    /// Whether everything is as it was.
-    pub(super) fn holds(&self, toolchain: &Toolchain) -> bool {
+    /// The first thing that is not as it was, in a clause; nothing if everything is.
+    pub(super) fn broken(&self, toolchain: &Toolchain) -> Option<String> {
+        if self.visible != toolchain.paths {
+            return Some("other directories of the host can be seen".to_owned());
+        }
+        if self.unobserved.iter().any(|host| *host != toolchain.host) {
+            return Some("the host is another one, and not all that was read of it was observed".to_owned());
+        }
         // On a host that is the same as far as its lists say, a file that was only put there again is the same file.
         let closely = self.host != toolchain.host;
-        self.visible == toolchain.paths
-            && self.unobserved.iter().all(|host| *host == toolchain.host)
-            && self.looks.iter().all(|(path, look)| match is_loader_cache(path) {
-                true => self.loader == self.loader_now(),
-                false => State::of(path, look.listed).is_still(&look.state, closely),
-            })
+        self.looks.iter().find_map(|(path, look)| {
+            if is_loader_cache(path) {
+                let is_another = self.loader != self.loader_now();
+                return is_another.then(|| "the loader finds other libraries".to_owned());
+            }
+            let state = State::of(path, look.listed);
+            let path = String::from_utf8_lossy(path);
+            (!state.is_still(&look.state, closely))
+                .then(|| format!("{path} {}", state.what_became_of(&look.state)))
+        })
     }
 
     /// Takes the loader's cache as it is now.

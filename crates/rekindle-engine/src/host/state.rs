@@ -10,6 +10,8 @@ use std::path::Path;
 use rekindle_layers::Timestamp;
 use rekindle_nix::Hash;
 
+const ABSENT: &[u8] = b"absent";
+
 /// What is at a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct State {
@@ -27,8 +29,8 @@ impl State {
         let path = Path::new(OsStr::from_bytes(path));
         State::try_of(path, listed).unwrap_or_else(|error| {
             let is_gone = matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory);
-            let look = if is_gone { "absent".to_owned() } else { format!("unreadable {}", error.kind()) };
-            State::kept(look.into_bytes(), None)
+            let unreadable = || format!("unreadable {}", error.kind()).into_bytes();
+            State::kept(if is_gone { ABSENT.to_vec() } else { unreadable() }, None)
         })
     }
 
@@ -73,6 +75,15 @@ impl State {
             None => Timestamp { secs: than.secs - 1, nanos: than.nanos + 1_000_000_000 - tick },
         };
         self.newest.is_none_or(|newest| newest < latest)
+    }
+
+    /// How it differs from what it was, in words.
+    pub(super) fn what_became_of(&self, then: &State) -> &'static str {
+        match (&then.look[..], &self.look[..]) {
+            (ABSENT, _) => "was added",
+            (_, ABSENT) => "was removed",
+            _ => "changed",
+        }
     }
 
     /// Whether it is what it was. Without `closely` a file of the same size and time is.

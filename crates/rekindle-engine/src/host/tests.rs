@@ -41,6 +41,7 @@ impl World {
             paths: vec![self.path("")],
             identity: host.clone(),
             host,
+            since: None,
             search_path: String::new(),
             programs: vec![self.path("bin")],
         }
@@ -48,7 +49,8 @@ impl World {
 
     fn settled(&self, host: char) -> Toolchain {
         let toolchain = self.toolchain(host);
-        Toolchain { identity: self.hosts.identity(&self.package, &toolchain), ..toolchain }
+        let (identity, since) = self.hosts.identity(&self.package, &toolchain);
+        Toolchain { identity, since, ..toolchain }
     }
 
     /// A build that looks at these files, and lists a directory if its name ends with a slash.
@@ -103,8 +105,9 @@ fn a_package_keeps_its_identity_until_what_it_looked_at_is_another() {
         assert_eq!(first, world.toolchain('a').host);
         edit(&world);
         // The host has another package, too.
-        let then = world.identity('b');
+        let Toolchain { identity: then, since, .. } = world.settled('b');
         assert_eq!(then == first, stays, "{what}");
+        assert_eq!(since.is_none(), stays, "{what}: {since:?}");
         assert!(stays || then == world.toolchain('b').host, "{what}");
         // It is as sure without another package, but then the coarse identity is taken.
         assert_eq!(world.identity('a') == first, stays, "{what}");

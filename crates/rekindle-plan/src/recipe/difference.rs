@@ -17,6 +17,8 @@ pub struct Difference {
     /// Which attribute, or which argument (from 1), quoted.
     member: Option<String>,
     change: Change,
+    /// For [`Field::Toolchain`], whose values are digests: what is another one, if that is known.
+    detail: Option<String>,
     /// For [`Field::Before`]: the phase of the step where it began, and how that one differs.
     origin: Option<Box<(Option<String>, Difference)>>,
 }
@@ -38,6 +40,14 @@ impl Difference {
     /// For a step that differs only because of one before it: how that one differs, where this is known.
     pub fn origin(&self) -> Option<&Difference> {
         self.origin.as_ref().map(|origin| &origin.1)
+    }
+
+    /// The same, with a clause that says what of the toolchain is another one, if it differs in that.
+    pub fn of_toolchain(self, detail: Option<&str>) -> Difference {
+        match self.field {
+            Field::Toolchain => Difference { detail: detail.map(str::to_owned), ..self },
+            _ => self,
+        }
     }
 
     pub(super) fn between(old: &Recipe, new: &Recipe) -> Option<Difference> {
@@ -89,8 +99,10 @@ impl fmt::Display for Difference {
             Field::Sandbox => "the version of the sandbox",
             Field::Inputs => "input",
             Field::Attributes => "attribute",
-            // Their values are digests, which tell nobody anything.
-            Field::Toolchain => return f.write_str("the toolchain"),
+            Field::Toolchain => {
+                f.write_str("the toolchain")?;
+                return self.detail.iter().try_for_each(|detail| write!(f, ", as {detail}"));
+            }
             Field::Before => {
                 f.write_str("an earlier step")?;
                 return match self.origin.as_deref() {
@@ -167,7 +179,7 @@ fn named(pair: &Pair<'_>) -> Difference {
         (Some(old), None) => Change::Removed(show(old)),
         (None, new) => Change::Added(new.map(show).unwrap_or_default()),
     };
-    Difference { field, member, change, origin: None }
+    Difference { field, member, change, detail: None, origin: None }
 }
 
 /// One input that went and one that came: the same thing in another version, most likely.
@@ -181,5 +193,5 @@ fn replaced(a: &Pair<'_>, b: &Pair<'_>) -> Option<Difference> {
         return None;
     };
     let change = Change::Became { old: quote(old), new: quote(new) };
-    Some(Difference { field: Field::Inputs, member: None, change, origin: None })
+    Some(Difference { field: Field::Inputs, member: None, change, detail: None, origin: None })
 }

@@ -83,6 +83,8 @@ struct Built {
     is_new: bool,
     /// How often a translator ran.
     work: usize,
+    /// Why its first step ran, if it did.
+    why: String,
 }
 
 fn build(place: &Place, root: &Path, args: &[&str]) -> Built {
@@ -100,7 +102,8 @@ fn build_by(place: &Place, run: &dyn Fn(&[&str]) -> Value) -> Built {
     let text = fs::read_to_string(place.physical(&path).join("text")).expect("built");
     let log = place.rekindle(&["log", &path]).run().stdout();
     let is_new = report["builds"].as_array().expect("a list").iter().any(|one| one["result"] == "built");
-    Built { path, text, is_new, work: log.lines().filter(|line| line.contains("TRANSLATE")).count() }
+    let why = report["builds"][0]["verdicts"][0]["why"].as_str().unwrap_or_default().to_owned();
+    Built { path, text, is_new, why, work: log.lines().filter(|line| line.contains("TRANSLATE")).count() }
 }
 
 #[test]
@@ -282,4 +285,5 @@ fn a_host_that_is_upgraded_elsewhere_is_the_same() {
     let then = build_on(&place, &root, &[upgraded[0], upgraded[1], (HEADER, &file("header"))]);
     assert_ne!(then.path, edited.path);
     assert_eq!((then.work, then.text.as_str()), (2, "3\n"));
+    assert_eq!(then.why, format!("another recipe: the toolchain, as {HEADER} changed"));
 }
