@@ -1,12 +1,12 @@
 //! The engine: one store, and everything that is done with it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -26,17 +26,15 @@ use crate::event::{BuildResult, Event};
 use crate::fetch::{FetchRequest, Fetcher};
 use crate::host::Hosts;
 use crate::job::{Job, Purpose};
+use crate::offered::Offered;
 use crate::provenance::Provenances;
 use crate::recipes::Sight;
 use crate::remembered::Remembered;
-use crate::source::{Directory, EmbeddedFile, Source, SourceMemory, SourceRules};
+use crate::source::SourceMemory;
 use crate::toolchain::Toolchain;
 
 /// Rekindle's own directory beside `nix`, with the version of what is in it.
 pub(crate) const OWN_DIR: &str = "rekindle-1";
-
-/// The variable of a derivation that says for which host toolchain it is.
-pub(crate) const TOOLCHAIN_VARIABLE: &[u8] = b"rekindleToolchain";
 
 /// Where an engine works.
 #[derive(Debug, Clone)]
@@ -101,15 +99,6 @@ pub struct Report {
     pub outputs: BTreeMap<StorePath, BTreeMap<OutputName, StorePath>>,
 }
 
-/// What a build may need and the store does not have.
-#[derive(Debug, Default)]
-struct Offered {
-    directories: HashMap<StorePath, Arc<Source>>,
-    /// Directories that lie somewhere for this process alone.
-    laid_out: HashMap<StorePath, Directory>,
-    derivations: HashMap<StorePath, Arc<Derivation>>,
-}
-
 /// A store, and what is needed to build into it.
 #[derive(Debug)]
 pub struct Engine {
@@ -155,96 +144,6 @@ impl Engine {
     /// The store.
     pub fn store(&self) -> &Store {
         &self.store
-    }
-
-    /// Finds the store path of a directory's sources. Nothing is written to the store.
-    ///
-    /// # Errors
-    /// A directory that cannot be read or changes while it is read, a file that no store can hold.
-    pub fn observe_tree(&self, name: &str, dir: &Path, rules: &SourceRules) -> Result<Source, Error> {
-        self.memory.observe_tree(self.store.store_dir(), name, dir, rules)
-    }
-
-    /// Finds the store path of one file or directory as it is. Nothing is written to the store.
-    ///
-    /// # Errors
-    /// It cannot be read, or no store can hold it.
-    pub fn observe_file(&self, name: &str, file: &Path) -> Result<Source, Error> {
-        Source::observe_file(self.store.store_dir(), name, file)
-    }
-
-    /// Finds the store path of a directory of files that the program carries.
-    ///
-    /// # Errors
-    /// Names that no directory can have.
-    pub fn embed(&self, name: &str, files: &[EmbeddedFile<'_>]) -> Result<Source, Error> {
-        Source::embed(self.store.store_dir(), name, files)
-    }
-
-    /// Lets builds use a source. A directory stays where it is; anything else is put into the store.
-    ///
-    /// # Errors
-    /// A source that changed since it was observed, a full disk.
-    pub fn offer(&self, source: Arc<Source>) -> Result<(), Error> {
-        if source.directory().is_some() {
-            self.offered().directories.insert(source.path.clone(), source);
-            return Ok(());
-        }
-        self.ingest(&source)
-    }
-
-    /// Puts a source into the store, if it is not there.
-    ///
-    /// # Errors
-    /// As for [`Engine::offer`].
-    pub fn ingest(&self, source: &Source) -> Result<(), Error> {
-        self.store.add_temp_root(&source.path)?;
-        self.memory.ingest(source, &self.store)
-    }
-
-    /// Lets builds use a derivation that is not in the store. Returns its path.
-    ///
-    /// # Errors
-    /// A name that no derivation can have.
-    pub fn offer_derivation(&self, drv: Derivation) -> Result<StorePath, Error> {
-        let path = self.derivation_path(&drv)?;
-        self.offered().derivations.insert(path.clone(), Arc::new(drv));
-        Ok(path)
-    }
-
-    /// Puts a derivation into the store, where it is not there. What it refers to must be valid.
-    ///
-    /// # Errors
-    /// Output paths that are not those of the recipe, a full disk.
-    pub fn add_derivation(&self, drv: &Derivation) -> Result<StorePath, Error> {
-        let path = self.derivation_path(drv)?;
-        self.store.add_temp_root(&path)?;
-        if !self.store.is_valid(&path)? {
-            self.store.add_derivation(drv)?;
-        }
-        Ok(path)
-    }
-
-    /// A derivation that was offered, is in the store, or was built here.
-    ///
-    /// # Errors
-    /// It is neither, or not sound.
-    pub fn derivation(&self, path: &StorePath) -> Result<Arc<Derivation>, Error> {
-        if let Some(drv) = self.offered().derivations.get(path) {
-            return Ok(Arc::clone(drv));
-        }
-        if !self.store.is_valid(path)?
-            && let Some(drv) = self.remembered().read(path, self.store.store_dir())
-        {
-            return Ok(Arc::new(drv));
-        }
-        Ok(Arc::new(self.store.read_derivation(path)?))
-    }
-
-    fn derivation_path(&self, drv: &Derivation) -> Result<StorePath, Error> {
-        drv.drv_path(self.store.store_dir()).map_err(|error| {
-            Error::usage(format!("\"{}\" cannot name a derivation", drv.name)).caused_by(error)
-        })
     }
 
     /// Says what [`Engine::build`] would do.
@@ -394,58 +293,17 @@ impl Engine {
         Ok(outputs)
     }
 
-    /// The toolchain that a derivation asks for: none, or the host's if it is the one that the derivation was made
-    /// for.
-    pub(crate) fn toolchain_for<'o>(
-        &self,
-        drv: &Derivation,
-        options: &'o BuildOptions,
-    ) -> Result<Option<&'o Toolchain>, Error> {
-        let Some(wanted) = drv.env.get(TOOLCHAIN_VARIABLE) else { return Ok(None) };
-        let is_wanted = |toolchain: &&Toolchain| toolchain.identity.as_bytes() == wanted.as_slice();
-        options.toolchains.iter().find(is_wanted).map(Some).ok_or_else(|| {
-            Error::usage(format!(
-                "it was made for the host toolchain {}, which is not the one here; build it from its sources again",
-                String::from_utf8_lossy(wanted)
-            ))
-        })
-    }
-
-    /// A source that is a directory, and what is in it.
-    pub(crate) fn directory(&self, path: &StorePath) -> Result<Option<Directory>, Error> {
-        {
-            let offered = self.offered();
-            if let Some(source) = offered.directories.get(path) {
-                return Ok(source.directory().cloned());
-            }
-            if let Some(directory) = offered.laid_out.get(path) {
-                return Ok(Some(directory.clone()));
-            }
-        }
-        let real = self.store.real_path(path);
-        if !self.store.is_valid(path)? || !real.is_dir() {
-            return Ok(None);
-        }
-        self.memory.read_stored(real).map(Some)
-    }
-
-    /// Lets builds use a directory that lies somewhere for this process alone.
-    pub(crate) fn offer_directory(&self, path: &StorePath, directory: Directory) {
-        self.offered().laid_out.insert(path.clone(), directory);
-    }
-
     pub(crate) fn remembered(&self) -> Remembered {
         Remembered::of(self.store.root())
     }
 
-    /// Puts a source that was offered into the store.
-    pub(crate) fn ensure_valid(&self, path: &StorePath) -> Result<(), Error> {
-        let source = self.offered().directories.get(path).cloned();
-        source.map_or(Ok(()), |source| self.ingest(&source))
+    /// What need not be in the store.
+    pub(crate) fn offered(&self) -> MutexGuard<'_, Offered> {
+        self.offered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn offered(&self) -> MutexGuard<'_, Offered> {
-        self.offered.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn memory(&self) -> &SourceMemory {
+        &self.memory
     }
 
     pub(crate) fn checkpoints(&self) -> &Checkpoints {

@@ -36,7 +36,7 @@ use rekindle_nix::{Derivation, Hash};
 use rekindle_sandbox::{Records, Touch};
 
 use crate::continuation::package_of;
-use crate::engine::{Engine, TOOLCHAIN_VARIABLE};
+use crate::engine::{BuildOptions, Engine};
 use crate::error::Error;
 use crate::toolchain::Toolchain;
 use kept::{Kept, Look};
@@ -44,6 +44,9 @@ use state::State;
 
 /// The dynamic loader's list of libraries. Every program reads it, and every library that is installed changes it.
 const LOADER_CACHE: &str = "/etc/ld.so.cache";
+
+/// The variable of a derivation that says for which host toolchain it is.
+const TOOLCHAIN_VARIABLE: &[u8] = b"rekindleToolchain";
 
 const PREFIX: &str = "host-";
 
@@ -96,6 +99,27 @@ impl Engine {
         let wanted = std::str::from_utf8(drv.env.get(TOOLCHAIN_VARIABLE)?).ok()?;
         let holds = self.hosts().holds(&package_of(drv), wanted, toolchain);
         holds.then(|| Toolchain { identity: wanted.to_owned(), ..toolchain.clone() })
+    }
+
+    /// The toolchain that a derivation asks for: none, or the host's if it still is the one that the derivation was
+    /// made for.
+    pub(crate) fn toolchain_for<'o>(
+        &self,
+        drv: &Derivation,
+        options: &'o BuildOptions,
+    ) -> Result<Option<&'o Toolchain>, Error> {
+        let Some(wanted) = drv.env.get(TOOLCHAIN_VARIABLE) else { return Ok(None) };
+        let package = package_of(drv);
+        let is_wanted = |toolchain: &&Toolchain| {
+            let Toolchain { identity, .. } = toolchain;
+            identity.as_bytes() == wanted.as_slice() && self.hosts().holds(&package, identity, toolchain)
+        };
+        options.toolchains.iter().find(is_wanted).map(Some).ok_or_else(|| {
+            Error::usage(format!(
+                "it was made for the host toolchain {}, which is not the one here; build it from its sources again",
+                String::from_utf8_lossy(wanted)
+            ))
+        })
     }
 }
 

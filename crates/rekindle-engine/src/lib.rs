@@ -35,6 +35,7 @@ mod links;
 mod makefile;
 mod mounted;
 mod observing;
+mod offered;
 mod outputs;
 mod prepare;
 mod provenance;
