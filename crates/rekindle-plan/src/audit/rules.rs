@@ -7,7 +7,7 @@ use super::groups::{Book, GroupId, Groups, Kind};
 use super::trace_facts::{describe, starts};
 use super::{Evidence, Facts, Finding, Orchestrator, Removal, Rule, Rules, Verdict};
 use crate::observation::{ChangeKind, SourceChange};
-use crate::trace::{Access, PathId, Process, ProcessId, Touch, Trace};
+use crate::trace::{Access, Move, PathId, Process, ProcessId, Touch, Trace};
 
 /// One of all runs: those of the builds before, then the rounds of this one.
 pub(super) type RunId = usize;
@@ -155,20 +155,35 @@ impl<'a> Auditor<'a> {
         }
     }
 
-    /// Whether the one that made a product was started again by who keeps book, read it, and left it as it is.
-    fn was_looked_at_again(&self, run: RunId, maker: GroupId, path: &[u8]) -> bool {
-        if !self.groups[run].started_by(maker).is_some_and(Orchestrator::is_tracked) {
+    /// Whether the one that made a product by giving a file its name was started again by who keeps book, made that file anew,
+    /// looked at the product, and left it as it is: it gives it the name only if there is a difference. That somebody looked at
+    /// what he made himself and went on says nothing: he would not have found it in a clean build.
+    fn was_compared(&self, run: RunId, maker: GroupId, path: &[u8]) -> bool {
+        if !self.groups[run].started_by(maker).is_some_and(Orchestrator::is_tracked)
+            || self.facts.is_in_sources(path)
+        {
             return false;
         }
         let Some(identity) = self.identity(run, maker) else { return false };
+        let then = self.trace(run);
+        let is_its = |step: &&Move| {
+            self.groups[run].of[step.process.at()] == maker && then.paths().get(step.to) == path
+        };
+        let names = then.moves().iter().filter(is_its).map(|step| then.paths().get(step.from));
+        let names: Vec<&[u8]> = names.collect();
         (self.evidence.then.len()..self.runs()).any(|now| {
             let trace = self.trace(now);
-            let Some(id) = trace.paths().find(path) else { return false };
             let of = &self.groups[now].of;
-            trace.processes().iter().zip(of).any(|(process, group)| {
-                let reads = |access: &Access| access.observed > 0 && access.touch.any(Touch::READ);
-                process.access(id).is_some_and(reads) && self.identity(now, *group) == Some(identity)
-            })
+            let does = |path: &[u8], does: &dyn Fn(&Access) -> bool| {
+                trace.paths().find(path).is_some_and(|id| {
+                    trace.processes().iter().zip(of).any(|(process, group)| {
+                        process.access(id).is_some_and(does) && self.identity(now, *group) == Some(identity)
+                    })
+                })
+            };
+            let makes = Touch::CREATED.and(Touch::REPLACED);
+            does(path, &|access| access.observed > 0 && access.touch.any(Touch::READ))
+                && names.iter().any(|name| does(name, &|access| access.touch.any(makes)))
         })
     }
 
@@ -253,7 +268,7 @@ impl<'a> Auditor<'a> {
         }
         let mut failing = self.products_of(run, &concerned);
         if rule == Rule::Producer && !decides {
-            failing.retain(|(maker, path)| !self.was_looked_at_again(run, *maker, path));
+            failing.retain(|(maker, path)| !self.was_compared(run, *maker, path));
         }
         let Some(product) = failing.iter().find(|(_, path)| !self.is_private(path)) else {
             return Ok(());

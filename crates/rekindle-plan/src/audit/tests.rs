@@ -163,6 +163,30 @@ bash: <b/phase
 }
 
 #[test]
+fn what_is_given_its_name_only_if_it_is_another_may_stay() {
+    let check = |then: &str, now: &str, stays: bool| {
+        let ninja = "bash: <b/phase\n\tninja: <b/build.ninja >b/.ninja_log\n\t\tsh -c gen:\n";
+        let (then, now) = (format!("{ninja}{then}"), format!("{ninja}{now}"));
+        let rounds = [("b/in", &*now, "b/build.ninja=b/out b/in=I b/out=o b/.ninja_log=L b/phase=x")];
+        let case = Case {
+            sources: "b/build.ninja=b/out b/in=I b/phase=x",
+            then: (&then, "b/build.ninja=b/out b/in=i b/out=o b/.ninja_log=l b/phase=x"),
+            rounds: &rounds,
+            removed: &[],
+        };
+        match stays {
+            true => settles(&case, Rules::ALL),
+            false => redoes(&case, Rules::ALL, &["b/out"]),
+        }
+    };
+    let gen_then = "\t\t\tgen in: <b/in ^b/tmp\n\t\t\tmv: b/tmp>>b/out";
+    check(gen_then, "\t\t\tgen in: <b/in ^b/tmp\n\t\t\tcmp: <b/tmp <b/out\n\t\t\trm: -b/tmp", true);
+    // Here it only looks whether it has something to do.
+    check(gen_then, "\t\t\tgrep x out: <b/out", false);
+    check("\t\t\tgen in: <b/in ^b/out", "\t\t\tgen in: <b/in <b/out", false);
+}
+
+#[test]
 fn a_directory_goes_with_all_that_was_made_in_it() {
     let then = "
 bash: <b/phase

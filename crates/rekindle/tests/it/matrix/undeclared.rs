@@ -403,6 +403,22 @@ fn what_is_made_and_shipped() {
     }]);
 }
 
+/// A command that ninja starts again finds what it made itself, and leaves it alone. In a clean build there is nothing, or the
+/// source.
+#[test]
+fn what_is_left_alone_by_its_maker() {
+    let rules = "rule once\n  command = grep -q in $out 2> /dev/null || cat $in > $out\nbuild out/once: once in\n\
+                 rule edit\n  command = sed -i '1r more' notes; cp notes $out\nbuild out/notes: edit more\n";
+    let files = [("in", "in\n"), ("more", "more\n"), ("notes", "notes\n"), ("out/keep", "")];
+    check([Suite {
+        project: with(custom("ninja", &files), vec![write("build.ninja", rules)]),
+        cases: vec![
+            Case::equal("what it is made from", vec![write("in", "other in\n")]),
+            Case::equal("what cannot be read", vec![write("more/inside", "more\n")]),
+        ],
+    }]);
+}
+
 /// What is updated in place is left as it is when it is told of less, and nothing shows that by its content.
 #[test]
 fn what_is_told_of_less() {
