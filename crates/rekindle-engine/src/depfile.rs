@@ -67,8 +67,30 @@ pub(crate) fn is_compiled(target: &[u8]) -> bool {
     name.iter().rposition(|byte| *byte == b'.').is_some_and(|dot| SUFFIXES.contains(&&name[dot + 1..]))
 }
 
+/// Whether a description for ninja has this path among what is built. One that is only read, or that a rule speaks of, is not.
+pub(crate) fn is_built_by_ninja(text: &[u8], path: &[u8]) -> bool {
+    let mut rest = text;
+    while !rest.is_empty() {
+        // A `$` makes nothing special of what follows it, the end of a line included.
+        let mut end = 0;
+        let mut colon = None;
+        while end < rest.len() && rest[end] != b'\n' {
+            if rest[end] == b':' && colon.is_none() {
+                colon = Some(end);
+            }
+            end += if rest[end] == b'$' { 2 } else { 1 };
+        }
+        let outputs = colon.and_then(|colon| rest[..colon].strip_prefix(b"build "));
+        if outputs.is_some_and(|outputs| has_word(outputs, path)) {
+            return true;
+        }
+        rest = rest.get(end + 1..).unwrap_or_default();
+    }
+    false
+}
+
 /// Whether a text has this path as a word of its own, and not as a part of another.
-pub(crate) fn has_word(text: &[u8], path: &[u8]) -> bool {
+fn has_word(text: &[u8], path: &[u8]) -> bool {
     let is_part =
         |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || b"._-+/".contains(byte));
     !path.is_empty()
@@ -127,6 +149,19 @@ mod tests {
                 && !has_word(text, b"ut/2")
                 && !has_word(text, b"")
         );
+    }
+
+    #[test]
+    fn ninja_builds_what_stands_before_the_colon() {
+        let text = b"# build c: d\nrule r\n  command = make out/three: in\nbuild out/one out/two $\n  | a$:b: r in $\n  more\n\
+                     build four:r five\ndefault out/one";
+        for path in ["out/one", "out/two", "four"] {
+            assert!(is_built_by_ninja(text, path.as_bytes()), "{path}");
+        }
+        for path in ["out/three", "in", "more", "five", "c", "d", "r", "build"] {
+            assert!(!is_built_by_ninja(text, path.as_bytes()), "{path}");
+        }
+        assert!(!is_built_by_ninja(b"build a$", b"a") && !is_built_by_ninja(b"", b"a"));
     }
 
     #[test]

@@ -161,7 +161,7 @@ impl Facts for Trees {
             let name = path.strip_prefix(dir).unwrap_or_else(|| name_of(path));
             let text = content(self.last(), description).unwrap_or_default();
             // A name with odd characters is written with `$` before them, and so is not found: it is made again.
-            depfile::has_word(&text, name)
+            depfile::is_built_by_ninja(&text, name)
         };
         descriptions.iter().any(names)
     }

@@ -308,22 +308,30 @@ impl<'a> Auditor<'a> {
     fn forget(&mut self, run: RunId, group: GroupId, hit: &Hit<'a>, book: Book) {
         let trace = self.trace(run);
         let descriptions = self.descriptions(run, hit.process);
-        let is_its = |id: &GroupId| {
-            let task = &self.groups[run].all[*id];
-            task.parent == Some(group) && task.kind == Kind::Task
-        };
-        let tasks: BTreeSet<GroupId> = (0..self.groups[run].all.len()).filter(is_its).collect();
-        let mut products: BTreeMap<GroupId, Vec<Vec<u8>>> = BTreeMap::new();
-        for (maker, path) in self.products_of(run, &tasks) {
-            products.entry(maker).or_default().push(path);
+        // Of each group that a command of its has started, that command: another `make`, say, and what that started.
+        let mut commands: BTreeMap<GroupId, GroupId> = BTreeMap::new();
+        for (id, below) in self.groups[run].all.iter().enumerate() {
+            let Some(parent) = below.parent else { continue };
+            let has_own_book = matches!(below.kind, Kind::Orchestrator(found) if found.is_tracked());
+            if has_own_book && book != Book::Names {
+                continue;
+            }
+            match commands.get(&parent) {
+                _ if parent == group => commands.insert(id, id),
+                Some(command) => commands.insert(id, *command),
+                None => None,
+            };
         }
-        for (maker, products) in products {
+        let mut products: BTreeMap<GroupId, Vec<(GroupId, Vec<u8>)>> = BTreeMap::new();
+        for (maker, path) in self.products_of(run, &commands.keys().copied().collect()) {
+            products.entry(commands[&maker]).or_default().push((maker, path));
+        }
+        for products in products.into_values() {
+            let mut paths = products.iter().map(|(_, path)| path);
             let is_kept = match book {
                 Book::Own => true,
-                Book::Names => products.iter().any(|path| self.facts.is_named(&descriptions, path)),
-                Book::Recipes => {
-                    !products.iter().any(|path| self.facts.has_other_recipe(&descriptions, path))
-                }
+                Book::Names => paths.any(|path| self.facts.is_named(&descriptions, path)),
+                Book::Recipes => !paths.any(|path| self.facts.has_other_recipe(&descriptions, path)),
             };
             if is_kept {
                 continue;
@@ -332,9 +340,9 @@ impl<'a> Auditor<'a> {
                 rule: Rule::Forgotten,
                 change: hit.change.clone(),
                 who: describe(trace, hit.process),
-                product: products.first().cloned(),
+                product: products.first().map(|(_, path)| path.clone()),
             });
-            for path in products {
+            for (maker, path) in products {
                 let removal = Removal { path: path.clone(), is_tracked: true, maker: (run, maker) };
                 self.failing.entry(path).or_insert(removal);
             }

@@ -160,6 +160,16 @@ bash: <b/phase
     };
     redoes(&case, Rules::ALL, &["b/c.out"]);
     settles(&case, without("forgotten"));
+    // Nor what its command had another program make.
+    let inner = "
+bash: <b/phase
+\tninja: <b/build.ninja >b/.ninja_log
+\t\tcp a: <b/a >b/a.out
+\t\tsh -c make:
+\t\t\tmake: <b/inner.mk
+\t\t\t\tcp c: <b/c >b/c.out
+";
+    redoes(&Case { then: (inner, case.then.1), ..case }, Rules::ALL, &["b/c.out"]);
 }
 
 #[test]

@@ -5,13 +5,13 @@ use super::make::{MANIFEST, c_files, with_makefile};
 use super::{Case, Suite, cargo, check, equal};
 use crate::project::Place;
 
-fn with(mut project: Vec<Edit>, more: Vec<Edit>) -> Vec<Edit> {
+pub(super) fn with(mut project: Vec<Edit>, more: Vec<Edit>) -> Vec<Edit> {
     project.extend(more);
     project
 }
 
 /// Files, and a makefile that makes `out` of them.
-fn text(makefile: &str, files: &[(&str, &str)]) -> Vec<Edit> {
+pub(super) fn text(makefile: &str, files: &[(&str, &str)]) -> Vec<Edit> {
     let makefile =
         format!("all: out\n{makefile}install: all\n\tmkdir -p $(PREFIX)\n\tcp -r out $(PREFIX)/out\n");
     let mut project = vec![write("rekindle.toml", MANIFEST), write("Makefile", makefile)];
@@ -19,7 +19,7 @@ fn text(makefile: &str, files: &[(&str, &str)]) -> Vec<Edit> {
     project
 }
 
-fn custom(build: &str, files: &[(&str, &str)]) -> Vec<Edit> {
+pub(super) fn custom(build: &str, files: &[(&str, &str)]) -> Vec<Edit> {
     let manifest = format!(
         "{MANIFEST}build-system = \"custom\"\n[package.phases]\nbuild = '''\n{build}\n'''\n\
          install = 'mkdir -p $out; cp -r out $out/out'\n"
@@ -30,7 +30,7 @@ fn custom(build: &str, files: &[(&str, &str)]) -> Vec<Edit> {
 }
 
 /// Compiles and links without dependency files.
-fn program(more: &str) -> Vec<Edit> {
+pub(super) fn program(more: &str) -> Vec<Edit> {
     with_makefile(&format!(
         "OBJECTS = main.o a.o b.o\nCFLAGS = -O1 -Ifirst -Isecond\nall: prog\n{more}prog: $(OBJECTS)\n\t$(CC) -o $@ $^\n\
          install: all\n\tinstall -D prog $(PREFIX)/bin/prog\n"
@@ -373,13 +373,26 @@ rule copy
   command = cp $in $out
 build out/one: copy in
 build out/two: copy in
+rule make
+  command = make -s out/three
+build out/three: make in
 ";
+    let makefile = "out/three: in\n\tcp in out/three\n";
     check([Suite {
-        project: with(custom("ninja", &[("in", "in\n")]), vec![write("build.ninja", ninja)]),
-        cases: vec![Case::equal(
-            "a rule less for ninja",
-            vec![replace("build.ninja", "build out/two: copy in\n", "")],
-        )],
+        project: with(
+            custom("ninja", &[("in", "in\n"), ("Makefile", makefile)]),
+            vec![write("build.ninja", ninja)],
+        ),
+        cases: vec![
+            Case::equal(
+                "a rule less for ninja",
+                vec![replace("build.ninja", "build out/two: copy in\n", "")],
+            ),
+            Case::equal(
+                "a rule less for ninja, which had another make it",
+                vec![replace("build.ninja", "build out/three: make in\n", "")],
+            ),
+        ],
     }]);
 }
 
