@@ -107,7 +107,12 @@ impl Checkpoints {
                     let quarantined = dir.join(QUARANTINED).exists();
                     found.push(Found { record, quarantined, dir });
                 }
-                Ok(_) => {}
+                Ok(record) => wrong.push(format!(
+                    "the checkpoint {} is not used: it is one of {} for {}",
+                    dir.display(),
+                    record.package,
+                    record.system
+                )),
                 Err(reason) => wrong.push(format!("the checkpoint {} is not used: {reason}", dir.display())),
             }
         }

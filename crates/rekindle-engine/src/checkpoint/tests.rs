@@ -102,6 +102,25 @@ fn what_was_written_comes_back() {
 }
 
 #[test]
+fn what_was_made_for_another_platform_is_said_and_not_used() {
+    let place = Place::new();
+    let foreign = Record { system: "other".to_owned(), ..record("0a", 3, &[place.layer()]) };
+    place.checkpoints.write(&foreign, None, &[]).expect("written");
+    assert_eq!(place.ids(), [""; 0]);
+    assert_eq!(
+        place.checkpoints.of_package("hello", "s", &place.layers).1,
+        [""; 0],
+        "it is in its own place"
+    );
+    fs::create_dir_all(place.checkpoints.package_dir("hello", "s")).expect("our own directory");
+    let own = place.checkpoints.package_dir("hello", "other").join("0a");
+    fs::rename(own, place.checkpoints.package_dir("hello", "s").join("0a")).expect("our own directory");
+    let (found, wrong) = place.checkpoints.of_package("hello", "s", &place.layers);
+    assert_eq!((found.len(), wrong.len()), (0, 1));
+    assert!(wrong[0].ends_with("is not used: it is one of hello for other"), "{wrong:?}");
+}
+
+#[test]
 fn damage_is_noticed_and_said_once_for_each() {
     let place = Place::new();
     place.checkpoints.write(&record("0a", 3, &[place.layer()]), None, &[]).expect("written");

@@ -38,8 +38,7 @@ impl TraceFile {
     /// Packs one.
     pub(crate) fn pack(trace: &Trace) -> io::Result<TraceFile> {
         let packed = zstd::bulk::compress(&trace.encode(), LEVEL)?;
-        let name = Hash::sha256(&packed).to_nix32()[..32].to_owned();
-        Ok(TraceFile { name, at: At::Packed(packed.into()) })
+        Ok(TraceFile { name: name_of(&packed), at: At::Packed(packed.into()) })
     }
 
     /// One of the checkpoint in `dir`.
@@ -55,6 +54,10 @@ impl TraceFile {
             At::File(path) => (fs::read(path).map_err(|error| fail(path, error))?.into(), path.as_path()),
             At::Packed(packed) => (Rc::clone(packed), Path::new(&self.name)),
         };
+        // A whole one of another run would say that other files were read.
+        if name_of(&packed) != self.name {
+            return Err(fail(path, io::Error::other("it is damaged, or another one")));
+        }
         let mut bytes = Vec::new();
         let mut unpack = || {
             zstd::stream::read::Decoder::new(&packed[..])?.take(LARGEST).read_to_end(&mut bytes)?;
@@ -72,6 +75,10 @@ impl TraceFile {
             At::Packed(packed) => fs::write(to, packed),
         }
     }
+}
+
+fn name_of(packed: &[u8]) -> String {
+    Hash::sha256(packed).to_nix32()[..32].to_owned()
 }
 
 /// What the processes of a step did.

@@ -157,6 +157,55 @@ fn sources_that_are_damaged() {
     }
 }
 
+/// What the processes did then is what an audit goes by.
+#[test]
+fn traces_that_are_damaged() {
+    let damaged = Damaged::new();
+    let traces = |dir: &Path| -> Vec<PathBuf> {
+        let all = fs::read_dir(dir).expect("a checkpoint").flatten().map(|entry| entry.path());
+        all.filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("trace-")))
+            .collect()
+    };
+    let other = checkpoints(&damaged.place).into_iter().find(|dir| !dir.starts_with(&damaged.package));
+    let of_other = fs::read(&traces(&other.expect("another package"))[0]).expect("a trace");
+    let damage: [&dyn Fn(&Path); 5] = [
+        &flip,
+        &|file| {
+            let bytes = fs::read(file).expect("a trace");
+            fs::write(file, &bytes[..bytes.len() / 2]).expect("our own file");
+        },
+        &|file| fs::write(file, "").expect("our own file"),
+        &|file| fs::remove_file(file).expect("our own file"),
+        &|file| fs::write(file, &of_other).expect("our own file"),
+    ];
+    for damage in damage {
+        let traces = traces(&damaged.checkpoint());
+        assert!(!traces.is_empty());
+        for file in traces {
+            // Other checkpoints have the same file.
+            let bytes = fs::read(&file).expect("a trace");
+            fs::remove_file(&file).expect("our own file");
+            fs::write(&file, bytes).expect("our own file");
+            damage(&file);
+        }
+        damaged.check("cannot be gone on from");
+    }
+}
+
+#[test]
+fn a_checkpoint_of_another_package() {
+    let damaged = Damaged::new();
+    let own = damaged.checkpoint();
+    let other = checkpoints(&damaged.place).into_iter().find(|dir| !dir.starts_with(&damaged.package));
+    let other = other.expect("another package");
+    let foreign = damaged.package.join(other.file_name().expect("a name"));
+    fs::remove_dir_all(own).expect("our own directory");
+    let copied = Command::new("cp").arg("-r").args([&other, &foreign]).status();
+    assert!(copied.expect("cp").success());
+    damaged.check_without("is not used: it is one of other for ");
+    let _ = fs::remove_dir_all(foreign);
+}
+
 #[test]
 fn a_layer_that_is_gone() {
     let damaged = Damaged::new();
