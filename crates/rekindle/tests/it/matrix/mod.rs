@@ -11,6 +11,7 @@ mod cargo;
 mod chains;
 mod cmake;
 mod company;
+mod copied;
 mod damage;
 mod edit;
 mod edits;
