@@ -1,15 +1,16 @@
 //! What the audit asks of the trees, answered from their layers.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::OsStr;
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rekindle_layers::{FileType, Metadata, View};
-use rekindle_plan::audit::Facts;
+use rekindle_plan::SourceChange;
+use rekindle_plan::audit::{Facts, Run};
 use rekindle_plan::trace::name_of;
-use rekindle_plan::{SourceChange, Trace};
 
 use crate::depfile;
 use crate::error::Error;
@@ -31,6 +32,8 @@ pub(crate) struct Trees {
     prepared: Vec<BTreeSet<Vec<u8>>>,
     /// The names of what was made in any round.
     made: BTreeSet<Vec<u8>>,
+    /// What was found out about advice.
+    advice: RefCell<HashMap<Vec<u8>, bool>>,
 }
 
 impl Trees {
@@ -39,13 +42,13 @@ impl Trees {
         before: &[PathBuf],
         after: &[Vec<PathBuf>],
         prepared: &[BTreeSet<Vec<u8>>],
-        rounds: &[Trace],
+        rounds: &[Run],
     ) -> Result<Trees, Error> {
         let open = |stack: &[PathBuf]| View::of_layers(stack, Path::new(""));
         let (last, earlier) = after.split_last().expect("there is what the checkpoint's step left");
         let changed = earlier.iter().map(|stack| Ok(Changes::between(stack, last)?.into_seen()));
         let mut made = BTreeSet::new();
-        for trace in rounds {
+        for trace in rounds.iter().map(Run::trace) {
             for access in trace.processes().iter().flat_map(|process| &process.accesses) {
                 if access.touch.defines() && trace.left(access.path) {
                     made.insert(name_of(trace.paths().get(access.path)).to_vec());
@@ -59,6 +62,7 @@ impl Trees {
             changed: changed.collect::<Result<_, Error>>()?,
             prepared: prepared.to_vec(),
             made,
+            advice: RefCell::default(),
         })
     }
 
@@ -127,25 +131,12 @@ impl Facts for Trees {
     }
 
     fn is_advice(&self, path: &[u8]) -> bool {
-        if depfile::is_book_of_cmake(path) {
-            return true;
+        if let Some(known) = self.advice.borrow().get(path) {
+            return *known;
         }
-        // A source that is another one today. What configures makes such files empty, for make to have something to read.
-        if self.prepared.first().is_some_and(|prepared| prepared.contains(path)) {
-            return false;
-        }
-        let [then, now] = [&self.after[0], self.last()].map(|view| content(view, path));
-        let rules = |content: Option<Vec<u8>>| match content {
-            Some(content) => depfile::rules(&content),
-            None => Some(BTreeMap::new()),
-        };
-        let (was_there, is_there) = (then.is_some(), now.is_some());
-        let (Some(then), Some(now)) = (rules(then), rules(now)) else { return false };
-        if !was_there || !is_there {
-            return was_there || is_there;
-        }
-        let other = then.keys().chain(now.keys()).filter(|target| then.get(*target) != now.get(*target));
-        other.into_iter().all(|target| depfile::is_compiled(target) || self.made.contains(name_of(target)))
+        let found = self.finds_advice(path);
+        self.advice.borrow_mut().insert(path.to_vec(), found);
+        found
     }
 
     fn has_other_recipe(&self, makefiles: &[&[u8]], path: &[u8]) -> bool {
@@ -174,6 +165,30 @@ impl Facts for Trees {
                 .is_none_or(|content| makefile::may_mean(&content, name, has_kin))
         };
         makefiles.iter().any(may_mean)
+    }
+}
+
+impl Trees {
+    fn finds_advice(&self, path: &[u8]) -> bool {
+        if depfile::is_book_of_cmake(path) {
+            return true;
+        }
+        // A source that is another one today. What configures makes such files empty, for make to have something to read.
+        if self.prepared.first().is_some_and(|prepared| prepared.contains(path)) {
+            return false;
+        }
+        let [then, now] = [&self.after[0], self.last()].map(|view| content(view, path));
+        let rules = |content: Option<Vec<u8>>| match content {
+            Some(content) => depfile::rules(&content),
+            None => Some(BTreeMap::new()),
+        };
+        let (was_there, is_there) = (then.is_some(), now.is_some());
+        let (Some(then), Some(now)) = (rules(then), rules(now)) else { return false };
+        if !was_there || !is_there {
+            return was_there || is_there;
+        }
+        let other = then.keys().chain(now.keys()).filter(|target| then.get(*target) != now.get(*target));
+        other.into_iter().all(|target| depfile::is_compiled(target) || self.made.contains(name_of(target)))
     }
 }
 

@@ -160,15 +160,20 @@ pub(crate) fn observations(trace: &Trace, upper: &Path, lookups: bool) -> Result
     }
     let opens =
         trace::Touch::READ.and(Touch::EXECUTED).and(Touch::UPDATED).and(Touch::MODE).and(Touch::TIMES);
+    // All processes together: a header is read by thousands.
+    let mut touches = vec![Touch::default(); trace.paths().len()];
     for access in trace.processes().iter().flat_map(|process| &process.accesses) {
-        let path = trace.paths().get(access.path);
-        if path.starts_with(b"/") {
+        let touch = &mut touches[access.path.0 as usize];
+        *touch = touch.and(access.touch);
+    }
+    for (path, touch) in trace.paths().iter().zip(touches) {
+        if path.starts_with(b"/") || touch == Touch::default() {
             continue;
         }
-        if access.touch.any(opens) {
+        if touch.any(opens) {
             builder.opened(path);
         }
-        if access.touch.any(Touch::LISTED) {
+        if touch.any(Touch::LISTED) {
             builder.listed(path);
         }
         builder.looked_for(path);

@@ -36,12 +36,13 @@ mod tests;
 mod trace_facts;
 
 use std::fmt;
+use std::sync::OnceLock;
 
 use crate::observation::{ChangeKind, SourceChange};
 use crate::quote::quote;
 use crate::trace::Trace;
 
-use groups::Orchestrator;
+use groups::{Groups, Orchestrator};
 use rules::Auditor;
 
 /// What the audit has to know of the trees. Paths are those of the trace. Round 0 is what the checkpoint's step left; round 1
@@ -148,13 +149,42 @@ impl Rules {
     }
 }
 
+/// One run of the step, with what an audit works out about it by itself.
+#[derive(Debug, Default)]
+pub struct Run {
+    trace: Trace,
+    groups: OnceLock<Groups>,
+}
+
+impl Run {
+    /// A run that did this.
+    pub fn new(trace: Trace) -> Run {
+        Run { trace, groups: OnceLock::new() }
+    }
+
+    /// What it did.
+    pub fn trace(&self) -> &Trace {
+        &self.trace
+    }
+
+    /// Works out all that takes time in proportion to the trace. Otherwise the first audit does.
+    pub fn prepare(&self) {
+        self.groups();
+        self.trace.index();
+    }
+
+    fn groups(&self) -> &Groups {
+        self.groups.get_or_init(|| Groups::new(&self.trace))
+    }
+}
+
 /// What the step left and did, then and now.
 #[derive(Debug, Clone, Copy)]
 pub struct Evidence<'a> {
     /// What the step did in the builds up to the checkpoint, oldest first.
-    pub then: &'a [Trace],
+    pub then: &'a [Run],
     /// What it did now, one for each round.
-    pub rounds: &'a [Trace],
+    pub rounds: &'a [Run],
     /// What was removed after each round but the last.
     pub removed: &'a [Vec<Removal>],
 }
@@ -275,7 +305,7 @@ impl fmt::Display for Finding {
 }
 
 /// Tells of each of these runs, oldest first, whether anything is left that no later one made anew.
-pub fn needed(runs: &[&Trace]) -> Vec<bool> {
+pub fn needed(runs: &[&Run]) -> Vec<bool> {
     trace_facts::needed(runs)
 }
 

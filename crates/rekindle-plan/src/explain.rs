@@ -19,7 +19,7 @@ pub(crate) mod tests;
 use std::collections::BTreeMap;
 
 use crate::audit::groups::Kind;
-use crate::trace::{Access, Exec, PathId, Process, ProcessId, Touch, Trace};
+use crate::trace::{Access, Exec, PathId, ProcessId, Touch, Trace};
 use index::{Indexed, WRITES};
 
 /// What is known of one step.
@@ -243,11 +243,8 @@ impl<'a> Lineage<'a> {
         for at in self.all_runs() {
             let indexed = self.indexed(at);
             let Some(id) = indexed.trace.paths().find(path) else { continue };
-            for (process, group) in indexed.trace.processes().iter().zip(&indexed.groups.of) {
-                if access_to(process, id).is_some_and(|access| access.touch.any(LOOKS)) {
-                    found.push(TaskAt { at, group: *group });
-                }
-            }
+            let looks = indexed.trace.accesses_to(id).filter(|(_, access)| access.touch.any(LOOKS));
+            found.extend(looks.map(|(process, _)| self.task_of(at, process)));
         }
         found.sort_unstable();
         found.dedup();
@@ -341,12 +338,6 @@ fn found(access: &Access, made: u32) -> Option<(Touch, u32)> {
     let touch =
         if made == u32::MAX || was_there { touch } else { touch.only(Touch::ABSENT.and(Touch::PRESENT)) };
     (touch != Touch::default()).then_some((touch, moment))
-}
-
-/// What a process did to a path.
-fn access_to(process: &Process, path: PathId) -> Option<&Access> {
-    let at = process.accesses.binary_search_by_key(&path, |access| access.path).ok()?;
-    Some(&process.accesses[at])
 }
 
 fn exec_of(trace: &Trace, process: ProcessId) -> Option<&Exec> {

@@ -4,7 +4,10 @@
 //! together with those of the builds before it. Processes and paths are numbers; a path that does not begin with a slash
 //! is one of the tree, all others lie outside of it. It must not know how processes are observed.
 
+mod by_path;
 mod disk;
+
+use by_path::ByPath;
 
 /// One run of a step.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -15,6 +18,7 @@ pub struct Trace {
     moves: Vec<Move>,
     /// Of each path, whether the run left something there that it made or changed.
     left: Vec<bool>,
+    by_path: ByPath,
 }
 
 /// A process, by its place in [`Trace::processes`].
@@ -281,7 +285,7 @@ impl Trace {
             changed[step.to.at()] = true;
         }
         let left = changed.iter().zip(sorted.iter()).map(|(changed, path)| *changed && left(path)).collect();
-        Trace { paths: sorted, processes, moves, left }
+        Trace { paths: sorted, processes, moves, left, by_path: ByPath::default() }
     }
 
     /// All paths that it speaks of.
@@ -308,6 +312,32 @@ impl Trace {
     /// If it is of another trace.
     pub fn process(&self, id: ProcessId) -> &Process {
         &self.processes[id.at()]
+    }
+
+    /// Who did something to a path, and what: in the order of the processes.
+    ///
+    /// # Panics
+    /// If it is of another trace.
+    pub fn accesses_to(&self, path: PathId) -> impl Iterator<Item = (ProcessId, &Access)> {
+        let ids = self.by_path.get(path, self.paths.len(), &self.processes);
+        ids.iter().map(move |id| (*id, self.process(*id).access(path).expect("the index was made from it")))
+    }
+
+    /// Who changed content, name or mode of a path, and what it did to it: in the order of the processes. Quick however
+    /// many read it.
+    ///
+    /// # Panics
+    /// If it is of another trace.
+    pub fn changes_to(&self, path: PathId) -> impl Iterator<Item = (ProcessId, &Access)> {
+        let found = self.by_path.changes(path, self.paths.len(), &self.processes);
+        found
+            .iter()
+            .map(|(path, id)| (*id, self.process(*id).access(*path).expect("the index was made from it")))
+    }
+
+    /// Works out the index behind [`Trace::accesses_to`], if that was not done.
+    pub(crate) fn index(&self) {
+        self.by_path.prepare(self.paths.len(), &self.processes);
     }
 
     /// New names, in order.

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
+use std::mem;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use rekindle_layers::{Draft, Timestamp, TreeChange, TreeChangeKind, View, difference, merge};
-use rekindle_plan::Trace;
-use rekindle_plan::audit::{self, Evidence, Removal, Verdict, audit};
+use rekindle_plan::audit::{self, Evidence, Removal, Run, Verdict, audit};
 use rekindle_sandbox::Cancel;
 
 use super::kept::Runs;
@@ -44,9 +45,9 @@ struct GoingOn {
     before: Stack,
     /// What the runs of the builds before did.
     then: Vec<TraceFile>,
-    then_traces: Vec<Trace>,
+    then_runs: Earlier,
     /// What each round did, as it is and packed.
-    rounds: Vec<Trace>,
+    rounds: Vec<Run>,
     files: Vec<TraceFile>,
     /// What was removed after each round.
     removed: Vec<Vec<Removal>>,
@@ -76,7 +77,7 @@ impl Attempt<'_> {
         let (was_seeded, had_links) = (self.seeded, self.links_below);
         let stack = |attempt: &Self, stack: &Stack| paths(stack, attempt.bottom.upper());
         let mut going = GoingOn {
-            then_traces: Vec::new(),
+            then_runs: Earlier::begin(&then),
             then,
             rounds: Vec::new(),
             files: Vec::new(),
@@ -108,7 +109,7 @@ impl Attempt<'_> {
                 Ok(run) => run,
                 Err(text) => break Finding { rule: "not-observed", text },
             };
-            going.rounds.push(trace);
+            going.rounds.push(Run::new(trace));
             going.files.push(file);
             going.after.push(paths(&self.tree, self.bottom.upper()));
             let began = Instant::now();
@@ -117,7 +118,8 @@ impl Attempt<'_> {
             match verdict {
                 Verdict::Settled => {
                     self.tell_audited(phase, &going.told(None), watch);
-                    return Ok(Ended::Well { state, seen: Made::Seeded(going.runs()) });
+                    let runs = going.runs()?;
+                    return Ok(Ended::Well { state, seen: Made::Seeded(runs) });
                 }
                 Verdict::Clean(finding) => break Finding::of(&finding),
                 Verdict::Redo { remove, findings } => {
@@ -144,12 +146,10 @@ impl Attempt<'_> {
     }
 
     fn audited(&self, going: &mut GoingOn) -> Result<Verdict, Error> {
-        if going.then_traces.is_empty() {
-            going.then_traces = going.then.iter().map(TraceFile::load).collect::<Result<_, _>>()?;
-        }
         let before = paths(&going.before, self.bottom.upper());
         let trees = Trees::new(&before, &going.after, &going.prepared, &going.rounds)?;
-        let evidence = Evidence { then: &going.then_traces, rounds: &going.rounds, removed: &going.removed };
+        let evidence =
+            Evidence { then: going.then_runs.wait()?, rounds: &going.rounds, removed: &going.removed };
         Ok(audit(evidence, &trees, self.given.rules))
     }
 
@@ -203,16 +203,52 @@ impl GoingOn {
     }
 
     /// The runs of which something is left: all that was made by the others was made again since.
-    fn runs(&self) -> Runs {
-        let traces: Vec<&Trace> = self.then_traces.iter().chain(&self.rounds).collect();
+    fn runs(&mut self) -> Result<Runs, Error> {
+        let all: Vec<&Run> = self.then_runs.wait()?.iter().chain(&self.rounds).collect();
         let files =
             self.then.iter().map(|file| (file, false)).chain(self.files.iter().map(|file| (file, true)));
-        let needed = files.zip(audit::needed(&traces)).filter(|(_, is_needed)| *is_needed);
+        let needed = files.zip(audit::needed(&all)).filter(|(_, is_needed)| *is_needed);
         let mut runs = Runs::default();
         for ((file, is_now), _) in needed {
             runs.files.push(file.clone());
             runs.now += usize::from(is_now);
         }
-        runs
+        Ok(runs)
+    }
+}
+
+/// What the runs of the builds before did, read and prepared beside the build tool, which hardly ever needs all processors
+/// for an edit.
+enum Earlier {
+    Loading(JoinHandle<Result<Vec<Run>, Error>>),
+    Loaded(Vec<Run>),
+}
+
+impl Earlier {
+    fn begin(files: &[TraceFile]) -> Earlier {
+        let files = files.to_vec();
+        let load = move || {
+            let load = |file: &TraceFile| {
+                let run = Run::new(file.load()?);
+                run.prepare();
+                Ok(run)
+            };
+            files.iter().map(load).collect()
+        };
+        Earlier::Loading(thread::spawn(load))
+    }
+
+    fn wait(&mut self) -> Result<&[Run], Error> {
+        if let Earlier::Loading(_) = self {
+            let Earlier::Loading(loading) = mem::replace(self, Earlier::Loaded(Vec::new())) else {
+                unreachable!("it was a moment ago")
+            };
+            let loaded = loading.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            *self = Earlier::Loaded(loaded?);
+        }
+        match self {
+            Earlier::Loaded(runs) => Ok(runs),
+            Earlier::Loading(_) => unreachable!("it has been waited for"),
+        }
     }
 }

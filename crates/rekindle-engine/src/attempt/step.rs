@@ -71,6 +71,7 @@ impl Attempt<'_> {
         }
         let world = self.given.world;
         watch.step_started(phase);
+        let goes_on = prepared.is_some();
         let mut prepared = prepared;
         let (draft, exit, source_path) = loop {
             let found = prepared.is_some();
@@ -113,7 +114,7 @@ impl Attempt<'_> {
             Status::Code(0) => {
                 self.look(&exit);
                 let source = world.source.zip(source_path.as_deref());
-                let seen = self.seen(seeing, &exit, draft.upper(), source);
+                let seen = self.seen((seeing, goes_on), &exit, draft.upper(), source);
                 if !self.copies {
                     let below = paths(&self.tree, self.bottom.upper());
                     // What cannot be read was left so by the step.
@@ -172,7 +173,13 @@ impl Attempt<'_> {
         }
     }
 
-    fn seen(&self, seeing: Seeing, exit: &Exit, upper: &Path, source: Option<(&Mounted, &Path)>) -> Seen {
+    fn seen(
+        &self,
+        (seeing, goes_on): (Seeing, bool),
+        exit: &Exit,
+        upper: &Path,
+        source: Option<(&Mounted, &Path)>,
+    ) -> Seen {
         let unknown = |why: String| Seen { observations: Observations::everything(), run: Err(why) };
         match (seeing, &exit.records) {
             (Seeing::Processes { lookups }, Some(records)) => {
@@ -182,8 +189,9 @@ impl Attempt<'_> {
                     Ok(trace) => trace,
                     Err(why) => return unknown(why),
                 };
-                let observed = observing::observations(&trace, upper, lookups);
-                let observations = observed.unwrap_or_else(|_| Observations::everything());
+                // What it looked at in former builds counts, too.
+                let observed = (!goes_on).then(|| observing::observations(&trace, upper, lookups));
+                let observations = observed.and_then(Result::ok).unwrap_or_else(Observations::everything);
                 if trace.orphans().next().is_some() {
                     let why = "a process did something after the one that had started it had ended";
                     return Seen { observations, run: Err(why.to_owned()) };

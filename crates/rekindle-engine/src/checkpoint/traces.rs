@@ -7,7 +7,7 @@ use std::fs;
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use std::sync::Arc;
 
 use rekindle_nix::Hash;
 use rekindle_plan::Trace;
@@ -31,7 +31,7 @@ pub(crate) struct TraceFile {
 #[derive(Debug, Clone)]
 enum At {
     File(PathBuf),
-    Packed(Rc<[u8]>),
+    Packed(Arc<[u8]>),
 }
 
 impl TraceFile {
@@ -52,7 +52,7 @@ impl TraceFile {
         let fail = |path: &Path, error| Error::io("read the trace", path, error);
         let (packed, path) = match &self.at {
             At::File(path) => (fs::read(path).map_err(|error| fail(path, error))?.into(), path.as_path()),
-            At::Packed(packed) => (Rc::clone(packed), Path::new(&self.name)),
+            At::Packed(packed) => (Arc::clone(packed), Path::new(&self.name)),
         };
         // A whole one of another run would say that other files were read.
         if name_of(&packed) != self.name {

@@ -82,7 +82,7 @@ pub(crate) struct Groups {
 }
 
 impl Groups {
-    pub(crate) fn new(trace: &Trace, with_informers: bool) -> Groups {
+    pub(crate) fn new(trace: &Trace) -> Groups {
         let mut groups = Groups { all: Vec::new(), of: Vec::with_capacity(trace.processes().len()) };
         groups.all.push(Group::new(Kind::Shell, None, ProcessId(0)));
         for (at, process) in trace.processes().iter().enumerate() {
@@ -107,9 +107,7 @@ impl Groups {
             groups.of.push(group);
         }
         groups.connect(trace);
-        if with_informers {
-            groups.find_informers(trace);
-        }
+        groups.find_informers(trace);
         groups
     }
 

@@ -3,13 +3,13 @@
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::Orchestrator;
 use super::groups::{Book, GroupId, Kind, is_ninjas_book};
 use super::marks::Marks;
 use super::rules::{Auditor, Hit, Likes, RunId};
 use super::trace_facts::{first_changes, has_kin};
+use super::{Orchestrator, Run};
 use crate::observation::{ChangeKind, SourceChange};
-use crate::trace::{Access, Move, Process, ProcessId, Touch, name_of};
+use crate::trace::{Access, Move, PathId, Process, ProcessId, Touch, name_of};
 
 /// Paths that came or went.
 struct Names<'a> {
@@ -28,22 +28,31 @@ impl<'a> Auditor<'a> {
         let names = self.facts.changed_since(0).iter().filter(is_name);
         let changes: HashMap<_, _> = names.map(|change| (&change.path[..], change)).collect();
         let names = Names { lasts: changes.keys().map(|path| name_of(path)).collect(), changes };
-        if marks.is_empty() && names.changes.is_empty() {
+        if marks.concerned().is_empty() && names.changes.is_empty() {
             return hits;
         }
-        for (process, group) in trace.processes().iter().zip(&self.groups[run].of) {
-            if self.is_of_no_concern(run, *group) {
-                continue;
-            }
+        let looks = marks.concerned().iter().flat_map(|path| {
+            trace.accesses_to(*path).map(|(process, access)| (process, access.path, access))
+        });
+        let mut looks: Vec<(ProcessId, PathId, &Access)> = looks.collect();
+        looks.sort_unstable_by_key(|(process, path, _)| (*process, *path));
+        let mut looks = looks.into_iter().peekable();
+        let processes = (0..).map(ProcessId).zip(trace.processes());
+        for ((id, process), group) in processes.zip(&self.groups[run].of) {
+            let is_of_no_concern = self.is_of_no_concern(run, *group);
             let makefiles = OnceCell::new();
-            for access in &process.accesses {
+            while let Some((_, _, access)) = looks.next_if(|(looker, ..)| *looker == id) {
+                if is_of_no_concern {
+                    continue;
+                }
                 let means = |change: &&SourceChange| self.can_mean(run, process, *group, &makefiles, change);
                 let listed = marks.listed(access).find(means);
                 for change in marks.touched(access, self.rules).into_iter().chain(listed) {
                     self.note(&mut hits, run, *group, Hit::new(access, change.clone(), process));
                 }
             }
-            if !names.changes.is_empty()
+            if !is_of_no_concern
+                && !names.changes.is_empty()
                 && self.rules.absence
                 && self.groups[run].all[*group].kind == Kind::Task
                 && let Some(change) = self.told(run, process, &names)
@@ -57,8 +66,8 @@ impl<'a> Auditor<'a> {
 
     /// Whether a group answers for nothing: it keeps book of all that it decides.
     fn is_of_no_concern(&self, run: RunId, group: GroupId) -> bool {
-        let groups = &self.groups[run];
-        groups.all[groups.speaker(group)].kind == Kind::Orchestrator(Orchestrator::Tracked(Book::Own))
+        let speaker = self.speaker(run, group);
+        self.groups[run].all[speaker].kind == Kind::Orchestrator(Orchestrator::Tracked(Book::Own))
     }
 
     /// A path that came or went and that a program was told of: it may have looked for it and not at it, as compilers do with
@@ -101,7 +110,7 @@ impl<'a> Auditor<'a> {
         change: &SourceChange,
     ) -> bool {
         let groups = &self.groups[run];
-        match (groups.all[group].kind, groups.all[groups.speaker(group)].kind) {
+        match (groups.all[group].kind, groups.all[self.speaker(run, group)].kind) {
             // What came and went then may be there longer now: it was there when the directory was listed.
             (_, Kind::Task) => !self.was_transient(run, &change.path),
             // The products in it come and go in a clean build, too.
@@ -129,7 +138,7 @@ impl<'a> Auditor<'a> {
         let trace = self.trace(run);
         let Some(id) = trace.paths().find(path) else { return false };
         let makes = |access: &Access| access.touch.any(Touch::CREATED.and(Touch::REPLACED));
-        !trace.left(id) && trace.processes().iter().any(|process| process.access(id).is_some_and(makes))
+        !trace.left(id) && trace.changes_to(id).any(|(_, access)| makes(access))
     }
 
     /// Who looked in this round at what was left from before it and is another now, or at what is another since.
@@ -153,9 +162,12 @@ impl<'a> Auditor<'a> {
                     hit(Hit::new(access, change.clone(), process));
                 }
                 // What it saw may be this round's own work, or what the sources have.
+                let is_untouched = |id: Option<PathId>| {
+                    let first = id.map_or(0, |id| first_change[id.at()]);
+                    first == 0 || first >= when(access)
+                };
                 let is_left_from_before = |path: &[u8]| {
-                    let first = trace.paths().find(path).map_or(0, |path| first_change[path.at()]);
-                    (first == 0 || first >= when(access)) && !self.facts.was_prepared(round, path)
+                    is_untouched(trace.paths().find(path)) && !self.facts.was_prepared(round, path)
                 };
                 let is_old = |change: &&SourceChange| {
                     change.kind != ChangeKind::Added
@@ -170,7 +182,8 @@ impl<'a> Auditor<'a> {
                 let path = trace.paths().get(access.path);
                 if path.starts_with(b"/")
                     || self.groups[run].all[*group].kind != Kind::Task
-                    || !is_left_from_before(path)
+                    || !is_untouched(Some(access.path))
+                    || self.facts.was_prepared(round, path)
                 {
                     continue;
                 }
@@ -207,20 +220,18 @@ impl<'a> Auditor<'a> {
         }
         let now = self.trace(run);
         let mut likes = Vec::new();
-        for (then, trace) in self.evidence.then.iter().enumerate() {
+        for (then, trace) in self.evidence.then.iter().map(Run::trace).enumerate() {
+            let of = &self.groups[then].of;
             let mut groups: Vec<GroupId> = Vec::new();
             let is_its = |(_, other): &(&Process, &GroupId)| **other == group;
             for (member, _) in now.processes().iter().zip(&self.groups[run].of).filter(is_its) {
                 let made =
                     member.accesses.iter().filter(|access| access.touch.changes() && now.left(access.path));
                 for path in made.filter_map(|access| trace.paths().find(now.paths().get(access.path))) {
-                    let makers = trace.processes().iter().zip(&self.groups[then].of);
-                    let changes =
-                        |process: &Process| process.access(path).is_some_and(|access| access.touch.changes());
-                    groups.extend(makers.filter(|(process, _)| changes(process)).map(|(_, group)| *group));
+                    groups.extend(trace.changes_to(path).map(|(process, _)| of[process.at()]));
                 }
             }
-            let members = (0..).map(ProcessId).zip(&self.groups[then].of);
+            let members = (0..).map(ProcessId).zip(of);
             likes.extend(members.filter(|(_, group)| groups.contains(group)).map(|(id, _)| (then, id)));
         }
         likes
@@ -232,7 +243,7 @@ impl<'a> Auditor<'a> {
         let digest = process.exec.as_ref()?.argv_digest;
         let known = self.likes.get_or_init(|| {
             let mut likes = Likes::new();
-            for (run, trace) in self.evidence.then.iter().enumerate() {
+            for (run, trace) in self.evidence.then.iter().map(Run::trace).enumerate() {
                 for (process, id) in trace.processes().iter().zip((0..).map(ProcessId)) {
                     if let Some(exec) = &process.exec {
                         likes.entry(exec.argv_digest).or_default().push((run, id));
@@ -275,11 +286,9 @@ impl<'a> Auditor<'a> {
             return true;
         }
         let made_by = (1..round).rev().find(|round| {
-            let trace = &self.evidence.rounds[round - 1];
-            let makes =
-                |other: &Process, id| other.access(id).is_some_and(|access| access.touch.any(Touch::CREATED));
-            let id = trace.paths().find(path);
-            id.is_some_and(|id| trace.processes().iter().any(|other| makes(other, id)))
+            let trace = self.evidence.rounds[round - 1].trace();
+            let found = trace.paths().find(path);
+            found.is_some_and(|id| trace.changes_to(id).any(|(_, access)| access.touch.any(Touch::CREATED)))
         });
         let made_by = made_by.unwrap_or(0);
         let marks = Marks::new(trace, self.facts.changed_since(made_by), self.rules);
@@ -298,23 +307,20 @@ impl<'a> Auditor<'a> {
         let Some(found) = trace.paths().find(path) else { return false };
         let Some(then) = trace.process(id).access(found) else { return false };
         let makes = |access: &Access| access.touch.any(Touch::CREATED.and(Touch::REPLACED));
-        let made = trace
-            .processes()
-            .iter()
-            .filter_map(|process| process.access(found).filter(|access| makes(access)));
+        let made = trace.changes_to(found).filter(|(_, access)| makes(access));
         if then.touch.any(Touch::CREATED) {
             // Whether there is nothing in it or nothing there is the same to who only writes (`touch`).
             return goes_on && then.touch.any(Touch::ABSENT) && !self.facts.is_empty(path);
         }
         then.observed > 0
-            && made.map(|access| access.changed_last).max().is_some_and(|made| made > then.observed)
+            && made.map(|(_, access)| access.changed_last).max().is_some_and(|made| made > then.observed)
     }
 
     /// Remembers the first hit of whoever has to answer for it.
     fn note(&self, hits: &mut BTreeMap<GroupId, Hit<'a>>, run: RunId, group: GroupId, hit: Hit<'a>) {
         let groups = &self.groups[run];
         let is_task = groups.all[group].kind == Kind::Task;
-        let group = groups.speaker(group);
+        let group = self.speaker(run, group);
         if hits.get(&group).is_some_and(|known| known.at <= hit.at) {
             return;
         }

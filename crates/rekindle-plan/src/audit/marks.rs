@@ -14,14 +14,14 @@ pub(crate) struct Marks<'a> {
     at: Vec<u32>,
     /// Of directories, the places of the changes of the names in them.
     names: HashMap<PathId, Vec<u32>>,
-    /// Whether any path of the trace is concerned.
-    some: bool,
+    /// The paths of the trace that are concerned, ascending, each once.
+    concerned: Vec<PathId>,
 }
 
 impl<'a> Marks<'a> {
     pub(crate) fn new(trace: &Trace, changes: &'a [SourceChange], rules: Rules) -> Marks<'a> {
         let paths = trace.paths();
-        let mut marks = Marks { changes, at: Vec::new(), names: HashMap::new(), some: false };
+        let mut marks = Marks { changes, at: Vec::new(), names: HashMap::new(), concerned: Vec::new() };
         if changes.is_empty() {
             return marks;
         }
@@ -31,12 +31,12 @@ impl<'a> Marks<'a> {
             if matches!(change.kind, ChangeKind::Kind | ChangeKind::Link) {
                 for below in paths.below(&change.path) {
                     marks.at[below] = place;
-                    marks.some = true;
+                    marks.concerned.push(PathId(below as u32));
                 }
             }
             if let Some(id) = paths.find(&change.path) {
                 marks.at[id.at()] = place;
-                marks.some = true;
+                marks.concerned.push(id);
             }
             let dir = change.path.iter().rposition(|byte| *byte == b'/').map(|slash| &change.path[..slash]);
             if is_name
@@ -44,14 +44,17 @@ impl<'a> Marks<'a> {
                 && let Some(id) = dir.and_then(|dir| paths.find(dir))
             {
                 marks.names.entry(id).or_default().push(place - 1);
-                marks.some = true;
+                marks.concerned.push(id);
             }
         }
+        marks.concerned.sort_unstable();
+        marks.concerned.dedup();
         marks
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        !self.some
+    /// The paths of the trace that any change is of, ascending, each once.
+    pub(crate) fn concerned(&self) -> &[PathId] {
+        &self.concerned
     }
 
     /// A change that an access has seen.
@@ -61,7 +64,8 @@ impl<'a> Marks<'a> {
 
     /// The names that came or went in a directory, or are of another kind, if the access listed it.
     pub(crate) fn listed(&self, access: &Access) -> impl Iterator<Item = &'a SourceChange> + use<'a, '_> {
-        let names = self.names.get(&access.path).filter(|_| access.touch.any(Touch::LISTED));
+        let lists = access.touch.any(Touch::LISTED);
+        let names = lists.then(|| self.names.get(&access.path)).flatten();
         names.into_iter().flatten().map(|place| &self.changes[*place as usize])
     }
 

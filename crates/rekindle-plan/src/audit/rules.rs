@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::groups::{Book, GroupId, Groups, Kind};
 use super::trace_facts::{describe, starts};
-use super::{Evidence, Facts, Finding, Orchestrator, Removal, Rule, Rules, Verdict};
+use super::{Evidence, Facts, Finding, Orchestrator, Removal, Rule, Rules, Run, Verdict};
 use crate::observation::{ChangeKind, SourceChange};
 use crate::trace::{Access, Move, PathId, Process, ProcessId, Touch, Trace};
 
@@ -19,7 +19,7 @@ pub(super) struct Auditor<'a> {
     pub(super) evidence: Evidence<'a>,
     pub(super) facts: &'a dyn Facts,
     pub(super) rules: Rules,
-    pub(super) groups: Vec<Groups>,
+    pub(super) groups: Vec<&'a Groups>,
     /// When each group of a run began, as far as anybody asked.
     starts: Vec<OnceCell<Vec<u32>>>,
     /// The processes of the builds before, by the digest of what they were given to do.
@@ -41,8 +41,8 @@ pub(super) struct Hit<'a> {
 
 impl<'a> Auditor<'a> {
     pub(super) fn new(evidence: Evidence<'a>, facts: &'a dyn Facts, rules: Rules) -> Self {
-        let traces = evidence.then.iter().chain(evidence.rounds);
-        let groups: Vec<Groups> = traces.map(|trace| Groups::new(trace, rules.informer)).collect();
+        let runs = evidence.then.iter().chain(evidence.rounds);
+        let groups: Vec<&Groups> = runs.map(Run::groups).collect();
         let starts = groups.iter().map(|_| OnceCell::new()).collect();
         Auditor {
             evidence,
@@ -96,7 +96,12 @@ impl<'a> Auditor<'a> {
 
     pub(super) fn trace(&self, run: RunId) -> &'a Trace {
         let Evidence { then, rounds, .. } = self.evidence;
-        then.get(run).unwrap_or_else(|| &rounds[run - then.len()])
+        then.get(run).unwrap_or_else(|| &rounds[run - then.len()]).trace()
+    }
+
+    /// The group that answers for what a group did: itself, unless it only informs.
+    pub(super) fn speaker(&self, run: RunId, group: GroupId) -> GroupId {
+        if self.rules.informer { self.groups[run].speaker(group) } else { group }
     }
 
     /// What was removed has to be there again, or not to be needed for a reason that is known.
@@ -121,13 +126,11 @@ impl<'a> Auditor<'a> {
     /// What is a source has to be what it is, unless it was made then, too.
     fn left_sources_alone(&self) -> Result<(), Finding> {
         let Evidence { then, rounds, .. } = self.evidence;
-        let was_made = |traces: &[Trace], path: &[u8]| {
-            traces.iter().any(|trace| {
+        let was_made = |runs: &[Run], path: &[u8]| {
+            runs.iter().map(Run::trace).any(|trace| {
                 // What was put there before the round is left by it, too.
-                let changes =
-                    |process: &Process, id| process.access(id).is_some_and(|access| access.touch.changes());
                 let found = trace.paths().find(path).filter(|id| trace.left(*id));
-                found.is_some_and(|id| trace.processes().iter().any(|process| changes(process, id)))
+                found.is_some_and(|id| trace.changes_to(id).next().is_some())
             })
         };
         let made = self.facts.changed_since(0).iter().find(|change| {
@@ -176,14 +179,12 @@ impl<'a> Auditor<'a> {
             let of = &self.groups[now].of;
             let does = |path: &[u8], does: &dyn Fn(&Access) -> bool| {
                 trace.paths().find(path).is_some_and(|id| {
-                    trace.processes().iter().zip(of).any(|(process, group)| {
-                        process.access(id).is_some_and(does) && self.identity(now, *group) == Some(identity)
-                    })
+                    let mut doers = trace.accesses_to(id).filter(|(_, access)| does(access));
+                    doers.any(|(process, _)| self.identity(now, of[process.at()]) == Some(identity))
                 })
             };
             let makes = Touch::CREATED.and(Touch::REPLACED);
-            does(path, &|access| access.observed > 0 && access.touch.any(Touch::READ))
-                && names.iter().any(|name| does(name, &|access| access.touch.any(makes)))
+            does(path, &reads) && names.iter().any(|name| does(name, &|access| access.touch.any(makes)))
         })
     }
 
@@ -203,14 +204,12 @@ impl<'a> Auditor<'a> {
         for run in 0..self.runs() {
             let trace = self.trace(run);
             let Some(id) = trace.paths().find(path) else { continue };
-            for (process, group) in trace.processes().iter().zip(&self.groups[run].of) {
-                let reads = |access: &Access| access.observed > 0 && access.touch.any(Touch::READ);
-                if process.access(id).is_some_and(reads) {
-                    if self.groups[run].all[*group].kind == Kind::Task {
-                        return false;
-                    }
-                    is_read = true;
+            let groups = self.groups[run];
+            for (process, _) in trace.accesses_to(id).filter(|(_, access)| reads(access)) {
+                if groups.all[groups.of[process.at()]].kind == Kind::Task {
+                    return false;
                 }
+                is_read = true;
             }
         }
         is_read && self.facts.is_advice(path)
@@ -255,13 +254,13 @@ impl<'a> Auditor<'a> {
         if rule == Rule::OldProduct || is_on(self.rules) {
             concerned.insert(group);
         }
-        let starts = self.starts[run].get_or_init(|| starts(self.trace(run), groups));
+        let starts = || self.starts[run].get_or_init(|| starts(self.trace(run), groups));
         if rule == Rule::OldProduct || self.rules.orchestrator {
             for (id, below) in groups.all.iter().enumerate() {
                 let Some(parent) = below.parent else { continue };
-                let is_later = parent != group || starts[id] > hit.at;
                 let is_tracked = matches!(below.kind, Kind::Orchestrator(found) if found.is_tracked());
-                if concerned.contains(&parent) && is_later && !is_tracked {
+                let is_later = || parent != group || starts()[id] > hit.at;
+                if concerned.contains(&parent) && !is_tracked && is_later() {
                     concerned.insert(id);
                 }
             }
@@ -375,17 +374,14 @@ impl<'a> Auditor<'a> {
         // Another name that it was given, by whomever, is its product, too.
         for step in trace.moves() {
             let [from, to] = [step.from, step.to].map(|id| trace.paths().get(id));
-            let writer = trace.processes().iter().zip(of).find(|(process, group)| {
-                let changes = |access: &Access| access.touch.changes();
-                groups.contains(group) && process.access(step.from).is_some_and(changes)
-            });
-            if let Some((_, group)) = writer
+            let mut writers = trace.changes_to(step.from).map(|(process, _)| of[process.at()]);
+            if let Some(group) = writers.find(|group| groups.contains(group))
                 && from != to
                 && trace.left(step.to)
                 && !self.is_made_later(run, to)
                 && self.facts.exists(to)
             {
-                products.push((*group, to.to_vec()));
+                products.push((group, to.to_vec()));
             }
         }
         products.sort();
@@ -400,10 +396,13 @@ impl<'a> Auditor<'a> {
         is_removed.into_iter().any(|removal| removal.path == path)
             || (run + 1..self.runs()).any(|later| {
                 let trace = self.trace(later);
-                trace.paths().find(path).is_some_and(|id| {
-                    let defines = |access: &Access| access.touch.defines();
-                    trace.processes().iter().any(|process| process.access(id).is_some_and(defines))
-                })
+                let found = trace.paths().find(path);
+                found.is_some_and(|id| trace.changes_to(id).any(|(_, access)| access.touch.defines()))
             })
     }
+}
+
+/// Whether an access used the content that was there.
+fn reads(access: &Access) -> bool {
+    access.observed > 0 && access.touch.any(Touch::READ)
 }

@@ -2,26 +2,26 @@
 
 use std::collections::BTreeSet;
 
+use super::Run;
 use super::groups::Groups;
 use crate::trace::{PathId, Process, Trace, name_of};
 
 /// See [`super::needed`].
-pub(super) fn needed(runs: &[&Trace]) -> Vec<bool> {
+pub(super) fn needed(runs: &[&Run]) -> Vec<bool> {
     let mut made_later: BTreeSet<&[u8]> = BTreeSet::new();
     let mut needed = vec![false; runs.len()];
-    for (at, trace) in runs.iter().enumerate().rev() {
+    for (at, run) in runs.iter().enumerate().rev() {
+        let trace = run.trace();
         let paths = trace.paths();
-        let mut defined: Vec<PathId> = Vec::new();
-        for access in trace.processes().iter().flat_map(|process| &process.accesses) {
+        let accesses = || trace.processes().iter().flat_map(|process| &process.accesses);
+        needed[at] = accesses().any(|access| {
             let is_left = access.touch.changes() && trace.left(access.path);
-            needed[at] |= is_left && !made_later.contains(paths.get(access.path));
-            if access.touch.defines() {
-                defined.push(access.path);
-            }
-        }
+            is_left && !made_later.contains(paths.get(access.path))
+        });
         // The oldest has nothing before it.
         if at > 0 {
-            made_later.extend(defined.into_iter().map(|path| paths.get(path)));
+            let defined = accesses().filter(|access| access.touch.defines());
+            made_later.extend(defined.map(|access| paths.get(access.path)));
         }
     }
     needed

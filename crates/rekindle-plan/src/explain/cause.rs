@@ -227,7 +227,7 @@ impl<'l, 'a> Causes<'l, 'a> {
                 Access { path: input.path, touch: input.touch, observed: 1, changed: 0, changed_last: 0 };
             marks.seen_by(&access, Rules::ALL).map(|change| (!input.touch.any(Touch::READ), change))
         };
-        let inputs = if marks.is_empty() { Vec::new() } else { self.lineage.inputs(task) };
+        let inputs = if marks.concerned().is_empty() { Vec::new() } else { self.lineage.inputs(task) };
         let found = inputs.iter().filter_map(seen).min_by_key(|(rank, _)| *rank);
         let found = found.map(|(_, change)| change.clone());
         self.seen.borrow_mut().insert(task, found.clone());

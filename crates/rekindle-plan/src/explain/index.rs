@@ -31,7 +31,7 @@ pub(super) struct Write {
 
 impl<'a> Indexed<'a> {
     pub(super) fn new(trace: &'a Trace) -> Indexed<'a> {
-        let groups = Groups::new(trace, false);
+        let groups = Groups::new(trace);
         let mut members = vec![Vec::new(); groups.all.len()];
         let mut writes = Vec::new();
         for (at, process) in trace.processes().iter().enumerate() {

@@ -2,6 +2,7 @@ use super::cause::{Cause, Fate, Kept, Root, fate};
 use super::*;
 use crate::observation::{ChangeKind, SourceChange};
 use crate::trace::Move;
+use crate::trace::Process;
 
 /// A trace that is being written down. Each call takes one tick.
 pub(crate) struct Script {

@@ -18,7 +18,7 @@ pub(super) fn tree(text: &str) -> Tree {
     words.map(|(path, content)| (path.into(), content.to_owned())).collect()
 }
 
-pub(super) fn run(text: &str, after: &Tree) -> Trace {
+pub(super) fn run(text: &str, after: &Tree) -> Run {
     let mut paths: Vec<Vec<u8>> = Vec::new();
     let mut processes: Vec<Process> = Vec::new();
     let mut moves = Vec::new();
@@ -95,7 +95,7 @@ pub(super) fn run(text: &str, after: &Tree) -> Trace {
         }
         processes.push(Process { parent, exec, accesses, ..Process::default() });
     }
-    Trace::new(&paths, processes, moves, |path| after.contains_key(path))
+    Run::new(Trace::new(&paths, processes, moves, |path| after.contains_key(path)))
 }
 
 /// The trees of a build as the audit sees them.
@@ -216,7 +216,7 @@ pub(super) fn judge(case: &Case<'_>, rules: Rules) -> Verdict {
     let removal = |path: &&str| Removal { path: (*path).into(), is_tracked: false, maker: (0, 1) };
     let removed: Vec<Vec<Removal>> =
         case.removed.iter().map(|round| round.iter().map(removal).collect()).collect();
-    let rounds: Vec<Trace> = case.rounds.iter().map(|(_, text, after)| run(text, &tree(after))).collect();
+    let rounds: Vec<Run> = case.rounds.iter().map(|(_, text, after)| run(text, &tree(after))).collect();
     let evidence = Evidence { then: &[run(case.then.0, &then)], rounds: &rounds, removed: &removed };
     audit(evidence, &trees, rules)
 }
