@@ -86,7 +86,7 @@ pub(crate) fn trace(records: &Records, places: &Places, upper: &Path) -> Result<
             exec: process.exec.as_ref().map(|exec| Exec {
                 program: path(exec.program),
                 cwd: path(exec.cwd),
-                argv: exec.argv.iter().map(|argument| argument.as_encoded_bytes().to_vec()).collect(),
+                argv: exec.argv.iter().map(|argument| argument.as_encoded_bytes()).collect(),
                 argv_digest: exec.argv_digest,
                 env_digest: exec.env_digest,
             }),

@@ -115,6 +115,16 @@ impl<'a> Reader<'a> {
         Err(self.damaged("a number is not as short as it can be"))
     }
 
+    /// One of bytes that are part of what was read.
+    pub(crate) fn of_part(bytes: &'a [u8]) -> Reader<'a> {
+        Reader { what: "part", whole: bytes.len(), rest: bytes }
+    }
+
+    /// What was read since then, `self` being what the reader was.
+    pub(crate) fn up_to(&self, now: &Reader<'a>) -> &'a [u8] {
+        &self.rest[..self.rest.len() - now.rest.len()]
+    }
+
     /// Checks that nothing is left.
     pub(crate) fn end(self) -> Result<(), Error> {
         if self.rest.is_empty() { Ok(()) } else { Err(self.damaged("something follows its end")) }

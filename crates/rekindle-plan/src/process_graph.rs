@@ -237,7 +237,7 @@ impl ProcessGraph {
                         Node::File { path, .. } => Some(path.clone()),
                         Node::Task { task } => {
                             let exec = lineage.exec(task.at, lineage.leader(*task));
-                            exec.map(|exec| exec.argv.first().cloned().unwrap_or_default())
+                            exec.map(|exec| exec.argv.first().unwrap_or_default().to_vec())
                         }
                     };
                     let kind = if *kind == EdgeKind::Executed { *kind } else { EdgeKind::Read };

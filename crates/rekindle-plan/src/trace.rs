@@ -4,9 +4,11 @@
 //! together with those of the builds before it. Processes and paths are numbers; a path that does not begin with a slash
 //! is one of the tree, all others lie outside of it. It must not know how processes are observed.
 
+mod arguments;
 mod by_path;
 mod disk;
 
+pub use arguments::Arguments;
 use by_path::ByPath;
 
 /// One run of a step.
@@ -76,7 +78,7 @@ pub struct Exec {
     /// The working directory.
     pub cwd: PathId,
     /// The arguments; not all, if they are very long.
-    pub argv: Vec<Vec<u8>>,
+    pub argv: Arguments,
     /// BLAKE3 over all arguments.
     pub argv_digest: [u8; 32],
     /// BLAKE3 over the environment.

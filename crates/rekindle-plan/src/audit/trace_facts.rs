@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::Run;
 use super::groups::Groups;
-use crate::trace::{PathId, Process, Trace, name_of};
+use crate::trace::{Arguments, PathId, Process, Trace, name_of};
 
 /// See [`super::needed`].
 pub(super) fn needed(runs: &[&Run]) -> Vec<bool> {
@@ -76,12 +76,12 @@ pub(super) fn describe(trace: &Trace, process: &Process) -> String {
     let mut at = process;
     let argv = loop {
         match (&at.exec, at.before.or(at.parent)) {
-            (Some(exec), _) => break &exec.argv[..],
+            (Some(exec), _) => break Some(&exec.argv),
             (None, Some(above)) => at = trace.process(above),
-            (None, None) => break &[],
+            (None, None) => break None,
         }
     };
-    let words: Vec<_> = argv.iter().map(|word| String::from_utf8_lossy(word)).collect();
+    let words: Vec<_> = argv.into_iter().flat_map(Arguments::iter).map(String::from_utf8_lossy).collect();
     let line: String = words.join(" ").chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     match line.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("`{}…`", &line[..end]),

@@ -28,7 +28,7 @@ impl Script {
     }
 
     fn push(&mut self, parent: Option<u32>, command: &str) -> u32 {
-        let argv: Vec<Vec<u8>> = command.split(' ').map(Into::into).collect();
+        let argv = command.split(' ').collect();
         let program = self.path(&format!("/usr/bin/{}", command.split(' ').next().expect("a word")));
         let cwd = self.path("build/source");
         let mut digest = [0; 32];
@@ -167,7 +167,7 @@ fn changed(path: &str, kind: ChangeKind) -> SourceChange {
 
 fn command(lineage: &Lineage<'_>, task: TaskAt) -> String {
     let exec = lineage.exec(task.at, lineage.leader(task)).expect("all execute something");
-    String::from_utf8(exec.argv.join(&b' ')).expect("text")
+    String::from_utf8(exec.argv.iter().collect::<Vec<_>>().join(&b' ')).expect("text")
 }
 
 fn maker(lineage: &Lineage<'_>, path: &str) -> Option<String> {
@@ -227,7 +227,9 @@ fn a_task_is_all_that_one_line_starts() {
     let products = lineage.products(object.task);
     assert_eq!(paths(&lineage, object.task, products.into_iter()), ["/tmp/x.s", "a.o"]);
     assert_eq!(lineage.members(object.task).len(), 3);
-    let names = |id: &ProcessId| lineage.exec(object.task.at, *id).expect("executed").argv[0].clone();
+    let names = |id: &ProcessId| {
+        lineage.exec(object.task.at, *id).expect("executed").argv.first().expect("a name").to_vec()
+    };
     let line: Vec<_> = lineage.ancestry(object.task.at, object.process).iter().map(names).collect();
     assert_eq!(line, [b"as".to_vec(), b"gcc".to_vec(), b"make".to_vec(), b"bash".to_vec()]);
     let users = lineage.users(b"build/source/a.o");

@@ -15,7 +15,7 @@ fn drawn(
     let name = |at: usize| match &graph.nodes[at] {
         Node::Task { task } => {
             let argv = &lineage.exec(task.at, lineage.leader(*task)).expect("executed").argv;
-            format!("`{}`", String::from_utf8_lossy(&argv.join(&b' ')))
+            format!("`{}`", String::from_utf8_lossy(&argv.iter().collect::<Vec<_>>().join(&b' ')))
         }
         Node::File { path, origin } => {
             format!("{}{}", String::from_utf8_lossy(path), if *origin == Origin::Source { "!" } else { "" })

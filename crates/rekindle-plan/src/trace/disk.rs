@@ -12,7 +12,7 @@
 //! ```
 //! Numbers are varints of the [frame](crate::disk). Traces are packed by whoever stores them.
 
-use super::{Access, Exec, Move, PathId, Paths, Process, ProcessId, Touch, Trace};
+use super::{Access, Arguments, Exec, Move, PathId, Paths, Process, ProcessId, Touch, Trace};
 use crate::Error;
 use crate::disk::{Format, Reader, put_varint};
 
@@ -62,8 +62,7 @@ fn put_process(body: &mut Vec<u8>, process: &Process) {
         put_varint(body, exec.cwd.at());
         body.extend_from_slice(&exec.argv_digest);
         body.extend_from_slice(&exec.env_digest);
-        put_varint(body, exec.argv.len());
-        exec.argv.iter().for_each(|argument| put_text(body, argument));
+        exec.argv.put(body);
     }
     if let Some(exit) = process.exit {
         put_varint(body, exit as usize);
@@ -170,11 +169,7 @@ fn exec(reader: &mut Reader<'_>, paths: usize) -> Result<Exec, Error> {
     let program = PathId(below(reader, paths)?);
     let cwd = PathId(below(reader, paths)?);
     let (argv_digest, env_digest) = (reader.array()?, reader.array()?);
-    let mut argv = Vec::new();
-    for _ in 0..reader.varint()? {
-        argv.push(text(reader)?.to_vec());
-    }
-    Ok(Exec { program, cwd, argv, argv_digest, env_digest })
+    Ok(Exec { program, cwd, argv: Arguments::read(reader)?, argv_digest, env_digest })
 }
 
 fn path_id(reader: &mut Reader<'_>, trace: &Trace) -> Result<PathId, Error> {
@@ -213,7 +208,7 @@ mod tests {
         let exec = Exec {
             program: PathId(0),
             cwd: PathId(3),
-            argv: vec![b"cc".to_vec(), b"-c".to_vec(), b"a.c".to_vec()],
+            argv: ["cc", "-c", "a.c"].into_iter().collect(),
             argv_digest: [7; 32],
             env_digest: [9; 32],
         };

@@ -116,7 +116,7 @@ fn add(lineage: &Lineage<'_>, at: RunAt, begin: u64, all: &mut Vec<Ran>) {
         let id = ProcessId(place as u32);
         let exec = lineage.exec(at, id);
         // As it was called: `gcc` is better known than the file that a chain of links leads to.
-        let program = exec.and_then(|exec| exec.argv.first()).map_or(&b""[..], |name| &name[..]);
+        let program = exec.and_then(|exec| exec.argv.first()).unwrap_or_default();
         let program = name_of(program);
         // Of a process that executed nothing it may not be known of whom it is a part.
         let or_part = |name: String| if name.is_empty() { NAMELESS.to_owned() } else { name };

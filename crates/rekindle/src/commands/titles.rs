@@ -5,7 +5,7 @@
 //! by its script.
 
 use rekindle_plan::explain::{Lineage, RunAt, TaskAt};
-use rekindle_plan::trace::{ProcessId, name_of};
+use rekindle_plan::trace::{Arguments, ProcessId, name_of};
 
 use crate::report::{fit, one_line, shell_word};
 
@@ -16,8 +16,8 @@ pub(super) const COLUMNS: usize = 76;
 /// a shell.
 pub(super) fn head(lineage: &Lineage<'_>, task: TaskAt) -> ProcessId {
     let leader = lineage.leader(task);
-    let argv = lineage.exec(task.at, leader).map(|exec| &exec.argv[..]).unwrap_or_default();
-    if script(argv).is_none() || lineage.started_by(task).is_none() {
+    let script = lineage.exec(task.at, leader).and_then(|exec| script(&exec.argv));
+    if script.is_none() || lineage.started_by(task).is_none() {
         return leader;
     }
     let trace = lineage.trace(task.at);
@@ -56,8 +56,12 @@ pub(super) fn brief(lineage: &Lineage<'_>, task: TaskAt, ellipsis: &str) -> Stri
 }
 
 /// The script of a shell that was given one.
-fn script(argv: &[Vec<u8>]) -> Option<String> {
-    let [program, option, script] = argv else { return None };
+fn script(argv: &Arguments) -> Option<String> {
+    if argv.len() != 3 {
+        return None;
+    }
+    let mut words = argv.iter();
+    let (program, option, script) = (words.next()?, words.next()?, words.next()?);
     let name = name_of(program);
     let is_shell = [&b"sh"[..], b"bash", b"dash"].contains(&name);
     let is_script = option.starts_with(b"-") && option.ends_with(b"c");
@@ -71,7 +75,7 @@ mod tests {
     #[test]
     fn a_shell_is_known_by_its_script() {
         let check = |argv: &[&str], expected: Option<&str>| {
-            let argv: Vec<Vec<u8>> = argv.iter().map(|word| word.as_bytes().to_vec()).collect();
+            let argv = argv.iter().collect();
             assert_eq!(script(&argv).as_deref(), expected);
         };
         check(&["/bin/sh", "-c", "gcc -c a.c"], Some("gcc -c a.c"));

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use super::super::*;
 use crate::observation::ChangeKind;
-use crate::trace::{Access, Exec, Move, PathId, Process, ProcessId, Touch};
+use crate::trace::{Access, Arguments, Exec, Move, PathId, Process, ProcessId, Touch};
 
 type Tree = BTreeMap<Vec<u8>, String>;
 
@@ -38,10 +38,10 @@ pub(super) fn run(text: &str, after: &Tree) -> Run {
         above.truncate(depth);
         let parent = above.last().copied();
         above.push(me);
-        let argv: Vec<Vec<u8>> = command.split_whitespace().map(Into::into).collect();
+        let argv: Arguments = command.split_whitespace().collect();
         let mut digest = [0; 32];
         command.bytes().enumerate().for_each(|(at, byte)| digest[at % 32] ^= byte.rotate_left(at as u32 % 7));
-        let name = String::from_utf8_lossy(&argv[0]).into_owned();
+        let name = String::from_utf8_lossy(argv.first().expect("a command")).into_owned();
         let exec = (name != "fork").then(|| Exec {
             program: id(&format!("/bin/{name}")),
             cwd: id("b"),
