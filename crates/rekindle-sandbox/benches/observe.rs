@@ -1,7 +1,7 @@
 //! What observing costs: commands that are observed against the same ones that are not, in one run, by turns.
 //!
 //! Run with `cargo bench -p rekindle-sandbox --bench observe`, followed by `-- opens`, `storm`, `compile`, `configure`,
-//! `make` or `null` for just that part. The sources of Redis, git, Linux and GNU hello are looked for in `target/corpus`,
+//! `make`, `linux` or `null` for just that part. The sources of Redis, git, Linux and GNU hello are looked for in `target/corpus`,
 //! where the engine's own benchmarks leave them; what is not there is passed over.
 //!
 //! Two ratios are told: of the clock, as medians, and of processor time, as sums, the observer's included. On a machine
@@ -49,12 +49,14 @@ fn main() -> Result<()> {
     // Being its own helper, as the real program is.
     rekindle_sandbox::child_main();
     let sandbox = Sandbox::new()?;
-    let parts: [(&str, Part); 6] = [
+    let parts: [(&str, Part); 8] = [
         ("opens", opens),
         ("storm", storm),
         ("compile", compile),
         ("configure", configure),
         ("make", make),
+        ("linux", linux),
+        ("vmlinux", vmlinux),
         ("null", null),
     ];
     let wanted: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
@@ -142,6 +144,31 @@ fn make(sandbox: &Sandbox) -> Result<()> {
         })?;
     }
     Ok(())
+}
+
+/// Many short compilations that all read the same few hundred headers: a part of a small kernel.
+fn linux(sandbox: &Sandbox) -> Result<()> {
+    kernel(sandbox, "make -j2 of Linux, tinyconfig, lib/", "make prepare", "lib/", 3)
+}
+
+/// All of a small kernel, from nothing.
+fn vmlinux(sandbox: &Sandbox) -> Result<()> {
+    kernel(sandbox, "make -j2 of Linux, tinyconfig", "true", "vmlinux", 1)
+}
+
+fn kernel(sandbox: &Sandbox, name: &str, prepare: &str, goal: &str, rounds: usize) -> Result<()> {
+    let Some(source) = corpus("linux") else { return Ok(()) };
+    let quiet = "> /dev/null 2>&1 < /dev/null";
+    let prepared = Scratch::copy(&source)?;
+    run(sandbox, &shell(&format!("make tinyconfig {quiet} && {prepare} {quiet}"), &prepared))?;
+    let mut trees = Vec::new();
+    compare(sandbox, name, rounds, || {
+        trees.clear();
+        let tree = Scratch::link(prepared.0.path())?;
+        let spec = shell(&format!("make -j2 KBUILD_BUILD_TIMESTAMP=x {goal} {quiet}"), &tree);
+        trees.push(tree);
+        Ok(spec)
+    })
 }
 
 /// `make` with nothing to do, in trees that were built before.
@@ -259,9 +286,18 @@ impl Scratch {
     }
 
     fn copy(source: &Path) -> Result<Self> {
+        Scratch::by("-a", source)
+    }
+
+    /// A copy whose files are the same, for what replaces files and changes none.
+    fn link(source: &Path) -> Result<Self> {
+        Scratch::by("-al", source)
+    }
+
+    fn by(how: &str, source: &Path) -> Result<Self> {
         let dir = tempfile::tempdir()?;
         let from = source.join(".");
-        match Command::new("cp").arg("-a").args([&from, &dir.path().to_path_buf()]).status()?.success() {
+        match Command::new("cp").arg(how).args([&from, &dir.path().to_path_buf()]).status()?.success() {
             true => Ok(Scratch(dir)),
             false => Err("the sources cannot be copied".into()),
         }
