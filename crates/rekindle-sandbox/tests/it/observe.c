@@ -68,6 +68,111 @@ static long old_call(long number, long a, long b, long c, long d) {
 static char old_a[] = "a", old_new[] = "new", old_d[] = "d/x";
 #endif
 
+/* Changes names at random, several processes and threads at once, each holding still afterwards in the middle of
+ * what it does: whoever watches does not hear of it again. Then a process tells what is where, as the kernel says it. */
+struct turns {
+    int turn, done;
+};
+
+static unsigned any(unsigned *seed, unsigned below) {
+    *seed = *seed * 1103515245u + 12345u;
+    return (*seed >> 16) % below;
+}
+
+static const char *any_name(unsigned *seed, char *to) {
+    static const char *const names[] = {"p", "q", "r", "s", "t"};
+    *to = 0;
+    for (int depth = 1 + any(seed, 3); depth--;) {
+        strcat(to, names[any(seed, 5)]);
+        if (depth)
+            strcat(to, any(seed, 8) ? "/" : "/../");
+    }
+    return to;
+}
+
+static void change_something(unsigned *seed) {
+    char one[64], other[64];
+    any_name(seed, one);
+    any_name(seed, other);
+    switch (any(seed, 9)) {
+    case 0: case 1: mkdir(one, 0755); return;
+    case 2: rmdir(one); return;
+    case 3: unlink(one); return;
+    case 4: rename(one, other); return;
+    case 5: {
+        int fd = open(one, O_WRONLY | O_CREAT, 0644);
+        if (fd >= 0)
+            close(fd);
+        return;
+    }
+    case 6: {
+        const char *slash = strrchr(other, '/');
+        if (!symlink(slash ? slash + 1 : other, one))
+            return;
+        unlink(one);
+        return;
+    }
+    case 7: link(one, other); return;
+    default: renameat2(AT_FDCWD, one, AT_FDCWD, other, RENAME_EXCHANGE);
+    }
+}
+
+struct shuffler {
+    struct turns *turns;
+    unsigned seed;
+    int number;
+};
+
+static void *shuffle(void *arg) {
+    struct shuffler *me = arg;
+    for (int turn = 1;; turn++) {
+        while (__atomic_load_n(&me->turns->turn, __ATOMIC_SEQ_CST) < turn)
+            usleep(200);
+        /* Who has no part in it lets what it did before be over, mostly. */
+        if (any(&me->seed, 4))
+            open("none", O_RDONLY);
+        for (int i = 0; me->number <= turn % 4 && i < 12; i++) {
+            char path[64];
+            change_something(&me->seed);
+            for (int more = any(&me->seed, 4); more--;)
+                close(open(any_name(&me->seed, path), O_RDONLY));
+        }
+        if (me->number <= turn % 4)
+            change_something(&me->seed);
+        __atomic_add_fetch(&me->turns->done, 1, __ATOMIC_SEQ_CST);
+    }
+    return NULL;
+}
+
+/* Prints what each name leads to, and opens it for whoever watches. */
+static void tell_all(int turn) {
+    char path[128], link[64], target[256];
+    snprintf(path, sizeof path, "turn-%d", turn);
+    open(path, O_RDONLY);
+    printf("turn-%d", turn);
+    for (int i = 0; i < 18 + 90 + 150; i++) {
+        static const char *const names[] = {"p", "q", "r", "s", "t", "../shuffle/p"};
+        static const char *const ends[] = {"", "/", "/.."}, *const more[] = {"", "/.", "/../p"};
+        int at = i;
+        if (at < 18)
+            snprintf(path, sizeof path, "%s%s", names[at % 6], ends[at / 6]);
+        else if ((at -= 18) < 90)
+            snprintf(path, sizeof path, "%s/%s%s", names[at % 6], names[at / 6 % 5], more[at / 30]);
+        else
+            at -= 90, snprintf(path, sizeof path, "%s/%s/%s", names[at % 6], names[at / 6 % 5], names[at / 30 % 5]);
+        int fd = open(path, O_RDONLY);
+        if (fd < 0)
+            continue;
+        snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+        long length = MUST(readlink(link, target, sizeof target - 1));
+        target[length] = 0;
+        printf(" %s", target);
+        close(fd);
+    }
+    printf("\n");
+    fflush(stdout);
+}
+
 static void *opens_much(void *nothing) {
     for (int i = 0; i < 20; i++)
         close(open(i % 2 ? "a" : "none", O_RDONLY));
@@ -631,6 +736,45 @@ static void way(const char *how) {
             close(MUST(open(text, O_RDONLY)));
         kill(pid, SIGKILL);
         wait(&status);
+        return;
+    }
+    IS("shuffle") {
+        struct turns *turns = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        struct shuffler shufflers[4];
+        pthread_t thread;
+        pid_t pids[2];
+        for (int i = 0; i < 4; i++)
+            shufflers[i] = (struct shuffler){turns, 77u * i + 1, i};
+        for (int i = 0; i < 2; i++)
+            if ((pids[i] = fork()) == 0)
+                shuffle(&shufflers[i]);
+        for (int i = 2; i < 4; i++)
+            MUST(-pthread_create(&thread, NULL, shuffle, &shufflers[i]));
+        for (int turn = 1; turn <= 40; turn++) {
+            turns->done = 0;
+            __atomic_store_n(&turns->turn, turn, __ATOMIC_SEQ_CST);
+            while (__atomic_load_n(&turns->done, __ATOMIC_SEQ_CST) < 4)
+                usleep(200);
+            for (int again = 0; again < 2; again++) {
+                if (fork() == 0) {
+                    tell_all(2 * turn + again);
+                    _exit(0);
+                }
+                wait(&status);
+            }
+        }
+        kill(pids[0], SIGKILL);
+        kill(pids[1], SIGKILL);
+        _exit(0);
+    }
+    if (!strncmp(how, "opens-", 6)) {
+        /* One file, by as many paths as there are times. */
+        for (long i = 0, count = atol(how + 6); i < count; i++) {
+            *path = 0;
+            for (long bits = i; bits; bits >>= 1)
+                strcat(path, bits & 1 ? "d/../" : "./");
+            close(MUST(open(strcat(path, "a"), O_RDONLY)));
+        }
         return;
     }
     IS("racing-many") {

@@ -2,6 +2,7 @@
 //! files, and places for it to do so.
 
 mod hostile;
+mod kept;
 mod oracle;
 mod processes;
 mod ways;

@@ -61,6 +61,7 @@ impl Recorder<'_> {
     pub(super) fn exec(&mut self, who: Caller, place: Place, args: &[u64; 6]) -> Result<(), String> {
         let first = self.is_first(who);
         let Target::Found(program) = self.resolve(who, place, args, None)? else { return Ok(()) };
+        let program = self.lookup.renew(program);
         match program.kind {
             Kind::Missing => return self.touch(who, &program, Touch::ABSENT),
             Kind::Program | Kind::Nameless => {}
@@ -79,6 +80,7 @@ impl Recorder<'_> {
             let Some(runner) = self.programs.runner(&binary) else { break };
             let (Runner::Interpreter(path) | Runner::Loader(path)) = &runner;
             let found = self.find(who, &cwd, path, true)?;
+            let found = self.lookup.renew(found);
             helpers.push(found.clone());
             match runner {
                 Runner::Interpreter(_) if found.kind == Kind::Program => binary = found,

@@ -1,18 +1,19 @@
 //! Writes down what was observed: each path of each process once, however often it is touched.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use super::lookup::is_below;
+use super::numbers::ByNumber;
 use crate::records::{Access, End, Exec, Move, MoveKind, PathId, Process, ProcessId, Records, Touch};
 use crate::spec::Observe;
 
 pub(super) struct Ledger {
     records: Records,
     /// Of each process, until it has ended.
-    open: HashMap<ProcessId, HashMap<PathId, Access>>,
+    open: ByNumber<ProcessId, ByNumber<PathId, Access>>,
     /// Who changed each path last.
-    changers: HashMap<PathId, ProcessId>,
+    changers: ByNumber<PathId, ProcessId>,
     /// Moves that did not happen after all.
     void: HashSet<usize>,
     roots: Vec<Box<[u8]>>,
@@ -30,6 +31,14 @@ pub(super) struct Memory {
     at: u32,
 }
 
+/// Where a path is in the records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    At(PathId),
+    /// What is done to it is of no interest.
+    Nowhere,
+}
+
 /// What an access, a process and a move cost in memory, roughly: more than their size, for the tables that they are in.
 const PER_ACCESS: u64 = 96;
 const PER_PROCESS: u64 = 512;
@@ -45,8 +54,8 @@ impl Ledger {
         });
         Ledger {
             records: Records::default(),
-            open: HashMap::new(),
-            changers: HashMap::new(),
+            open: ByNumber::default(),
+            changers: ByNumber::default(),
             void: HashSet::new(),
             roots: roots.collect(),
             clock: 0,
@@ -82,7 +91,7 @@ impl Ledger {
         self.pay(PER_PROCESS)?;
         let id = ProcessId(u32::try_from(self.records.processes.len()).map_err(|_| FULL)?);
         self.records.processes.push(Process { parent, before, started, ..Process::default() });
-        self.open.insert(id, HashMap::new());
+        self.open.insert(id, ByNumber::default());
         Ok(id)
     }
 
@@ -114,10 +123,16 @@ impl Ledger {
 
     /// Notes what a process does to a path, if that is of interest.
     pub(super) fn touch(&mut self, who: ProcessId, path: &[u8], touch: Touch) -> Result<(), String> {
-        if !self.is_of_interest(path) {
-            return Ok(());
-        }
-        let path = self.path(path)?;
+        let place = self.place(path)?;
+        self.touch_at(who, place, touch)
+    }
+
+    pub(super) fn place(&mut self, path: &[u8]) -> Result<Place, String> {
+        Ok(if self.is_of_interest(path) { Place::At(self.path(path)?) } else { Place::Nowhere })
+    }
+
+    pub(super) fn touch_at(&mut self, who: ProcessId, place: Place, touch: Touch) -> Result<(), String> {
+        let Place::At(path) = place else { return Ok(()) };
         let own = self.changers.get(&path) == Some(&who);
         let inherited = touch.any(Touch::INHERITED);
         // What is read by a descriptor is known to be read only if it can be.
@@ -243,7 +258,7 @@ impl Ledger {
     }
 }
 
-fn sorted(accesses: HashMap<PathId, Access>) -> Vec<Access> {
+fn sorted(accesses: ByNumber<PathId, Access>) -> Vec<Access> {
     let mut accesses: Vec<Access> = accesses.into_values().collect();
     accesses.sort_unstable_by_key(|access| access.path);
     accesses

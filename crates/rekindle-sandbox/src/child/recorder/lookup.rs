@@ -4,15 +4,23 @@
 //! further. What differs is `/proc/self`, and the place where relative paths begin.
 //!
 //! Most paths lead through no symbolic link, which one call of `openat2` finds out; its text, without `.` and `..`, is what
-//! it leads to then. Other paths are walked name by name, to tell which links they cross. Results for what is
-//! mounted read-only are kept: a compiler asks for the same thousand headers again and again, and for such a path
-//! the observer makes no call but the one that reads its text. For what may change nothing is kept.
+//! it leads to then. Other paths are walked name by name, to tell which links they cross. Results are kept
+//! ([`kept`]), and for what is kept the observer makes no call but the one that reads its text. For what may change
+//! unheard nothing is kept.
 
+mod kept;
+
+use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use rustix::fs::{Access, AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
+
+use super::ledger::Place;
+use kept::{Kept, Trail};
+
+pub(super) use kept::Effect;
 
 /// What a path leads to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +32,19 @@ pub(super) struct Found {
     pub(super) links: Vec<Box<[u8]>>,
     /// It cannot change while the command runs.
     pub(super) lasting: bool,
+    /// Where the ledger has it, once that was looked up.
+    pub(super) place: Cell<Option<Place>>,
+}
+
+impl Found {
+    pub(super) fn new(path: &[u8], kind: Kind) -> Found {
+        Found { path: path.into(), kind, links: Vec::new(), lasting: false, place: Cell::default() }
+    }
+
+    /// It, and the links that lead to it.
+    fn paths(&self) -> impl Iterator<Item = &[u8]> {
+        std::iter::once(&*self.path).chain(self.links.iter().map(|link| &**link))
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,25 +82,35 @@ impl Kind {
 pub(super) struct Area {
     /// Absolute, without a slash at the end.
     pub(super) dir: Box<[u8]>,
-    /// Whether anything may change there while the command runs.
-    pub(super) writable: bool,
+    pub(super) change: Change,
 }
 
-/// Looks paths up, and keeps what cannot change.
+/// Who may change something while the command runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Change {
+    /// Nobody.
+    Never,
+    /// The command alone, by calls that are heard of.
+    Heard,
+    /// The kernel, or somebody outside.
+    Unheard,
+}
+
+/// Looks paths up, and keeps what cannot change unheard.
 pub(super) struct Lookup {
-    /// Whether anything may change in each area.
-    areas: HashMap<Box<[u8]>, bool>,
+    /// Who may change what in each area.
+    areas: HashMap<Box<[u8]>, Change>,
     /// Directories that cannot be moved, removed or replaced unnoticed.
     steady: HashSet<Box<[u8]>>,
-    kept: HashMap<Box<[u8]>, Rc<Found>>,
+    kept: Kept,
     /// Where links lead that cannot change; `None` for what is no link.
     links: HashMap<Box<[u8]>, Option<Box<[u8]>>>,
-    /// Memory left for what is kept.
+    /// Memory left for links.
     room: usize,
 }
 
-/// Most memory for what is kept.
-const ROOM: usize = 64 << 20;
+/// Most memory for where links lead.
+const ROOM: usize = 16 << 20;
 
 /// As many symbolic links as the kernel follows.
 const MOST_LINKS: usize = 40;
@@ -87,9 +118,9 @@ const MOST_LINKS: usize = 40;
 impl Lookup {
     /// Areas as they are mounted, one after the other.
     pub(super) fn new(areas: Vec<Area>) -> Self {
-        let areas: HashMap<_, _> = areas.into_iter().map(|area| (area.dir, area.writable)).collect();
+        let areas: HashMap<_, _> = areas.into_iter().map(|area| (area.dir, area.change)).collect();
         let steady = ancestors(&areas);
-        Lookup { areas, steady, kept: HashMap::new(), links: HashMap::new(), room: ROOM }
+        Lookup { areas, steady, kept: Kept::new(), links: HashMap::new(), room: ROOM }
     }
 
     /// Looks up `path`, which begins in the directory `base` if it is relative. `own` tells the number of the asking process
@@ -103,43 +134,68 @@ impl Lookup {
     ) -> Rc<Found> {
         // Every second call of a shell script.
         if path == b"/dev/null" {
-            let path = path.into();
-            return Rc::new(Found { path, kind: Kind::Other, links: Vec::new(), lasting: false });
+            return Rc::new(Found::new(path, Kind::Other));
         }
-        let mut key = Vec::with_capacity(base.len() + path.len() + 2);
-        key.push(u8::from(follow));
+        let mut question = Vec::with_capacity(base.len() + path.len() + 2);
+        question.push(u8::from(follow));
         if !path.starts_with(b"/") {
-            key.extend_from_slice(base);
-            key.push(b'/');
+            question.extend_from_slice(base);
+            question.push(b'/');
         }
-        key.extend_from_slice(path);
-        if let Some(found) = self.kept.get(&key[..]) {
+        question.extend_from_slice(path);
+        if let Some(found) = self.kept.get(&question) {
             return found.clone();
         }
-        let full = &key[1..];
+        let full = &question[1..];
         let slash = full.ends_with(b"/") || full.ends_with(b"/.");
-        let found = match self.find_plain(full, follow || slash, path) {
+        let mut trail = Trail::default();
+        let mut found = match self.find_plain(full, follow || slash, path, &mut trail) {
             Some(found) => found,
-            None => self.walk(full, follow || slash, own),
-        };
-        let found = Rc::new(found);
-        if found.lasting {
-            let cost = 2 * key.len() + found.path.len() + 200;
-            if let Some(left) = self.room.checked_sub(cost) {
-                self.room = left;
-                self.kept.insert(key.into(), found.clone());
+            None => {
+                trail = Trail::default();
+                self.walk(full, follow || slash, own, &mut trail)
             }
-        }
+        };
+        found.lasting = trail.change == Change::Never;
+        let found = Rc::new(found);
+        self.kept.keep(&question, &found, &trail);
         found
+    }
+
+    /// The same with the kind that it is now: a file with several names may get other permissions by another one.
+    pub(super) fn renew(&self, found: Rc<Found>) -> Rc<Found> {
+        if found.lasting || !found.kind.is_file() {
+            return found;
+        }
+        let kind = stat(&found.path).map_or(found.kind, Kind::of);
+        if kind == found.kind { found } else { Rc::new(Found { kind, ..(*found).clone() }) }
+    }
+
+    /// A thread is about to change what these lead to.
+    pub(super) fn expect(&mut self, (tid, process): (u32, u32), changed: &[&Found], effect: Effect) {
+        let Lookup { areas, kept, .. } = self;
+        kept.expect((tid, process), changed, effect, |path| change_of(areas, path) == Change::Heard);
+    }
+
+    /// A thread is heard of: what it was about to change, it has changed.
+    pub(super) fn settle(&mut self, tid: u32) {
+        self.kept.settle(tid);
+    }
+
+    /// Settles what threads were about to change that have ended. `lives` is asked for the thread and its process.
+    pub(super) fn settle_dead(&mut self, lives: impl FnMut(u32, u32) -> bool) {
+        self.kept.settle_dead(lives);
     }
 
     /// A directory moves: what is mounted below it moves along.
     pub(super) fn forget_areas(&mut self, dir: &[u8]) {
         let before = self.areas.len();
-        self.areas.retain(|area, writable| *writable || !is_below(area, dir));
+        self.areas.retain(|area, change| *change == Change::Heard || !is_below(area, dir));
         if self.areas.len() != before {
             self.steady = ancestors(&self.areas);
             self.kept.clear();
+            // Where it lies from now on, it changes unheard as before.
+            self.kept.stop();
             self.links.clear();
         }
     }
@@ -169,9 +225,11 @@ impl Lookup {
     }
 
     /// The quick way; `None` where it does not do.
-    fn find_plain(&self, full: &[u8], follow: bool, path: &[u8]) -> Option<Found> {
-        let mut lasting = true;
-        let (normal, back) = normalise(full, path, |dir| lasting &= self.lasts(dir));
+    fn find_plain(&self, full: &[u8], follow: bool, path: &[u8], trail: &mut Trail) -> Option<Found> {
+        let (normal, back) = normalise(full, path, |dir| {
+            trail.change = trail.change.max(self.change_of(dir));
+            trail.left.push(dir.into());
+        });
         // Its `self` is another one here.
         if normal.starts_with(b"/proc/") || normal.starts_with(b"/dev/") {
             return None;
@@ -183,20 +241,20 @@ impl Lookup {
             Err(Errno::NOENT | Errno::NOTDIR) if !back => Kind::Missing,
             Err(_) => return None,
         };
-        let lasting = lasting && self.lasts(&normal);
-        (kind != Kind::Link || !follow).then(|| Found {
-            path: normal.into(),
-            kind,
-            links: Vec::new(),
-            lasting,
-        })
+        trail.change = trail.change.max(self.change_of(&normal));
+        (kind != Kind::Link || !follow).then(|| Found::new(&normal, kind))
     }
 
     /// Name by name.
-    fn walk(&mut self, full: &[u8], follow: bool, own: impl Fn() -> Option<(u32, u32)>) -> Found {
+    fn walk(
+        &mut self,
+        full: &[u8],
+        follow: bool,
+        own: impl Fn() -> Option<(u32, u32)>,
+        trail: &mut Trail,
+    ) -> Found {
         let mut at: Vec<u8> = Vec::new();
         let mut links = Vec::new();
-        let mut lasting = true;
         // What is left to do, the next name last.
         let mut names: Vec<Box<[u8]>> = Vec::new();
         let push = |names: &mut Vec<Box<[u8]>>, text: &[u8]| {
@@ -204,22 +262,28 @@ impl Lookup {
             names.extend(parts.rev().map(Box::from));
         };
         push(&mut names, full);
-        let done = |path: Vec<u8>, kind, links, lasting| {
-            let path = if path.is_empty() { b"/"[..].into() } else { path.into() };
-            Found { path, kind, links, lasting }
+        let done = |path: Vec<u8>, kind, links| {
+            let path = if path.is_empty() { &b"/"[..] } else { &path };
+            Found { links, ..Found::new(path, kind) }
         };
         while let Some(name) = names.pop() {
             if *name == *b".." {
+                trail.left.push(at[..].into());
                 at.truncate(at.iter().rposition(|&byte| byte == b'/').unwrap_or(0));
                 continue;
             }
             let parent = at.len();
             at.push(b'/');
             at.extend_from_slice(&name);
-            lasting &= if names.is_empty() { self.lasts(&at) } else { self.stays(&at) };
+            if !names.is_empty() && self.steady.contains(&at[..]) {
+                // It is there for as long as what is mounted below it.
+            } else {
+                trail.change = trail.change.max(self.change_of(&at));
+            }
             if at == b"/proc/self" || at == b"/proc/thread-self" {
+                trail.change = Change::Unheard;
                 let Some((process, thread)) = own() else {
-                    return done(at, Kind::Missing, links, false);
+                    return done(at, Kind::Missing, links);
                 };
                 let task = if at.ends_with(b"/self") { String::new() } else { format!("/task/{thread}") };
                 at = format!("/proc/{process}{task}").into_bytes();
@@ -227,19 +291,20 @@ impl Lookup {
             }
             match self.target(&at) {
                 Ok(None) => {}
-                Ok(Some(_)) if names.is_empty() && !follow => return done(at, Kind::Link, links, lasting),
+                Ok(Some(_)) if names.is_empty() && !follow => return done(at, Kind::Link, links),
                 Ok(Some(target)) => {
                     if links.len() >= MOST_LINKS {
-                        return done(at, Kind::Missing, links, lasting);
+                        return done(at, Kind::Missing, links);
                     }
                     if is_magic(&at) {
+                        trail.change = Change::Unheard;
                         let stat = || rustix::fs::statat(CWD, &at[..], AtFlags::empty()).ok();
                         match super::procs::Opened::of(&target, stat) {
                             super::procs::Opened::At(path) => at = path.to_vec(),
                             super::procs::Opened::Nameless(path) => {
-                                return done(path.to_vec(), Kind::Nameless, links, false);
+                                return done(path.to_vec(), Kind::Nameless, links);
                             }
-                            super::procs::Opened::NoFile => return done(at, Kind::Other, links, false),
+                            super::procs::Opened::NoFile => return done(at, Kind::Other, links),
                         }
                         if at == b"/" {
                             at.clear();
@@ -250,19 +315,23 @@ impl Lookup {
                     at.truncate(if target.starts_with(b"/") { 0 } else { parent });
                     push(&mut names, &target);
                 }
-                Err(_) => {
+                Err(errno) => {
+                    if !matches!(errno, Errno::NOENT | Errno::NOTDIR | Errno::ACCESS | Errno::NAMETOOLONG) {
+                        // It says more about this process than about the path.
+                        trail.change = Change::Unheard;
+                    }
                     // Nothing is there, or nobody may look; the rest is told as far as it names something.
                     for name in names.iter().rev().take_while(|name| ***name != *b"..") {
                         at.push(b'/');
                         at.extend_from_slice(name);
                     }
-                    lasting &= self.lasts(&at);
-                    return done(at, Kind::Missing, links, lasting);
+                    trail.change = trail.change.max(self.change_of(&at));
+                    return done(at, Kind::Missing, links);
                 }
             }
         }
         let kind = stat(if at.is_empty() { b"/" } else { &at }).map_or(Kind::Missing, Kind::of);
-        done(at, kind, links, lasting)
+        done(at, kind, links)
     }
 
     /// Where a link leads; `None` if it is there and no link.
@@ -284,29 +353,33 @@ impl Lookup {
         Ok(target)
     }
 
-    /// Whether what is there, or that nothing is, cannot change while the command runs.
-    fn lasts(&self, path: &[u8]) -> bool {
-        let mut dir = path;
-        loop {
-            if let Some(writable) = self.areas.get(dir) {
-                return !writable;
-            }
-            match dir.iter().rposition(|&byte| byte == b'/') {
-                Some(slash) => dir = &dir[..slash],
-                None => return true,
-            }
-        }
+    /// Who may change what is there, or that nothing is.
+    fn change_of(&self, path: &[u8]) -> Change {
+        change_of(&self.areas, path)
     }
 
     /// Whether this is a directory for as long as the command runs, though what is in it may change: something is
     /// mounted there or below.
     fn stays(&self, path: &[u8]) -> bool {
-        self.steady.contains(path) || self.lasts(path)
+        self.steady.contains(path) || self.change_of(path) == Change::Never
+    }
+}
+
+fn change_of(areas: &HashMap<Box<[u8]>, Change>, path: &[u8]) -> Change {
+    let mut dir = path;
+    loop {
+        if let Some(change) = areas.get(dir) {
+            return *change;
+        }
+        match dir.iter().rposition(|&byte| byte == b'/') {
+            Some(slash) => dir = &dir[..slash],
+            None => return Change::Never,
+        }
     }
 }
 
 /// The places of areas, and all directories that they lie in.
-fn ancestors(areas: &HashMap<Box<[u8]>, bool>) -> HashSet<Box<[u8]>> {
+fn ancestors(areas: &HashMap<Box<[u8]>, Change>) -> HashSet<Box<[u8]>> {
     let mut all = HashSet::new();
     for dir in areas.keys() {
         let ends = dir.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
@@ -381,7 +454,7 @@ mod tests {
 
     fn find(base: &std::path::Path, path: &str, follow: bool) -> (String, Kind, usize) {
         let base = base.as_os_str().as_bytes();
-        let mut lookup = Lookup::new(vec![Area { dir: base.into(), writable: true }]);
+        let mut lookup = Lookup::new(vec![Area { dir: base.into(), change: Change::Heard }]);
         let found = lookup.find(base, path.as_bytes(), follow, || None);
         assert!(!found.lasting);
         let text = String::from_utf8_lossy(&found.path);
@@ -433,7 +506,10 @@ mod tests {
 
     #[test]
     fn what_is_mounted_read_only_inside_a_tree_lasts_until_it_is_moved() {
-        let area = |dir: &str, writable| Area { dir: dir.as_bytes().into(), writable };
+        let area = |dir: &str, writable| {
+            let change = if writable { Change::Heard } else { Change::Never };
+            Area { dir: dir.as_bytes().into(), change }
+        };
         let areas = [
             area("/build", true),
             area("/usr", false),
@@ -454,13 +530,13 @@ mod tests {
             ("/twice/a", false),
             ("/", true),
         ] {
-            assert_eq!(lookup.lasts(path.as_bytes()), expect, "{path}");
+            assert_eq!(lookup.change_of(path.as_bytes()) == Change::Never, expect, "{path}");
         }
         assert!(lookup.stays(b"/build/x") && lookup.stays(b"/build") && !lookup.stays(b"/build/y"));
         lookup.forget_areas(b"/build/y");
-        assert!(lookup.lasts(b"/build/x/ro/a"));
+        assert_eq!(lookup.change_of(b"/build/x/ro/a"), Change::Never);
         lookup.forget_areas(b"/build/x");
-        assert!(!lookup.lasts(b"/build/x/ro/a"));
+        assert_eq!(lookup.change_of(b"/build/x/ro/a"), Change::Heard);
     }
 
     #[test]
@@ -471,11 +547,12 @@ mod tests {
         fs::write(base.join("store/pkg/lib/file"), "x").expect("room");
         symlink("file", base.join("store/pkg/lib/link")).expect("room");
         symlink("store/pkg/lib/file", base.join("outer")).expect("room");
-        let area =
-            |path: &str, writable| Area { dir: base.join(path).as_os_str().as_bytes().into(), writable };
-        let areas =
-            vec![Area { dir: base.as_os_str().as_bytes().into(), writable: true }, area("store", true)];
-        let mut lookup = Lookup::new(areas.into_iter().chain([area("store/pkg", false)]).collect());
+        let area = |path: &str, change| Area { dir: base.join(path).as_os_str().as_bytes().into(), change };
+        let areas = vec![
+            Area { dir: base.as_os_str().as_bytes().into(), change: Change::Heard },
+            area("store", Change::Heard),
+        ];
+        let mut lookup = Lookup::new(areas.into_iter().chain([area("store/pkg", Change::Never)]).collect());
         for (path, lasting) in [
             ("store/pkg/lib/file", true),
             ("store/pkg/lib/link", true),

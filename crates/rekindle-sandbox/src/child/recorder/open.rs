@@ -4,7 +4,7 @@
 //! not there, one that is there already, a read-only file system), it is recorded as the look that it amounts to.
 
 use super::ledger::Memory;
-use super::{Base, Caller, Kind, Recorder, Target};
+use super::{Base, Caller, Effect, Found, Kind, Recorder, Target};
 use crate::calls::{Last, Place};
 use crate::records::{MoveKind, Touch};
 
@@ -67,6 +67,9 @@ impl Recorder<'_> {
     ) -> Result<(), String> {
         let follow = !flags.has(libc::O_NOFOLLOW) && !flags.creates_only();
         let Target::Found(found) = self.resolve(who, place, args, Some(follow))? else { return Ok(()) };
+        if flags.has(libc::O_CREAT) {
+            self.expect(who, &[&found], Effect::Existence);
+        }
         let touch = match found.kind {
             Kind::Missing => {
                 let made = flags.has(libc::O_CREAT)
@@ -102,6 +105,12 @@ impl Recorder<'_> {
         self.lookup.mode(path).is_none_or(|mode| mode & 0o7777 != flags.1 & 0o7777 & !umask)
     }
 
+    /// The kernel is about to change what these lead to, as far as it will; whatever there seems to be, as another change may come
+    /// before.
+    fn expect(&mut self, who: Caller, changed: &[&Found], effect: Effect) {
+        self.lookup.expect((who.tid, who.process), changed, effect);
+    }
+
     /// What is opened by a handle cannot be told. Without privileges nobody can, but for a file system of one's own.
     pub(super) fn open_handle(&mut self) -> Result<(), String> {
         Err("a process opened a file by its handle".to_owned())
@@ -110,10 +119,12 @@ impl Recorder<'_> {
     /// Something is made that must not be there yet.
     pub(super) fn make(&mut self, who: Caller, place: Place, args: &[u64; 6]) -> Result<(), String> {
         let Target::Found(found) = self.resolve(who, place, args, None)? else { return Ok(()) };
+        // It may be a link.
+        self.expect(who, &[&found], Effect::Direction);
         self.touch(who, &found, self.making(&found))
     }
 
-    fn making(&self, found: &super::Found) -> Touch {
+    fn making(&self, found: &Found) -> Touch {
         match found.kind {
             Kind::Missing if !found.lasting && self.lookup.parent_is_there(&found.path) => {
                 Touch::ABSENT | Touch::CREATED
@@ -135,6 +146,7 @@ impl Recorder<'_> {
         }
         let Base::At(base) = self.base(who, libc::AT_FDCWD)? else { return Ok(()) };
         let found = self.find(who, &base, path, false)?;
+        self.expect(who, &[&found], Effect::Existence);
         self.touch(who, &found, self.making(&found))
     }
 
@@ -147,6 +159,12 @@ impl Recorder<'_> {
         touch: Touch,
     ) -> Result<(), String> {
         let Target::Found(found) = self.resolve(who, place, args, None)? else { return Ok(()) };
+        if touch.any(Touch::REMOVED) {
+            self.expect(who, &[&found], Effect::Existence);
+        } else if touch.any(Touch::MODE) {
+            // Who may not look into a directory finds nothing there.
+            self.expect(who, &[&found], Effect::Direction);
+        }
         let touch = match found.kind {
             Kind::Missing => Touch::ABSENT,
             _ if found.lasting => Touch::PRESENT,
@@ -184,6 +202,7 @@ impl Recorder<'_> {
     ) -> Result<(), String> {
         let Target::Found(from) = self.resolve(who, from, args, None)? else { return Ok(()) };
         let Target::Found(to) = self.resolve(who, to, args, None)? else { return Ok(()) };
+        self.expect(who, &[&from, &to], Effect::Direction);
         let there = to.kind != Kind::Missing;
         let possible = !from.lasting && !to.lasting && self.lookup.parent_is_there(&to.path);
         let wanted = match flags & !libc::RENAME_WHITEOUT {
@@ -243,6 +262,7 @@ impl Recorder<'_> {
         // Its flags are about the other end.
         let to = Place { last: Last::Keep, ..to };
         let Target::Found(to) = self.resolve(who, to, args, None)? else { return Ok(()) };
+        self.expect(who, &[&to], Effect::Direction);
         let making = self.making(&to);
         if from.kind == Kind::Missing {
             self.touch(who, &from, Touch::ABSENT)?;

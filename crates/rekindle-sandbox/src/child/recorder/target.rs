@@ -134,8 +134,7 @@ impl Recorder<'_> {
             Opened::Nameless(path) => (path, Kind::Nameless),
             Opened::NoFile => return Ok(Target::Nothing),
         };
-        let found = Found { path: path.into(), kind, links: Vec::new(), lasting: false };
-        Ok(Target::Found(Rc::new(found)))
+        Ok(Target::Found(Rc::new(Found::new(path, kind))))
     }
 
     /// The text of the link to what a process has open, and what is known of it already. `None` if it is not open, or

@@ -3,7 +3,6 @@
 //! A number means another process as soon as the one that had it has ended. So each process is held by a pid descriptor, by which its end is
 //! noticed, long before the kernel comes round to its number again.
 
-use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 use std::time::Duration;
@@ -14,6 +13,7 @@ use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open}
 
 use super::exec::Pending;
 use super::lookup::is_below;
+use super::numbers::ByNumber;
 use super::open::Doubt;
 use super::{Caller, Recorder, unreadable};
 use crate::records::{End, ProcessId};
@@ -56,9 +56,9 @@ impl Task {
 
 #[derive(Default)]
 pub(super) struct Tasks {
-    live: HashMap<u32, Task>,
+    live: ByNumber<u32, Task>,
     /// Threads that are not the first of their process.
-    threads: HashMap<u32, u32>,
+    threads: ByNumber<u32, u32>,
     /// Some process has made one that shares its working directory.
     pub(super) cwds_are_shared: bool,
     /// Some process has made one that shares its descriptors.
@@ -245,8 +245,11 @@ impl Recorder<'_> {
             .map(|(process, _)| process)
             .collect();
         dead.into_iter().for_each(|process| self.end(process));
-        let Recorder { tasks, .. } = self;
+        let Recorder { tasks, lookup, .. } = self;
         tasks.threads.retain(|_, process| tasks.live.contains_key(process));
+        lookup.settle_dead(|tid, process| {
+            tasks.live.contains_key(&process) && (tid == process || sys::is_thread_of(tid, process))
+        });
     }
 
     /// Ends the record of a process.

@@ -2,11 +2,12 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rekindle_sandbox::{Cancel, End, Limits, Observe, Spec, Status, Touch, Watch};
 
-use super::{Place, doubtful, family, seen, ways};
+use super::{Place, doubtful, family, observe, seen, ways};
 use crate::fixture::{run, sandbox, shell, tag, tagged};
 
 #[test]
@@ -138,4 +139,61 @@ fn forks_without_end_end() {
     let ran = run(&spec);
     assert_eq!(ran.exit.status, Status::TimedOut);
     assert!(!ran.exit.records.expect("asked for").complete);
+}
+
+/// What is kept of look-ups takes no more memory than it may, however many paths lead to a file.
+#[test]
+fn millions_of_opens_take_no_memory() {
+    const LIMIT_KB: u64 = 256 << 10;
+    // Leading zeroes make it a name that only this run has.
+    let count = if full_run() { "2000000" } else { "200000" };
+    let way = format!("opens-{count:0>20}");
+    let place = Place::new(&[&way]);
+    let spec = place.spec("static", &[&way]);
+    let finished = AtomicBool::new(false);
+    let (records, peak) = std::thread::scope(|scope| {
+        let watcher = scope.spawn(|| {
+            let mut peak = 0;
+            while !finished.load(Ordering::SeqCst) {
+                peak = peak.max(supervisor_of(&way).and_then(peak_kb).unwrap_or(0));
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            peak
+        });
+        let records = observe(&spec);
+        finished.store(true, Ordering::SeqCst);
+        (records, watcher.join().expect("it only looks"))
+    });
+    assert!(records.events >= 200_000);
+    assert_eq!(seen(&records, &way), "a: read");
+    assert!((1..LIMIT_KB).contains(&peak), "the observer took {peak} kB");
+}
+
+/// The process that is this one's own child above the one with this argument.
+fn supervisor_of(argument: &str) -> Option<i32> {
+    let own = i32::try_from(std::process::id()).ok()?;
+    tagged(argument).into_iter().find_map(|mut process| {
+        loop {
+            let parent = status_of(process, "PPid")?;
+            if parent == own {
+                return Some(process);
+            }
+            process = parent;
+        }
+    })
+}
+
+fn peak_kb(process: i32) -> Option<u64> {
+    status_of(process, "VmHWM").and_then(|peak| u64::try_from(peak).ok())
+}
+
+fn status_of(process: i32, field: &str) -> Option<i32> {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+#[expect(clippy::disallowed_methods, reason = "long runs are asked for by the environment")]
+fn full_run() -> bool {
+    std::env::var_os("REKINDLE_FULL").is_some()
 }
