@@ -26,12 +26,23 @@ pub(crate) struct Format {
 impl Format {
     /// Puts a frame around a body.
     pub(crate) fn seal(self, body: &[u8]) -> Vec<u8> {
-        let mut bytes = self.magic();
-        bytes.extend_from_slice(&self.version.to_le_bytes());
-        bytes.extend_from_slice(body);
-        let checksum = blake3::hash(&bytes);
-        bytes.extend_from_slice(checksum.as_bytes());
-        bytes
+        let mut frame = self.begin();
+        frame.extend_from_slice(body);
+        Format::finish(frame)
+    }
+
+    /// Begins a frame. The body is to follow.
+    pub(crate) fn begin(self) -> Vec<u8> {
+        let mut frame = self.magic();
+        frame.extend_from_slice(&self.version.to_le_bytes());
+        frame
+    }
+
+    /// Ends a frame that has its body.
+    pub(crate) fn finish(mut frame: Vec<u8>) -> Vec<u8> {
+        let checksum = blake3::hash(&frame);
+        frame.extend_from_slice(checksum.as_bytes());
+        frame
     }
 
     /// Checks the frame and returns a reader of its body.

@@ -58,7 +58,8 @@ impl TraceFile {
         if name_of(&packed) != self.name {
             return Err(fail(path, io::Error::other("it is damaged, or another one")));
         }
-        let mut bytes = Vec::new();
+        // It is packed to a third, most often.
+        let mut bytes = Vec::with_capacity(packed.len().saturating_mul(4));
         let mut unpack = || {
             zstd::stream::read::Decoder::new(&packed[..])?.take(LARGEST).read_to_end(&mut bytes)?;
             Trace::decode(&bytes).map_err(io::Error::other)

@@ -24,7 +24,8 @@ const EXEC: u8 = 4;
 const EXIT: u8 = 8;
 
 pub(super) fn encode(trace: &Trace) -> Vec<u8> {
-    let mut body = Vec::new();
+    // It may be large, and is not copied.
+    let mut body = FORMAT.begin();
     put_varint(&mut body, trace.paths.len());
     let mut last: &[u8] = &[];
     for path in trace.paths.iter() {
@@ -43,7 +44,7 @@ pub(super) fn encode(trace: &Trace) -> Vec<u8> {
     }
     let byte = |bits: &[bool]| bits.iter().enumerate().fold(0, |byte, (at, bit)| byte | u8::from(*bit) << at);
     body.extend(trace.left.chunks(8).map(byte));
-    FORMAT.seal(&body)
+    Format::finish(body)
 }
 
 fn put_process(body: &mut Vec<u8>, process: &Process) {
