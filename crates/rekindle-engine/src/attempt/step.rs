@@ -73,7 +73,7 @@ impl Attempt<'_> {
         watch.step_started(phase);
         let goes_on = prepared.is_some();
         let mut prepared = prepared;
-        let (draft, exit, source_path) = loop {
+        let (draft, mut exit, source_path) = loop {
             let found = prepared.is_some();
             let draft = match prepared.take() {
                 Some(draft) => draft,
@@ -114,7 +114,7 @@ impl Attempt<'_> {
             Status::Code(0) => {
                 self.look(&exit);
                 let source = world.source.zip(source_path.as_deref());
-                let seen = self.seen((seeing, goes_on), &exit, draft.upper(), source);
+                let seen = self.seen((seeing, goes_on), &mut exit, draft.upper(), source);
                 if !self.copies {
                     let below = paths(&self.tree, self.bottom.upper());
                     // What cannot be read was left so by the step.
@@ -176,19 +176,21 @@ impl Attempt<'_> {
     fn seen(
         &self,
         (seeing, goes_on): (Seeing, bool),
-        exit: &Exit,
+        exit: &mut Exit,
         upper: &Path,
         source: Option<(&Mounted, &Path)>,
     ) -> Seen {
         let unknown = |why: String| Seen { observations: Observations::everything(), run: Err(why) };
-        match (seeing, &exit.records) {
+        match (seeing, exit.records.take()) {
             (Seeing::Processes { lookups }, Some(records)) => {
                 let store_dir = self.given.world.store.store_dir().as_str();
                 let places = Places::new(store_dir, self.given.moved, source);
-                let trace = match observing::trace(records, &places, upper) {
+                let trace = match observing::trace(&records, &places, upper) {
                     Ok(trace) => trace,
                     Err(why) => return unknown(why),
                 };
+                // Both, and the trace once more packed, would be most of what a build takes.
+                drop(records);
                 // What it looked at in former builds counts, too.
                 let observed = (!goes_on).then(|| observing::observations(&trace, upper, lookups));
                 let observations = observed.and_then(Result::ok).unwrap_or_else(Observations::everything);
