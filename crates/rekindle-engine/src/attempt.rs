@@ -151,6 +151,8 @@ pub(crate) struct Attempt<'a> {
     sources: Option<Rc<Changes>>,
     /// What the steps that ran looked at of the host, if that is known.
     looks: Option<Looks>,
+    /// Whether a step failed that went on, and nothing shows that it would fail in a clean build, too.
+    may_succeed_clean: bool,
 }
 
 impl<'a> Attempt<'a> {
@@ -180,6 +182,7 @@ impl<'a> Attempt<'a> {
             seeded: false,
             sources: None,
             looks: Some(Looks::default()),
+            may_succeed_clean: false,
             given,
         })
     }
@@ -197,6 +200,12 @@ impl<'a> Attempt<'a> {
     /// Whether a step went on from what an earlier build left.
     pub(crate) fn is_seeded(&self) -> bool {
         self.seeded
+    }
+
+    /// Whether what failed may end well if nothing is taken from an earlier build. What comes after a step that went on
+    /// and ended well finds what it would find in a clean build.
+    pub(crate) fn may_succeed_clean(&self) -> bool {
+        self.may_succeed_clean
     }
 
     /// Whether anything was taken from an earlier build.

@@ -189,11 +189,11 @@ impl<'a> Building<'a> {
                 Ok(Turn::Again)
             }
             Outcome::Failed { phase, kind } => {
-                if attempt.is_seeded() && kind != FailureKind::Cancelled {
+                if attempt.may_succeed_clean() && kind != FailureKind::Cancelled {
                     return Ok(self.without_seed(phase.unwrap_or_default(), tail));
                 }
                 // To be looked at, its layers are made readable, and so are not what the steps left.
-                if keeps && !job.options.keep_failed {
+                if keeps && !job.options.keep_failed && attempt.has_new() {
                     job.checkpoint(&attempt, mounted, Some(phase.clone().unwrap_or_default()));
                 }
                 failure(phase, kind, tail)

@@ -27,6 +27,7 @@
 //! where traces and trees lie.
 
 mod companions;
+mod failure;
 pub(crate) mod groups;
 mod looks;
 pub(crate) mod marks;
@@ -302,6 +303,11 @@ impl fmt::Display for Finding {
             _ => write!(f, "{path} {changed}, and {} decides by it what is made", self.who),
         }
     }
+}
+
+/// Why a clean build may not fail where the last round failed, in a clause; nothing if it fails there, too.
+pub fn doubt(evidence: Evidence<'_>, facts: &dyn Facts, rules: Rules) -> Option<String> {
+    rules::Auditor::new(evidence, facts, rules).doubt()
 }
 
 /// Tells of each of these runs, oldest first, whether anything is left that no later one made anew.

@@ -98,12 +98,19 @@ impl Attempt<'_> {
             let (state, seen) = match self.step(Some(phase), command, Some(draft), watch, cancel)? {
                 Ended::Well { state, seen } => (state, seen),
                 // What was removed may be what its build tool never makes again.
-                Ended::Badly(kind) if !going.removed.is_empty() && kind != FailureKind::Cancelled => {
+                Ended::Badly { kind, .. } if !going.removed.is_empty() && kind != FailureKind::Cancelled => {
                     self.failed = None;
                     let text = "it failed after the audit had removed what may be wrong".to_owned();
                     break Finding { rule: "failed", text };
                 }
-                ended => return Ok(ended.map(Made::clean)),
+                Ended::Badly { kind, seen } => {
+                    self.may_succeed_clean = match seen {
+                        Some(seen) => !self.fails_clean_too(&mut going, seen)?,
+                        None => true,
+                    };
+                    return Ok(Ended::Badly { kind, seen: None });
+                }
+                Ended::Torn(reason) => return Ok(Ended::Torn(reason)),
             };
             let (trace, file) = match seen.run {
                 Ok(run) => run,
@@ -146,11 +153,23 @@ impl Attempt<'_> {
     }
 
     fn audited(&self, going: &mut GoingOn) -> Result<Verdict, Error> {
+        let trees = self.trees(going)?;
+        Ok(audit(going.evidence()?, &trees, self.given.rules))
+    }
+
+    fn trees(&self, going: &GoingOn) -> Result<Trees, Error> {
         let before = paths(&going.before, self.bottom.upper());
-        let trees = Trees::new(&before, &going.after, &going.prepared, &going.rounds)?;
-        let evidence =
-            Evidence { then: going.then_runs.wait()?, rounds: &going.rounds, removed: &going.removed };
-        Ok(audit(evidence, &trees, self.given.rules))
+        Trees::new(&before, &going.after, &going.prepared, &going.rounds)
+    }
+
+    /// Whether the step would have failed in the same way if it had run clean.
+    fn fails_clean_too(&self, going: &mut GoingOn, seen: Seen) -> Result<bool, Error> {
+        let Ok((trace, file)) = seen.run else { return Ok(false) };
+        going.rounds.push(Run::new(trace));
+        going.files.push(file);
+        going.after.push(self.tree());
+        let trees = self.trees(going)?;
+        Ok(audit::doubt(going.evidence()?, &trees, self.given.rules).is_none())
     }
 
     /// Begins a layer in which products are gone, or are the sources again that they are.
@@ -191,6 +210,10 @@ impl Attempt<'_> {
 }
 
 impl GoingOn {
+    fn evidence(&mut self) -> Result<Evidence<'_>, Error> {
+        Ok(Evidence { then: self.then_runs.wait()?, rounds: &self.rounds, removed: &self.removed })
+    }
+
     /// What is told of the audit; with a reason if the step has to run clean.
     fn told(&self, clean: Option<Finding>) -> Audited {
         Audited {

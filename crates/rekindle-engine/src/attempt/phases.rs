@@ -22,7 +22,7 @@ impl Attempt<'_> {
             return self.step(None, &self.placed(), None, watch, cancel).map(|ended| match ended {
                 Ended::Well { .. } => Outcome::Built,
                 Ended::Torn(reason) => self.restart_in_copy(reason),
-                Ended::Badly(kind) => Outcome::Failed { phase: None, kind },
+                Ended::Badly { kind, .. } => Outcome::Failed { phase: None, kind },
             });
         }
         let setup = self.given.recipes.plan(std::iter::once((SETUP, driver_args("setup", None))));
@@ -93,7 +93,7 @@ impl Attempt<'_> {
         let command = self.command(planned);
         self.reveal(planned, &command);
         match self.step(Some(phase), &command, draft, watch, cancel)? {
-            Ended::Badly(kind) => Ok(Some(Outcome::Failed { phase: Some(phase.to_owned()), kind })),
+            Ended::Badly { kind, .. } => Ok(Some(Outcome::Failed { phase: Some(phase.to_owned()), kind })),
             Ended::Torn(reason) => Ok(Some(self.restart_in_copy(reason))),
             Ended::Well { .. } if is_last => Ok(None),
             Ended::Well { state, .. } => self.take_state(phase, &state),
@@ -137,7 +137,9 @@ impl Attempt<'_> {
             _ => self.step(Some(phase), &command, None, watch, cancel)?.map(Made::clean),
         };
         let (state, made) = match ended {
-            Ended::Badly(kind) => return Ok(Some(Outcome::Failed { phase: Some(phase.to_owned()), kind })),
+            Ended::Badly { kind, .. } => {
+                return Ok(Some(Outcome::Failed { phase: Some(phase.to_owned()), kind }));
+            }
             Ended::Torn(reason) => return Ok(Some(self.restart_in_copy(reason))),
             Ended::Well { state, seen } => (state, seen),
         };

@@ -21,13 +21,17 @@ use crate::world::{Command, Seeing, StepDirs};
 
 const NOT_OBSERVED: &str = "processes were not to be observed";
 
-/// How a step ended; with what is known of it if it ended well.
+/// How a step ended, with what is known of it.
 pub(super) enum Ended<T> {
     Well {
         state: PathBuf,
         seen: T,
     },
-    Badly(FailureKind),
+    Badly {
+        kind: FailureKind,
+        /// Of one that went on, and ended by itself.
+        seen: Option<T>,
+    },
     /// It tore hard links apart.
     Torn(RestartReason),
 }
@@ -36,7 +40,7 @@ impl<T> Ended<T> {
     pub(super) fn map<U>(self, change: impl FnOnce(T) -> U) -> Ended<U> {
         match self {
             Ended::Well { state, seen } => Ended::Well { state, seen: change(seen) },
-            Ended::Badly(kind) => Ended::Badly(kind),
+            Ended::Badly { kind, seen } => Ended::Badly { kind, seen: seen.map(change) },
             Ended::Torn(reason) => Ended::Torn(reason),
         }
     }
@@ -110,6 +114,7 @@ impl Attempt<'_> {
         let usage = exit.usage;
         let cpu = usage.user + usage.system;
         watch.step_finished(phase, StepUsage { wall: usage.wall, cpu, peak_rss: usage.peak_rss_bytes });
+        let mut seen = None;
         let kind = match exit.status {
             Status::Code(0) => {
                 self.look(&exit);
@@ -132,14 +137,18 @@ impl Attempt<'_> {
                 }
                 return Ok(Ended::Well { state, seen });
             }
-            Status::Code(code) => FailureKind::Exit(code),
+            Status::Code(code) => {
+                let source = world.source.zip(source_path.as_deref());
+                seen = goes_on.then(|| self.seen((seeing, goes_on), &exit, draft.upper(), source));
+                FailureKind::Exit(code)
+            }
             Status::Signal(signal) => FailureKind::Signal(signal),
             Status::TimedOut => FailureKind::TimedOut(world.limits.time.unwrap_or_default()),
             Status::Silent => FailureKind::Silent(world.limits.idle.unwrap_or_default()),
             Status::Cancelled => FailureKind::Cancelled,
         };
         self.failed = Some(draft);
-        Ok(Ended::Badly(kind))
+        Ok(Ended::Badly { kind, seen })
     }
 
     /// How to see what a step looks at.

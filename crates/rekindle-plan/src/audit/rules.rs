@@ -67,7 +67,7 @@ impl<'a> Auditor<'a> {
         Verdict::Redo { remove: self.failing.into_values().collect(), findings: self.findings }
     }
 
-    fn judge(&mut self) -> Result<(), Finding> {
+    pub(super) fn judge(&mut self) -> Result<(), Finding> {
         if self.rules.not_made_again {
             self.came_back()?;
         }
@@ -216,7 +216,11 @@ impl<'a> Auditor<'a> {
     }
 
     /// Adds those that got something from one that looked.
-    fn passed_on(&self, run: RunId, mut hits: BTreeMap<GroupId, Hit<'a>>) -> BTreeMap<GroupId, Hit<'a>> {
+    pub(super) fn passed_on(
+        &self,
+        run: RunId,
+        mut hits: BTreeMap<GroupId, Hit<'a>>,
+    ) -> BTreeMap<GroupId, Hit<'a>> {
         let groups = &self.groups[run];
         if !self.rules.handed_on || hits.is_empty() || groups.all.iter().all(|group| group.fed_by.is_empty())
         {

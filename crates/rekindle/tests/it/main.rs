@@ -1,6 +1,7 @@
 //! End-to-end tests through the real program.
 #![expect(clippy::disallowed_methods, reason = "tests look at their own environment")]
 
+mod broken;
 mod checkpoints;
 mod copies;
 mod corpus;

@@ -1,0 +1,134 @@
+//! Edits that do not build: what fails is told at the price of the edit where a clean build would fail there, too, and
+//! nothing is told before a clean build where it might not. The judges are the log of what the build tool ran, and a
+//! clean build in another store.
+
+use std::fs;
+use std::path::PathBuf;
+
+use crate::checkpoints::json;
+use crate::project::Place;
+
+const RULES: &str = "OBJECTS = main.o f.o\n\
+    prog: $(OBJECTS)\n\t@echo LINK; gcc -o $@ $^\n\
+    %.o: %.c\n\t@echo COMPILE $<; gcc -MD -c -o $@ $<\n\
+    install: prog\n\tinstall -D prog $(PREFIX)/prog\n\
+    -include $(OBJECTS:.o=.d)\n";
+
+struct Project {
+    place: Place,
+    root: PathBuf,
+}
+
+struct Built {
+    success: bool,
+    /// What was compiled and linked, in all attempts.
+    work: Vec<String>,
+    restarts: usize,
+    out: String,
+    errors: String,
+}
+
+impl Project {
+    fn new(makefile: &str) -> Project {
+        let place = Place::new();
+        place.write("p", "Makefile", makefile);
+        place.write("p", "main.c", "int f(void);\nint main(void) { return f() - 1; }\n");
+        place.write("p", "f.c", "#include \"f.h\"\nint f(void) { return F; }\n");
+        place.write("p", "f.h", "#define F 1\n");
+        let manifest = "[package]\nname = \"p\"\nversion = \"1\"\nbuild-system = \"make\"\n";
+        let root = place.write("p", "rekindle.toml", manifest);
+        Project { place, root }
+    }
+
+    fn build(&self) -> Built {
+        let finished =
+            self.place.rekindle(&["build", "--no-link", "--json", "--cores", "1"]).arg(&self.root).run();
+        let report = json(&finished);
+        let drv = report["goals"][0]["drvPath"].as_str().expect("a derivation");
+        let log = self.place.rekindle(&["log", drv]).run().stdout();
+        let said = log.lines().filter(|line| line.contains("COMPILE ") || line.contains("LINK"));
+        Built {
+            success: finished.success(),
+            work: said.map(str::to_owned).collect(),
+            restarts: report["builds"][0]["restarts"].as_array().expect("a list").len(),
+            out: report["goals"][0]["outputs"]["out"]["path"].as_str().unwrap_or_default().to_owned(),
+            errors: finished.stderr(),
+        }
+    }
+
+    fn put(&self, file: &str, text: &str) {
+        self.place.write("p", file, text);
+    }
+
+    /// Builds what has to be what a clean build makes of it.
+    fn builds(&self) -> Built {
+        let built = self.build();
+        assert!(built.success, "{}", built.errors);
+        let out = built.out.clone();
+        let clean = Place::new();
+        let again = clean.build(&self.root, &["--clean"]).remove(0);
+        assert_eq!(out, again);
+        let read = |place: &Place| fs::read(place.physical(&out).join("prog")).expect("it was built");
+        assert!(read(&self.place) == read(&clean));
+        built
+    }
+}
+
+#[test]
+fn a_mistake_is_told_at_the_price_of_the_edit() {
+    let project = Project::new(RULES);
+    let first = project.builds();
+    assert_eq!(first.work.len(), 3, "{:?}", first.work);
+    for _ in 0..7 {
+        project.put("f.c", "#include \"f.h\"\nint f(void) { return G; }\n");
+        let failed = project.build();
+        assert!(!failed.success);
+        assert!(failed.errors.contains("undeclared"), "{}", failed.errors);
+        assert_eq!((failed.work.len(), failed.restarts), (1, 0), "{:?}{}", failed.work, failed.errors);
+    }
+    // What it had before all of these is there still.
+    project.put("f.c", "#include \"f.h\"\nint f(void) { return F + 0; }\n");
+    let mended = project.builds();
+    assert_eq!(mended.work.len(), 2, "{:?}", mended.work);
+}
+
+#[test]
+fn what_a_build_tool_itself_complains_of_is_tried_clean() {
+    let project = Project::new(RULES);
+    project.builds();
+    // make was told by the compiler that there is such a header, and does not know how to make it.
+    fs::remove_file(project.place.path().join("p/f.h")).expect("our own file");
+    project.put("f.c", "int f(void) { return 1; }\n");
+    let built = project.builds();
+    assert!(built.errors.contains("No rule to make target"), "{}", built.errors);
+    assert_eq!(built.restarts, 1);
+}
+
+#[test]
+fn a_command_that_failed_for_what_is_old_is_tried_clean() {
+    let makefile = format!("{RULES}f.h:\n\tsh gen.sh > f.h\nf.o: f.h\n");
+    let project = Project::new(&makefile);
+    fs::remove_file(project.place.path().join("p/f.h")).expect("our own file");
+    project.put("gen.sh", "echo '#define F 1'\n");
+    project.builds();
+    // Nobody says that the header is made from it.
+    project.put("gen.sh", "echo '#define F 1'; echo '#define G 1'\n");
+    project.put("f.c", "#include \"f.h\"\nint f(void) { return G; }\n");
+    let built = project.builds();
+    assert!(built.errors.contains("undeclared"), "{}", built.errors);
+    assert_eq!(built.restarts, 1);
+}
+
+#[test]
+fn what_fails_after_a_step_that_went_on_is_told() {
+    let project = Project::new(&format!("{RULES}check: prog\n\t./prog\n.PHONY: check\n"));
+    let manifest =
+        "[package]\nname = \"p\"\nversion = \"1\"\nbuild-system = \"make\"\n[phases]\ncheck = true\n";
+    project.put("rekindle.toml", manifest);
+    project.builds();
+    project.put("f.h", "#define F 2\n");
+    let failed = project.build();
+    assert!(!failed.success);
+    assert!(failed.errors.contains("failed in checkPhase"), "{}", failed.errors);
+    assert_eq!((failed.work.len(), failed.restarts), (2, 0), "{:?}{}", failed.work, failed.errors);
+}
