@@ -193,7 +193,7 @@ impl<'a> Building<'a> {
                     return Ok(self.without_seed(phase.unwrap_or_default(), tail));
                 }
                 // To be looked at, its layers are made readable, and so are not what the steps left.
-                if keeps && !job.options.keep_failed && attempt.has_new() {
+                if keeps && !job.options.keep_failed {
                     job.checkpoint(&attempt, mounted, Some(phase.clone().unwrap_or_default()));
                 }
                 failure(phase, kind, tail)

@@ -43,11 +43,6 @@ impl Attempt<'_> {
         !self.kept.is_empty()
     }
 
-    /// Whether any of it is not the base's.
-    pub(crate) fn has_new(&self) -> bool {
-        self.kept.iter().any(|kept| kept.ran)
-    }
-
     /// Keeps the layers of the steps that ended well, and says what a checkpoint has to hold of them. The fields that
     /// are not the attempt's own are left empty. `None` if there is nothing to keep.
     pub(crate) fn keep(&self) -> Result<Option<(Record, Vec<TraceFile>)>, Error> {
