@@ -229,11 +229,14 @@ impl Subject {
     /// They were not observed.
     pub(super) fn lineage(&self) -> Result<Lineage<'_>, CliError> {
         if self.traces.is_empty() {
-            return Err(CliError::user(format!(
+            let error = CliError::user(format!(
                 "what the processes of the last build of {} did is not known: they were not observed",
                 self.name()
-            ))
-            .hint("build it without --no-observe"));
+            ));
+            return Err(match self.of_failure() {
+                Some(hint) => error.hint(hint),
+                None => error.hint("build it without --no-observe"),
+            });
         }
         Ok(Lineage::new(self.traces.iter().map(|step| self.runs(step)).collect()))
     }
@@ -294,11 +297,8 @@ impl Subject {
         }
         let error =
             CliError::user(format!("no process of the build of {} made or read {shown}", self.name()));
-        if let Some(failed) = &self.made.failed {
-            return Err(error.hint(format!(
-                "it failed in {}, of which nothing is kept; --checkpoint asks about an earlier build",
-                one_line(failed.as_bytes())
-            )));
+        if let Some(hint) = self.of_failure() {
+            return Err(error.hint(hint));
         }
         let like_it: Vec<String> = match candidates.first() {
             Some(path) => lineage.nearest(path, MOST_LIKE_IT).iter().map(|path| names::shown(path)).collect(),
@@ -307,6 +307,16 @@ impl Subject {
         Err(match &like_it[..] {
             [] => error.hint("`rekindle graph --files` has all files that it made"),
             names => error.hint(format!("did you mean {}?", names.join(", "))),
+        })
+    }
+
+    /// What helps where the build failed.
+    fn of_failure(&self) -> Option<String> {
+        self.made.failed.as_ref().map(|failed| {
+            let phase = one_line(failed.as_bytes());
+            format!(
+                "it failed in {phase}, of which nothing is kept; --checkpoint asks about an earlier build"
+            )
         })
     }
 

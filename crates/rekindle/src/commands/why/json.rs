@@ -162,7 +162,7 @@ fn fate_of(lineage: &Lineage<'_>, fate: &Fate) -> Value {
 
 fn argv(lineage: &Lineage<'_>, at: RunAt, process: ProcessId) -> Value {
     let exec = lineage.exec(at, process);
-    exec.map_or(Value::Null, |exec| exec.argv.iter().map(|word| text(word)).collect())
+    exec.map_or(Value::Null, |exec| exec.argv.iter().map(text).collect())
 }
 
 fn how(touch: Touch) -> Vec<&'static str> {
