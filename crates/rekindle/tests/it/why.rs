@@ -267,7 +267,7 @@ fn mistakes_are_one_line() {
     let said = why(&place, &[]).stdout();
     assert!(said.contains("failed          in buildPhase"), "{said}");
     check_error(&why(&place, &["src/main.o"]), &["processes", "it failed in buildPhase", "--checkpoint"]);
-    place.write("p", "src/x.h", "#define X 1\n");
+    place.write("p", "src/x.h", "#define X 4\n");
     build(&place);
     let untouched = why(&place, &["unused.txt"]);
     assert!(untouched.success() && untouched.stdout().contains("no process"), "{}", untouched.stderr());
