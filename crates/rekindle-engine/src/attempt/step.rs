@@ -139,7 +139,7 @@ impl Attempt<'_> {
             }
             Status::Code(code) => {
                 let source = world.source.zip(source_path.as_deref());
-                seen = goes_on.then(|| self.seen((seeing, goes_on), &exit, draft.upper(), source));
+                seen = goes_on.then(|| self.seen((seeing, goes_on), &mut exit, draft.upper(), source));
                 FailureKind::Exit(code)
             }
             Status::Signal(signal) => FailureKind::Signal(signal),
