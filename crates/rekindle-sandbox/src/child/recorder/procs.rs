@@ -3,6 +3,7 @@
 use std::ffi::CString;
 use std::os::fd::{AsRawFd, OwnedFd};
 
+use rustix::buffer::spare_capacity;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, Stat};
 use rustix::io::Errno;
 
@@ -60,22 +61,19 @@ impl Procs {
     pub(super) fn read(&self, tid: u32, name: &str, most: usize) -> Result<Vec<u8>, Errno> {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
         let file = rustix::fs::openat(&self.0, format!("{tid}/{name}"), flags, Mode::empty())?;
-        let mut content = vec![0; 16 << 10];
-        let mut done = 0;
+        let mut content = Vec::with_capacity(16 << 10);
         loop {
-            match rustix::io::read(&file, &mut content[done..]) {
-                Ok(count) => done += count,
+            match rustix::io::read(&file, spare_capacity(&mut content)) {
+                Ok(_) => {}
                 Err(Errno::INTR) => continue,
                 Err(errno) => return Err(errno),
             }
             // To ask once more for nothing would cost as much as the reading.
-            if done < content.len() || done >= most {
-                break;
+            if content.len() < content.capacity() || content.len() >= most {
+                return Ok(content);
             }
-            content.resize(content.len() * 4, 0);
+            content.reserve(content.len() * 3);
         }
-        content.truncate(done);
-        Ok(content)
     }
 
     /// Copies from the memory of a thread, where the kernel does not allow the quick way.
