@@ -148,6 +148,9 @@ pub struct Watch {
 /// What to record of every process of a command, by intercepting its system calls. [`Records`](crate::Records) says
 /// what comes of it.
 ///
+/// Nobody but the command may make, remove or rename anything in the [`Tree`] meanwhile: what was looked up there once is held to be
+/// so until the command itself changes it.
+///
 /// Where this machine cannot do it, the command runs all the same, and the records say that they are not complete.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Observe {
