@@ -13,13 +13,13 @@ use crate::project::Place;
 
 /// Waits until something is so. It is always so in the end, or the test would never end well.
 fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
-    for _ in 0..3000 {
+    for _ in 0..12_000 {
         if condition() {
             return;
         }
         thread::sleep(Duration::from_millis(10));
     }
-    panic!("{what} did not happen in 30 seconds");
+    panic!("{what} did not happen in two minutes");
 }
 
 fn package(place: &Place, script: &str) -> std::path::PathBuf {

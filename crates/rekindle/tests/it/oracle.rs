@@ -1,14 +1,19 @@
-//! Real Nix builds the same derivations, to the same paths and the same bytes.
+//! Real Nix builds the same derivations, to the same paths and the same bytes: the examples, and real projects, unmodified, which
+//! also run. Of each there are three builds: at a scratch path, at the final one, and Nix's.
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
+use crate::corpus::{copy, runs};
 use crate::nix::Nix;
 use crate::project::{Place, corpus, example};
 
-/// Builds `source` three times: by us at the final path, by us at a scratch path, and by real Nix; compares.
-fn check(source: &Path, place: &Place) {
+/// Has real Nix build `source`, and compares: with what we build at the final path, and with what was built at a scratch path in
+/// `moved`.
+fn check(source: &Path, moved: &Place, built: &[String]) {
+    let place = Place::new();
     let exact = place.build(source, &["--exact-path"]);
     let drv = place.rekindle(&["drv", "show", "--drv"]).arg(source).run().line();
     let nix = Nix::new();
@@ -24,8 +29,7 @@ fn check(source: &Path, place: &Place) {
         let references = |store: &Path| nix.run(store, "nix-store", &["-q", "--references", path]);
         assert_eq!(references(place.store()), references(theirs.path()), "{path}");
     }
-    let moved = Place::new();
-    assert_eq!(moved.build(source, &[]), exact, "the output paths do not depend on how they are built");
+    assert_eq!(built, exact, "the output paths do not depend on how they are built");
     for path in &exact {
         let difference = first_difference(moved.store(), theirs.path(), path);
         assert_eq!(difference, "", "{path}, built at a scratch path, differs in more than build ids");
@@ -34,6 +38,25 @@ fn check(source: &Path, place: &Place) {
     nix.verify(moved.store());
     let dead = nix.run(moved.store(), "nix-store", &["--gc", "--print-dead"]);
     assert!(dead.lines().all(|line| line.starts_with("/nix/store/")), "{dead}");
+}
+
+fn check_example(name: &str) {
+    let moved = Place::new();
+    let built = moved.build(&example(name), &[]);
+    check(&example(name), &moved, &built);
+}
+
+/// Builds a real project as an ordinary user, checks what that gives, and returns where it is.
+fn check_real(name: &str) -> (Place, PathBuf) {
+    let moved = Place::new();
+    let source = moved.path().join(name);
+    copy(&corpus(name), &source);
+    let finished = moved.rekindle_as_user(&["build", "--no-link", "--print-out-paths"]).arg(&source).run();
+    assert!(finished.success(), "{name}: {}{}", finished.stdout(), finished.stderr());
+    let built: Vec<String> = finished.stdout().lines().map(str::to_owned).collect();
+    check(&source, &moved, &built);
+    let output = moved.physical(&built[0]);
+    (moved, output)
 }
 
 /// Where a path of a store lies.
@@ -123,40 +146,76 @@ fn files(root: &Path) -> Vec<PathBuf> {
 
 #[test]
 fn the_make_example_is_what_nix_builds() {
-    check(&example("hello-make"), &Place::new());
+    check_example("hello-make");
 }
 
 #[test]
 fn the_cmake_example_is_what_nix_builds() {
-    check(&example("hello-cmake"), &Place::new());
+    check_example("hello-cmake");
 }
 
 #[test]
 fn the_meson_example_is_what_nix_builds() {
-    check(&example("hello-meson"), &Place::new());
+    check_example("hello-meson");
 }
 
 #[test]
 fn the_autotools_example_is_what_nix_builds() {
-    check(&example("hello-autotools"), &Place::new());
+    check_example("hello-autotools");
 }
 
 #[test]
 fn lua_is_what_nix_builds() {
-    check(&corpus("lua"), &Place::new());
+    let (_place, output) = check_real("lua");
+    assert_eq!(runs(&output.join("bin/lua"), &["-e", "print(6 * 7)"]), "42\n");
 }
 
 #[test]
 fn zlib_is_what_nix_builds() {
-    check(&corpus("zlib"), &Place::new());
-}
-
-#[test]
-fn hello_is_what_nix_builds() {
-    check(&corpus("hello"), &Place::new());
+    let (place, output) = check_real("zlib");
+    let program =
+        "#include <zlib.h>\n#include <stdio.h>\nint main(void) { puts(zlibVersion()); return 0; }\n";
+    let root = place.write("use", "use.c", program);
+    let status = Command::new("cc")
+        .arg(format!("-I{}", output.join("include").display()))
+        .args(["-o", "use", "use.c"])
+        .arg(output.join("lib/libz.a"))
+        .current_dir(&root)
+        .status();
+    assert!(status.expect("cc").success());
+    assert!(runs(&root.join("use"), &[]).starts_with("1.2."));
 }
 
 #[test]
 fn a_cmake_project_is_what_nix_builds() {
-    check(&corpus("cmark"), &Place::new());
+    let (_place, output) = check_real("cmark");
+    runs(&output.join("bin/cmark"), &["--version"]);
+}
+
+/// Built, edited, and built again from the checkpoint: even so it is what Nix builds of the edited sources, clean.
+#[test]
+fn hello_is_what_nix_builds_after_an_edit() {
+    let place = Place::new();
+    let source = place.path().join("hello");
+    copy(&corpus("hello"), &source);
+    let build = || {
+        let finished = place.rekindle_as_user(&["build", "--no-link", "--json"]).arg(&source).run();
+        assert!(finished.success(), "{}{}", finished.stdout(), finished.stderr());
+        let report: serde_json::Value = serde_json::from_str(&finished.stdout()).expect("JSON");
+        assert_eq!(report["builds"][0]["restarts"].as_array().map(Vec::len), Some(0), "{report}");
+        report
+    };
+    build();
+    let file = source.join("src/hello.c");
+    let text = fs::read_to_string(&file).expect("a source");
+    let edited = text.replace("Hello, world!", "Hullo, world!");
+    assert_ne!(text, edited);
+    fs::write(&file, edited).expect("our own copy");
+    let second = build();
+    let verdicts = second["builds"][0]["verdicts"].as_array().expect("verdicts");
+    let judged = verdicts.iter().find(|judged| judged["phase"] == "buildPhase");
+    assert_eq!(judged.and_then(|judged| judged["verdict"].as_str()), Some("seed"), "{second}");
+    let path = second["goals"][0]["outputs"]["out"]["path"].as_str().expect("an output").to_owned();
+    assert_eq!(runs(&place.physical(&path).join("bin/hello"), &[]), "Hullo, world!\n");
+    check(&source, &place, &[path]);
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::project::{Place, example};
+use crate::project::{Place, example, full_run};
 
 /// A package of which every phase is given.
 fn custom(place: &Place, phases: &str) -> std::path::PathBuf {
@@ -37,7 +37,9 @@ fn check_equal(source: &Path) -> String {
 #[test]
 fn examples_are_equal() {
     for name in ["hello-make", "hello-cmake", "hello-meson", "hello-autotools"] {
-        check_equal(&example(name));
+        if full_run() || ["hello-make", "hello-autotools"].contains(&name) {
+            check_equal(&example(name));
+        }
     }
 }
 
@@ -215,7 +217,7 @@ fn a_process_that_outlives_its_phase_makes_one_step() {
         r#"
 build = 'mkfifo pipe; (while read -r line < pipe; do echo "$line" >> answers; done) & sleep 0.1'
 install = '''
-    echo question > pipe; sleep 0.2; rm pipe
+    echo question > pipe; until [ -s answers ]; do sleep 0.01; done; rm pipe
     install -D answers $out/answers
 '''
 "#,

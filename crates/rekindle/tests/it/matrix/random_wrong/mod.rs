@@ -13,22 +13,22 @@ use project::{Parts, Tool};
 
 #[test]
 fn make() {
-    random::run_all("make, wrong", &Seeds::from_environment(6, 5000), |seed| Parts::new(Tool::Make, seed));
+    random::run_all("make, wrong", &Seeds::from_environment(5, 5000), |seed| Parts::new(Tool::Make, seed));
 }
 
 #[test]
 fn ninja() {
-    random::run_all("ninja, wrong", &Seeds::from_environment(6, 5000), |seed| Parts::new(Tool::Ninja, seed));
+    random::run_all("ninja, wrong", &Seeds::from_environment(5, 5000), |seed| Parts::new(Tool::Ninja, seed));
 }
 
 #[test]
 fn script() {
-    random::run_all("script, wrong", &Seeds::from_environment(6, 5000), |seed| {
+    random::run_all("script, wrong", &Seeds::from_environment(5, 5000), |seed| {
         Parts::new(Tool::Script, seed)
     });
 }
 
 #[test]
 fn cargo() {
-    random::run_all("cargo, wrong", &Seeds::from_environment(2, 1000), |_| Crates);
+    random::run_all("cargo, wrong", &Seeds::from_environment(1, 1000), |_| Crates);
 }
