@@ -5,29 +5,33 @@
 //! - A directory that it made goes if nothing stays in it. Who copies a tree does not replace a directory by a file, and who
 //!   is not run any more would leave it empty.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::Removal;
 use super::groups::{GroupId, Kind, Orchestrator};
 use super::rules::{Auditor, RunId};
 use crate::trace::Touch;
 
+/// Some groups of each run.
+type Makers = BTreeMap<RunId, BTreeSet<GroupId>>;
+
 impl Auditor<'_> {
+    /// Adds them to what fails. Takes time by how much was done in all runs, not by how much fails.
     pub(super) fn add_companions(&mut self) {
-        let makers: BTreeSet<(RunId, GroupId)> =
-            self.failing.values().map(|removal| removal.maker).filter(|maker| self.is_task(*maker)).collect();
-        let alike: BTreeSet<_> = makers.iter().flat_map(|maker| self.alike(*maker)).collect();
-        for (run, group) in alike.difference(&makers) {
-            for (_, path) in self.products_of(*run, &BTreeSet::from([*group])) {
-                self.fail(path, (*run, *group));
+        let mut makers = Makers::new();
+        for (run, group) in self.failing.values().map(|removal| removal.maker) {
+            if self.groups[run].all.get(group).is_some_and(|group| group.kind == Kind::Task) {
+                makers.entry(run).or_default().insert(group);
             }
         }
-        let mut dirs: BTreeSet<(Vec<u8>, (RunId, GroupId))> = BTreeSet::new();
-        for (run, group) in makers.union(&alike).copied() {
-            dirs.extend(self.made_directories(run, group).into_iter().map(|dir| (dir, (run, group))));
+        for (run, groups) in self.alike(&makers) {
+            for (group, path) in self.products_of(run, &groups) {
+                self.fail(path, (run, group));
+            }
+            makers.entry(run).or_default().extend(groups);
         }
         // What is in a directory comes after it.
-        for (dir, maker) in dirs.into_iter().rev() {
+        for (dir, maker) in self.made_directories(&makers).into_iter().rev() {
             let goes = |name: &Vec<u8>| {
                 let path = [&dir[..], b"/", name].concat();
                 self.failing.contains_key(&path)
@@ -44,31 +48,50 @@ impl Auditor<'_> {
         self.failing.entry(path).or_insert(removal);
     }
 
-    fn is_task(&self, (run, group): (RunId, GroupId)) -> bool {
-        self.groups[run].all.get(group).is_some_and(|group| group.kind == Kind::Task)
-    }
-
     /// Those of the other time, then or now, that were given the same to do.
-    fn alike(&self, (run, group): (RunId, GroupId)) -> Vec<(RunId, GroupId)> {
-        let Some(identity) = self.identity(run, group) else { return Vec::new() };
-        let first_now = self.evidence.then.len();
-        let others = if run < first_now { first_now..self.runs() } else { 0..first_now };
-        let all = others.flat_map(|run| (0..self.groups[run].all.len()).map(move |group| (run, group)));
-        all.filter(|other| self.is_task(*other) && self.identity(other.0, other.1) == Some(identity))
-            .collect()
+    fn alike(&self, makers: &Makers) -> Makers {
+        let is_now = |run: RunId| run >= self.evidence.then.len();
+        let all = makers.iter().flat_map(|(run, groups)| groups.iter().map(|group| (*run, *group)));
+        let wanted: HashSet<_> =
+            all.filter_map(|(run, group)| Some((!is_now(run), self.identity(run, group)?))).collect();
+        let mut alike = Makers::new();
+        if wanted.is_empty() {
+            return alike;
+        }
+        for (run, groups) in self.groups.iter().enumerate() {
+            for (id, group) in groups.all.iter().enumerate() {
+                let identity = || self.identity(run, id).map(|identity| (is_now(run), identity));
+                if group.kind == Kind::Task
+                    && identity().is_some_and(|identity| wanted.contains(&identity))
+                    && !makers.get(&run).is_some_and(|known| known.contains(&id))
+                {
+                    alike.entry(run).or_default().insert(id);
+                }
+            }
+        }
+        alike
     }
 
-    /// The directories that a group made and that are no sources.
-    fn made_directories(&self, run: RunId, group: GroupId) -> Vec<Vec<u8>> {
-        let trace = self.trace(run);
-        let members = trace.processes().iter().zip(&self.groups[run].of).filter(|(_, of)| **of == group);
-        let made = members
-            .flat_map(|(process, _)| &process.accesses)
-            .filter(|access| access.touch.any(Touch::CREATED))
-            .map(|access| trace.paths().get(access.path));
-        let is_its = |path: &&[u8]| {
-            !path.starts_with(b"/") && self.facts.is_directory(path) && !self.facts.is_in_sources(path)
-        };
-        made.filter(is_its).map(<[u8]>::to_vec).collect()
+    /// The directories that groups made and that are no sources.
+    fn made_directories(&self, makers: &Makers) -> BTreeMap<Vec<u8>, (RunId, GroupId)> {
+        let mut made = BTreeMap::new();
+        for (run, groups) in makers {
+            let trace = self.trace(*run);
+            for (process, group) in trace.processes().iter().zip(&self.groups[*run].of) {
+                if !groups.contains(group) {
+                    continue;
+                }
+                for access in process.accesses.iter().filter(|access| access.touch.any(Touch::CREATED)) {
+                    let path = trace.paths().get(access.path);
+                    if !path.starts_with(b"/")
+                        && self.facts.is_directory(path)
+                        && !self.facts.is_in_sources(path)
+                    {
+                        made.insert(path.to_vec(), (*run, *group));
+                    }
+                }
+            }
+        }
+        made
     }
 }
