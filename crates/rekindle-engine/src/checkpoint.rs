@@ -116,11 +116,7 @@ impl Checkpoints {
                 Err(reason) => wrong.push(format!("the checkpoint {} is not used: {reason}", dir.display())),
             }
         }
-        // Several builds may end in one second. The files that they left tell which was the later.
-        found.sort_by_key(|found| {
-            let newest = found.record.steps.iter().map(|step| step.newest).max();
-            Reverse((found.record.created, newest, found.record.id.clone()))
-        });
+        found.sort_by_key(|found| Reverse((found.record.created, found.record.id.clone())));
         (found, wrong)
     }
 
@@ -163,7 +159,7 @@ impl Checkpoints {
             let Some(record) = fs::read(dir.join("record")).ok().and_then(|bytes| decode(&bytes)) else {
                 continue;
             };
-            if record.boot == boot && now - record.created > SETTLED_AFTER {
+            if record.boot == boot && now - record.created.secs > SETTLED_AFTER {
                 unsettled.push(dir);
             }
         }

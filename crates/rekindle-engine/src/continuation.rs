@@ -152,7 +152,7 @@ impl Job<'_> {
             system,
             drv: self.drv_path().base_name().to_owned(),
             failed,
-            created: canary::now().secs,
+            created: canary::now(),
             boot: boot_id(),
             source_dir: mounted.map(|mounted| mounted.paths.final_path.name().to_owned()),
             ..record

@@ -86,7 +86,7 @@ impl Attempt<'_> {
             system: String::new(),
             drv: String::new(),
             failed: None,
-            created: 0,
+            created: Timestamp::default(),
             boot: String::new(),
             source_dir: None,
             base: self.base_id().filter(|_| !ran_all || self.seeded).map(str::to_owned),

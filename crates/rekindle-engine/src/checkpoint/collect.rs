@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use rekindle_layers::{LayerId, LayerStore, disk_usage, remove_tree};
+use rekindle_layers::{LayerId, LayerStore, Timestamp, disk_usage, remove_tree};
 
 use super::{Checkpoints, Shelved, Unreadable, all_directories};
 use crate::error::Error;
@@ -52,7 +52,7 @@ type Sizes = BTreeMap<LayerId, u64>;
 #[derive(Debug, Clone)]
 struct Entry {
     package: (String, String),
-    created: i64,
+    created: Timestamp,
     id: String,
     /// Whether a build may start from it.
     good: bool,
@@ -236,7 +236,8 @@ fn doomed(entries: &[Entry], policy: &CollectPolicy, sizes: &Sizes) -> BTreeSet<
         for of_one in by_package(entries) {
             let of_one: Vec<usize> = of_one.into_iter().filter(|at| !doomed.contains(at)).collect();
             let beyond = of_one.into_iter().skip(policy.keep_last.unwrap_or(0));
-            let is_old = |at: &usize| policy.made_before.is_none_or(|limit| entries[*at].created < limit);
+            let is_old =
+                |at: &usize| policy.made_before.is_none_or(|limit| entries[*at].created.secs < limit);
             doomed.extend(beyond.filter(|at| !entries[*at].pinned).filter(is_old));
         }
     }
@@ -283,7 +284,7 @@ mod tests {
     fn entry(package: &str, created: i64, layers: &[u8]) -> Entry {
         Entry {
             package: (package.to_owned(), "s".to_owned()),
-            created,
+            created: Timestamp { secs: created, nanos: 0 },
             id: format!("{package}{created:02}"),
             good: true,
             pinned: false,

@@ -17,8 +17,8 @@ use super::told::Told;
 use crate::reader::Reader;
 
 const FAMILY: &[u8] = b"rekindle checkpoint v";
-const VERSION: u32 = 5;
-const MAGIC: &[u8] = b"rekindle checkpoint v5\n";
+const VERSION: u32 = 6;
+const MAGIC: &[u8] = b"rekindle checkpoint v6\n";
 /// More than any record has, so that a forged one cannot take all memory.
 const LARGEST_BODY: usize = 256 << 20;
 /// How hard zstd tries: beyond this it takes long and gains little.
@@ -58,8 +58,7 @@ pub(crate) struct Record {
     pub(crate) drv: String,
     /// The phase that failed; nothing after a success.
     pub(crate) failed: Option<String>,
-    /// Seconds since 1970.
-    pub(crate) created: i64,
+    pub(crate) created: Timestamp,
     /// How many builds went on from one another.
     pub(crate) depth: u32,
     /// The checkpoint that its build went on from, if it took anything.
@@ -148,7 +147,7 @@ fn body(record: &Record) -> Vec<u8> {
     text(&mut out, record.source_dir.as_deref().unwrap_or_default().as_bytes());
     out.push(u8::from(record.base.is_some()));
     text(&mut out, record.base.as_deref().unwrap_or_default().as_bytes());
-    out.extend(record.created.to_le_bytes());
+    time(&mut out, record.created);
     out.extend(record.depth.to_le_bytes());
     out.extend((record.phases.len() as u64).to_le_bytes());
     record.phases.iter().for_each(|phase| text(&mut out, phase.as_bytes()));
@@ -215,7 +214,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<Record> {
         failed: has_failed.then_some(phase),
         source_dir: has_source.then_some(source_dir),
         base: has_base.then_some(base),
-        created: i64::from_le_bytes(reader.array()?),
+        created: reader.time()?,
         depth: u32::from_le_bytes(reader.array()?),
         phases: reader.list(Reader::string)?,
         canaries: reader.list(Reader::time)?,

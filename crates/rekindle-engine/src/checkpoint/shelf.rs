@@ -159,11 +159,7 @@ impl CheckpointStore {
     pub fn list(&self) -> Vec<CheckpointInfo> {
         let all = self.checkpoints.all();
         let users = users(&all);
-        // Several builds may end in one second. The files that they left tell which was the later.
-        let age = |one: &Shelved| {
-            let record = one.record.as_ref().ok()?;
-            Some((record.created, record.steps.iter().map(|step| step.newest).max()))
-        };
+        let age = |one: &Shelved| one.record.as_ref().ok().map(|record| record.created);
         let mut infos: Vec<_> = all.iter().map(|one| (age(one), self.info(one, &users))).collect();
         infos.sort_by(|(a, one), (b, other)| (b, &other.id).cmp(&(a, &one.id)));
         infos.into_iter().map(|(_, info)| info).collect()
@@ -347,7 +343,7 @@ fn made(record: &Record) -> Made {
         package: record.package.clone(),
         system: record.system.clone(),
         drv: record.drv.clone(),
-        created: record.created,
+        created: record.created.secs,
         depth: record.depth,
         base: record.base.clone(),
         phases: record.phases.clone(),

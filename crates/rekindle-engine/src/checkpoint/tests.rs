@@ -40,7 +40,7 @@ fn record(id: &str, created: i64, layers: &[LayerId]) -> Record {
         drv: "x.drv".to_owned(),
         failed: None,
         source_dir: Some("source".to_owned()),
-        created,
+        created: rekindle_layers::Timestamp { secs: created, nanos: 0 },
         depth: 2,
         boot: boot_id(),
         phases: vec!["buildPhase".to_owned()],
