@@ -89,7 +89,8 @@ impl Drop for Damaged {
             return;
         }
         self.edit(&self.root);
-        assert!(equal(&self.place, &self.clean, &self.root).takes_something());
+        let built = equal(&self.place, &self.clean, &self.root);
+        assert!(built.takes_something(), "{}", built.told);
         self.edit(&self.other);
         let other = Built::of(&self.place, &self.other, &[]).good();
         assert!(other.takes_something(), "another package lost its own");
