@@ -37,6 +37,13 @@ pub(super) struct Kept {
     ran: bool,
 }
 
+impl Kept {
+    /// What its runs did, if all of that is there still: somebody may have removed the base meanwhile.
+    fn known_runs(&self) -> Option<&Runs> {
+        self.runs.as_ref().filter(|runs| runs.files.iter().all(TraceFile::is_there))
+    }
+}
+
 impl Attempt<'_> {
     /// Whether there is anything to keep.
     pub(crate) fn has_kept(&self) -> bool {
@@ -65,10 +72,9 @@ impl Attempt<'_> {
                 observations: kept.observations.clone(),
                 newest: kept.newest,
                 traces: kept
-                    .runs
-                    .as_ref()
+                    .known_runs()
                     .map(|runs| runs.files.iter().map(|trace| trace.name.clone()).collect()),
-                traces_now: kept.runs.as_ref().map_or(0, |runs| runs.now as u32),
+                traces_now: kept.known_runs().map_or(0, |runs| runs.now as u32),
             });
         }
         if steps.is_empty() {
@@ -78,7 +84,7 @@ impl Attempt<'_> {
         // A base of which nothing was taken only served to explain why.
         let ran_all = self.kept.iter().all(|kept| kept.ran);
         let is_incremental = self.kept.iter().any(|kept| kept.own.is_none());
-        let runs = self.kept.iter().filter_map(|kept| kept.runs.as_ref());
+        let runs = self.kept.iter().filter_map(Kept::known_runs);
         let traces = runs.flat_map(|runs| &runs.files).cloned().collect();
         let record = Record {
             id: String::new(),

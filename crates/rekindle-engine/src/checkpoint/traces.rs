@@ -47,6 +47,14 @@ impl TraceFile {
         TraceFile { name: name.to_owned(), at: At::File(file) }
     }
 
+    /// Whether it can be put into another checkpoint.
+    pub(crate) fn is_there(&self) -> bool {
+        match &self.at {
+            At::File(path) => path.exists(),
+            At::Packed(_) => true,
+        }
+    }
+
     /// Reads it.
     pub(crate) fn load(&self) -> Result<Trace, Error> {
         let fail = |path: &Path, error| Error::io("read the trace", path, error);

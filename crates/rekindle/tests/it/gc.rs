@@ -126,8 +126,9 @@ fn the_older_name_does_the_same() {
     );
     assert!(!provenance.exists(), "what is gone has no provenance");
     assert_eq!(left(&place), Vec::<String>::new());
+    // Nor is what every package uses, as long as any test builds with it.
     let again = place.rekindle(&["gc"]).run();
-    assert!(again.stdout().starts_with("0 paths deleted"), "{}", again.stdout());
+    assert!(again.success() && !again.stdout().contains("checkpoints with"), "{}", again.stdout());
 }
 
 #[test]
