@@ -53,7 +53,7 @@ impl Auditor<'_> {
         let last = (1..groups.len()).rev().find(|id| groups[*id].kind != Kind::Shell && is_shells(*id));
         last.is_some_and(|last| {
             matches!(groups[last].kind, Kind::Orchestrator(_))
-                && self.has_failed(run, last)
+                && self.exit(run, last).is_some_and(|code| code != 0)
                 && self.is_explained(run, last, failed)
         })
     }
@@ -61,17 +61,24 @@ impl Auditor<'_> {
     /// Whether a group that failed did so for a command, and not by itself.
     fn is_explained(&self, run: RunId, group: GroupId, failed: &mut BTreeSet<GroupId>) -> bool {
         let groups = &self.groups[run].all;
-        let below = (0..groups.len()).filter(|id| groups[*id].parent == Some(group));
-        let below: Vec<GroupId> = below.filter(|id| self.has_failed(run, *id)).collect();
         let is_task = groups[group].kind == Kind::Task;
         if is_task {
             failed.insert(group);
         }
-        (is_task || !below.is_empty()) && below.into_iter().all(|id| self.is_explained(run, id, failed))
+        let mut has_reason = is_task;
+        for below in (0..groups.len()).filter(|id| groups[*id].parent == Some(group)) {
+            match self.exit(run, below) {
+                Some(0) => {}
+                Some(_) if self.is_explained(run, below, failed) => has_reason = true,
+                // It failed by itself, or nobody saw how it ended.
+                _ => return false,
+            }
+        }
+        has_reason
     }
 
-    /// Whether the process that everything in a group comes from ended badly, or was not seen to end.
-    fn has_failed(&self, run: RunId, group: GroupId) -> bool {
+    /// How the process ended that everything in a group comes from, if that was seen.
+    fn exit(&self, run: RunId, group: GroupId) -> Option<u32> {
         let trace = self.trace(run);
         let mut last = self.groups[run].all[group].leader;
         // It is another one with each program that it executes.
@@ -80,7 +87,7 @@ impl Auditor<'_> {
                 last = id;
             }
         }
-        trace.process(last).exit != Some(0)
+        trace.process(last).exit
     }
 
     /// Whether a group is one of these, or passed something on to one, or told it.

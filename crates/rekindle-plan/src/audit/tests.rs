@@ -1,6 +1,7 @@
 //! The audit, as a table of small builds.
 
 mod builds;
+mod failures;
 
 use super::{Rule, Rules, needed};
 use builds::{Case, is_clean, redoes, run, settles, tree};

@@ -3,7 +3,7 @@
 //! A tree is a list of `path=content`; a program is one whose content ends with `!`. A run is told line by line: a number of tabs for how deep in the tree of processes, the
 //! command, and what it does, in the order of time: `<path` reads, `?path` looks for and does not find, `/path` lists, `>path`
 //! makes, `^path` makes where nothing is, `+path` writes into, `-path` removes, `a>>b` renames. `%path` empties what has to be there, `!path` what has another
-//! mode than it would have been made with, `~path` gives a mode.
+//! mode than it would have been made with, `~path` gives a mode. `#code` is how it ends, if not well; `#?` if nobody saw that.
 
 use std::collections::BTreeMap;
 
@@ -50,7 +50,12 @@ pub(super) fn run(text: &str, after: &Tree) -> Run {
             env_digest: [0; 32],
         });
         let mut accesses: Vec<Access> = Vec::new();
+        let mut exit = Some(0);
         for deed in deeds.split_whitespace() {
+            if let Some(code) = deed.strip_prefix('#') {
+                exit = code.parse().ok();
+                continue;
+            }
             clock += 1;
             let mut note = |path: PathId, touch: Touch| {
                 let (observed, changed) = match touch.changes() {
@@ -93,7 +98,7 @@ pub(super) fn run(text: &str, after: &Tree) -> Run {
                 other => panic!("no such deed: {other}"),
             }
         }
-        processes.push(Process { parent, exec, accesses, ..Process::default() });
+        processes.push(Process { parent, exec, exit, accesses, ..Process::default() });
     }
     Run::new(Trace::new(&paths, processes, moves, |path| after.contains_key(path)))
 }
@@ -185,7 +190,7 @@ pub(super) struct Case<'a> {
     pub(super) removed: &'a [&'a [&'static str]],
 }
 
-pub(super) fn judge(case: &Case<'_>, rules: Rules) -> Verdict {
+fn with<T>(case: &Case<'_>, ask: impl FnOnce(Evidence<'_>, &Trees) -> T) -> T {
     let then = tree(case.then.1);
     let after: Vec<Tree> =
         [then.clone()].into_iter().chain(case.rounds.iter().map(|(_, _, after)| tree(after))).collect();
@@ -218,7 +223,16 @@ pub(super) fn judge(case: &Case<'_>, rules: Rules) -> Verdict {
         case.removed.iter().map(|round| round.iter().map(removal).collect()).collect();
     let rounds: Vec<Run> = case.rounds.iter().map(|(_, text, after)| run(text, &tree(after))).collect();
     let evidence = Evidence { then: &[run(case.then.0, &then)], rounds: &rounds, removed: &removed };
-    audit(evidence, &trees, rules)
+    ask(evidence, &trees)
+}
+
+pub(super) fn judge(case: &Case<'_>, rules: Rules) -> Verdict {
+    with(case, |evidence, trees| audit(evidence, trees, rules))
+}
+
+/// Why a clean build may not fail as the last round did.
+pub(super) fn doubts(case: &Case<'_>) -> Option<String> {
+    with(case, |evidence, trees| doubt(evidence, trees, Rules::ALL))
 }
 
 #[track_caller]
