@@ -7,7 +7,7 @@ use super::groups::{Book, GroupId, Groups, Kind};
 use super::trace_facts::{describe, starts};
 use super::{Evidence, Facts, Finding, Orchestrator, Removal, Rule, Rules, Run, Verdict};
 use crate::observation::{ChangeKind, SourceChange};
-use crate::trace::{Access, Move, PathId, Process, ProcessId, Touch, Trace};
+use crate::trace::{Access, Move, PathId, Process, ProcessId, Touch, Trace, name_of};
 
 /// One of all runs: those of the builds before, then the rounds of this one.
 pub(super) type RunId = usize;
@@ -167,6 +167,9 @@ impl<'a> Auditor<'a> {
         {
             return false;
         }
+        if self.is_of_kbuild(run, maker) {
+            return self.was_run_again(run, maker, path);
+        }
         let Some(identity) = self.identity(run, maker) else { return false };
         let then = self.trace(run);
         let is_its = |step: &&Move| {
@@ -185,6 +188,44 @@ impl<'a> Auditor<'a> {
             };
             let makes = Touch::CREATED.and(Touch::REPLACED);
             does(path, &reads) && names.iter().any(|name| does(name, &|access| access.touch.any(makes)))
+        })
+    }
+
+    /// Whether kbuild started a group. Its own programs (`modpost`, what `filechk` does) compare what they come to in memory
+    /// with what is there, and write it only if it is another.
+    fn is_of_kbuild(&self, run: RunId, group: GroupId) -> bool {
+        let groups = &self.groups[run];
+        let mut above = groups.all[group].parent;
+        while let Some(id) = above {
+            if let Kind::Orchestrator(found) = groups.all[id].kind {
+                let exec = self.trace(run).process(groups.all[id].leader).exec.as_ref();
+                let program =
+                    exec.map_or(&b""[..], |exec| name_of(self.trace(run).paths().get(exec.program)));
+                return found == Orchestrator::Tracked(Book::Own) && program.ends_with(b"make");
+            }
+            above = groups.all[id].parent;
+        }
+        false
+    }
+
+    /// Whether the program that made a product was told the same again, looked at the product, and ended well.
+    fn was_run_again(&self, run: RunId, maker: GroupId, path: &[u8]) -> bool {
+        let then = self.trace(run);
+        let Some(id) = then.paths().find(path) else { return false };
+        let told = |trace: &Trace, process: ProcessId| {
+            let exec = trace.process(process).exec.as_ref()?;
+            Some((exec.argv_digest, trace.paths().get(exec.cwd).to_vec()))
+        };
+        let makers = then.changes_to(id).filter(|(process, _)| self.groups[run].of[process.at()] == maker);
+        let makers: Vec<_> = makers.filter_map(|(process, _)| told(then, process)).collect();
+        (self.evidence.then.len()..self.runs()).any(|now| {
+            let trace = self.trace(now);
+            let Some(id) = trace.paths().find(path) else { return false };
+            let mut readers = trace.accesses_to(id).filter(|(_, access)| reads(access));
+            readers.any(|(process, _)| {
+                trace.process(process).exit == Some(0)
+                    && told(trace, process).is_some_and(|told| makers.contains(&told))
+            })
         })
     }
 

@@ -341,6 +341,29 @@ bash: <b/phase
 }
 
 #[test]
+fn what_a_program_of_kbuild_compared_in_memory_may_stay() {
+    let check = |now: &str, stays: bool| {
+        let make = "bash: <b/phase\n\tmake: <b/Makefile <b/scripts/Kbuild.include\n\t\tsh -c modpost:\n";
+        let then = format!("{make}\t\t\tmodpost o: <b/o ^b/out.c");
+        let now = format!("{make}{now}");
+        let case = Case {
+            sources: "b/Makefile=m b/scripts/Kbuild.include=k b/o=O b/phase=x",
+            then: (&then, "b/Makefile=m b/scripts/Kbuild.include=k b/o=o b/out.c=c b/phase=x"),
+            rounds: &[("b/o", &now, "b/Makefile=m b/scripts/Kbuild.include=k b/o=O b/out.c=c b/phase=x")],
+            removed: &[],
+        };
+        match stays {
+            true => settles(&case, Rules::ALL),
+            false => redoes(&case, Rules::ALL, &["b/out.c"]),
+        }
+    };
+    check("\t\t\tmodpost o: <b/o <b/out.c", true);
+    check("\t\t\tmodpost o: <b/o <b/out.c #1", false);
+    check("\t\t\tmodpost o: <b/o", false);
+    check("\t\t\tgrep x out.c: <b/out.c", false);
+}
+
+#[test]
 fn an_archive_that_is_updated_in_place_is_made_anew() {
     let then = "
 bash: <b/phase
