@@ -15,7 +15,9 @@
 //! | cargo | `cargo` | change what is in a `.fingerprint` | fingerprints are hashes of profile, features, flags and sources |
 //! | go | `go` | change what is in its cache | actions are named by a hash over all inputs |
 //!
-//! What a tracked orchestrator writes itself is its own book, and what it reads of that is advice.
+//! What a tracked orchestrator writes itself is its own book, and what it reads of that is advice. A product that its maker,
+//! started again, looked at and left alone counts as compared if the maker made it anew beside it first (move if changed), or is one
+//! of kbuild's programs, which compare in memory.
 
 use crate::trace::{Access, PathId, Process, ProcessId, Touch, Trace, name_of};
 
