@@ -12,7 +12,10 @@ use std::collections::BTreeSet;
 
 use super::groups::{GroupId, Kind};
 use super::rules::{Auditor, RunId};
-use crate::trace::ProcessId;
+use crate::quote::quote;
+
+/// How each group of a run ended: as the process that everything in it comes from did, if that was seen.
+type Ends = Vec<Option<u32>>;
 
 impl Auditor<'_> {
     /// Why a clean build may not fail as the last round did, in a clause; nothing if it would.
@@ -23,43 +26,49 @@ impl Auditor<'_> {
         let run = self.runs() - 1;
         let mut failed = BTreeSet::new();
         if !self.shell_is_explained(run, &mut failed) {
-            return Some("what failed is not a command that a build tool had started".to_owned());
+            return Some("what failed is not just a command that a build tool had started".to_owned());
         }
+        let concerned = self.with_what_told_them(run, failed);
         let hits = self.looks_now(run, self.evidence.rounds.len());
         let hits = self.passed_on(run, hits);
-        if let Some((_, hit)) = hits.iter().find(|(group, _)| self.is_part_of(run, **group, &failed)) {
-            let path = crate::quote::quote(&hit.change.path);
-            return Some(format!("it had looked at an old {path}"));
-        }
+        let old =
+            hits.into_iter().find(|(group, _)| concerned.contains(group)).map(|(_, hit)| hit.change.path);
+        let old = old.or_else(|| self.failing_of(run, &concerned));
+        old.map(|path| format!("what failed had looked at an old {}", quote(&path)))
+    }
+
+    /// Something that these groups looked at and that is not what a clean build makes.
+    fn failing_of(&self, run: RunId, groups: &BTreeSet<GroupId>) -> Option<Vec<u8>> {
         let trace = self.trace(run);
-        for (process, group) in trace.processes().iter().zip(&self.groups[run].of) {
-            if !self.is_part_of(run, *group, &failed) {
-                continue;
-            }
-            let paths = process.accesses.iter().map(|access| trace.paths().get(access.path));
-            if let Some(path) = paths.into_iter().find(|path| self.failing.contains_key(*path)) {
-                return Some(format!("it had looked at an old {}", crate::quote::quote(path)));
-            }
-        }
-        None
+        let members =
+            trace.processes().iter().zip(&self.groups[run].of).filter(|(_, of)| groups.contains(of));
+        let mut paths =
+            members.flat_map(|(process, _)| &process.accesses).map(|access| trace.paths().get(access.path));
+        paths.find(|path| self.failing.contains_key(*path)).map(<[u8]>::to_vec)
     }
 
     /// Whether the last thing that the shell of the step started is a build tool that failed for a reason. Collects the
     /// commands that are the reason.
     fn shell_is_explained(&self, run: RunId, failed: &mut BTreeSet<GroupId>) -> bool {
         let groups = &self.groups[run].all;
+        let ends = self.ends(run);
         let is_shells =
             |group: GroupId| groups[group].parent.is_none_or(|above| groups[above].kind == Kind::Shell);
         let last = (1..groups.len()).rev().find(|id| groups[*id].kind != Kind::Shell && is_shells(*id));
         last.is_some_and(|last| {
             matches!(groups[last].kind, Kind::Orchestrator(_))
-                && self.exit(run, last).is_some_and(|code| code != 0)
-                && self.is_explained(run, last, failed)
+                && ends[last].is_some_and(|code| code != 0)
+                && self.is_explained((run, last), &ends, failed)
         })
     }
 
     /// Whether a group that failed did so for a command, and not by itself.
-    fn is_explained(&self, run: RunId, group: GroupId, failed: &mut BTreeSet<GroupId>) -> bool {
+    fn is_explained(
+        &self,
+        (run, group): (RunId, GroupId),
+        ends: &Ends,
+        failed: &mut BTreeSet<GroupId>,
+    ) -> bool {
         let groups = &self.groups[run].all;
         let is_task = groups[group].kind == Kind::Task;
         if is_task {
@@ -67,9 +76,9 @@ impl Auditor<'_> {
         }
         let mut has_reason = is_task;
         for below in (0..groups.len()).filter(|id| groups[*id].parent == Some(group)) {
-            match self.exit(run, below) {
+            match ends[below] {
                 Some(0) => {}
-                Some(_) if self.is_explained(run, below, failed) => has_reason = true,
+                Some(_) if self.is_explained((run, below), ends, failed) => has_reason = true,
                 // It failed by itself, or nobody saw how it ended.
                 _ => return false,
             }
@@ -77,32 +86,32 @@ impl Auditor<'_> {
         has_reason
     }
 
-    /// How the process ended that everything in a group comes from, if that was seen.
-    fn exit(&self, run: RunId, group: GroupId) -> Option<u32> {
+    fn ends(&self, run: RunId) -> Ends {
         let trace = self.trace(run);
-        let mut last = self.groups[run].all[group].leader;
-        // It is another one with each program that it executes.
-        for (process, id) in trace.processes().iter().zip((0..).map(ProcessId)) {
-            if process.before == Some(last) {
-                last = id;
+        // A process is another one with each program that it executes.
+        let mut next: Vec<Option<usize>> = vec![None; trace.processes().len()];
+        for (at, process) in trace.processes().iter().enumerate() {
+            if let Some(before) = process.before {
+                next[before.at()] = Some(at);
             }
         }
-        trace.process(last).exit
+        let end = |leader: usize| {
+            let last = std::iter::successors(Some(leader), |at| next[*at]).last().unwrap_or(leader);
+            trace.processes()[last].exit
+        };
+        self.groups[run].all.iter().map(|group| end(group.leader.at())).collect()
     }
 
-    /// Whether a group is one of these, or passed something on to one, or told it.
-    fn is_part_of(&self, run: RunId, group: GroupId, failed: &BTreeSet<GroupId>) -> bool {
-        let groups = self.groups[run];
-        let mut pending: Vec<GroupId> = failed.iter().copied().collect();
-        let mut seen = BTreeSet::new();
+    /// These groups, those that passed something on to them, and those that only inform any of them.
+    fn with_what_told_them(&self, run: RunId, mut groups: BTreeSet<GroupId>) -> BTreeSet<GroupId> {
+        let all = &self.groups[run].all;
+        let mut pending: Vec<GroupId> = groups.iter().copied().collect();
         while let Some(one) = pending.pop() {
-            if one == group || self.speaker(run, group) == one {
-                return true;
-            }
-            if seen.insert(one) {
-                pending.extend(&groups.all[one].fed_by);
-            }
+            pending.extend(all[one].fed_by.iter().copied().filter(|writer| groups.insert(*writer)));
         }
-        false
+        let informers = (0..all.len()).filter(|id| groups.contains(&self.speaker(run, *id)));
+        let informers: Vec<GroupId> = informers.collect();
+        groups.extend(informers);
+        groups
     }
 }

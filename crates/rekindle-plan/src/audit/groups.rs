@@ -35,6 +35,9 @@ pub(crate) enum Orchestrator {
 pub(crate) enum Book {
     /// By itself.
     Own,
+    /// By the command of each file, kept beside it (kbuild). Its own programs (`modpost`, what `filechk` does) compare what they
+    /// come to in memory with what is there, and write it only if it is another.
+    Commands,
     /// By itself, and all that it makes stands in what describes it. What does not stand there any more is made by nobody.
     Names,
     /// By makefiles in which everything depends on a file with its flags, but for commands of the package's own: what a recipe
@@ -46,6 +49,11 @@ impl Orchestrator {
     /// Whether it keeps book of what it was told to run.
     pub(crate) fn is_tracked(self) -> bool {
         matches!(self, Orchestrator::Tracked(_))
+    }
+
+    /// Whether it notices by itself whatever it decides by.
+    pub(crate) fn knows_all(self) -> bool {
+        matches!(self, Orchestrator::Tracked(Book::Own | Book::Commands))
     }
 }
 
@@ -246,7 +254,7 @@ fn orchestrator(trace: &Trace, process: &Process) -> Option<Orchestrator> {
             files.into_iter().any(reads)
         };
         return Some(if reads(b"/scripts/Kbuild.include") {
-            Orchestrator::Tracked(Book::Own)
+            Orchestrator::Tracked(Book::Commands)
         } else if is_cmakes() {
             Orchestrator::Tracked(Book::Recipes)
         } else {

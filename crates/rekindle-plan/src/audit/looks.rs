@@ -3,7 +3,7 @@
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::groups::{Book, GroupId, Kind, is_ninjas_book};
+use super::groups::{GroupId, Kind, is_ninjas_book};
 use super::marks::Marks;
 use super::rules::{Auditor, Hit, Likes, RunId};
 use super::trace_facts::{first_changes, has_kin};
@@ -67,7 +67,7 @@ impl<'a> Auditor<'a> {
     /// Whether a group answers for nothing: it keeps book of all that it decides.
     fn is_of_no_concern(&self, run: RunId, group: GroupId) -> bool {
         let speaker = self.speaker(run, group);
-        self.groups[run].all[speaker].kind == Kind::Orchestrator(Orchestrator::Tracked(Book::Own))
+        matches!(self.groups[run].all[speaker].kind, Kind::Orchestrator(found) if found.knows_all())
     }
 
     /// A path that came or went and that a program was told of: it may have looked for it and not at it, as compilers do with
@@ -325,7 +325,7 @@ impl<'a> Auditor<'a> {
             return;
         }
         match groups.all[group].kind {
-            Kind::Orchestrator(Orchestrator::Tracked(Book::Own)) => return,
+            Kind::Orchestrator(found) if found.knows_all() => return,
             // What describes it is read as a source.
             Kind::Orchestrator(Orchestrator::Tracked(_))
                 if is_task || !self.facts.was_prepared(1, &hit.change.path) =>

@@ -7,7 +7,7 @@ use super::groups::{Book, GroupId, Groups, Kind};
 use super::trace_facts::{describe, starts};
 use super::{Evidence, Facts, Finding, Orchestrator, Removal, Rule, Rules, Run, Verdict};
 use crate::observation::{ChangeKind, SourceChange};
-use crate::trace::{Access, Move, PathId, Process, ProcessId, Touch, Trace, name_of};
+use crate::trace::{Access, Move, PathId, Process, ProcessId, Touch, Trace};
 
 /// One of all runs: those of the builds before, then the rounds of this one.
 pub(super) type RunId = usize;
@@ -162,12 +162,11 @@ impl<'a> Auditor<'a> {
     /// looked at the product, and left it as it is: it gives it the name only if there is a difference. That somebody looked at
     /// what he made himself and went on says nothing: he would not have found it in a clean build.
     fn was_compared(&self, run: RunId, maker: GroupId, path: &[u8]) -> bool {
-        if !self.groups[run].started_by(maker).is_some_and(Orchestrator::is_tracked)
-            || self.facts.is_in_sources(path)
-        {
-            return false;
-        }
-        if self.is_of_kbuild(run, maker) {
+        let book = match self.groups[run].started_by(maker) {
+            Some(Orchestrator::Tracked(book)) if !self.facts.is_in_sources(path) => book,
+            _ => return false,
+        };
+        if book == Book::Commands {
             return self.was_run_again(run, maker, path);
         }
         let Some(identity) = self.identity(run, maker) else { return false };
@@ -189,23 +188,6 @@ impl<'a> Auditor<'a> {
             let makes = Touch::CREATED.and(Touch::REPLACED);
             does(path, &reads) && names.iter().any(|name| does(name, &|access| access.touch.any(makes)))
         })
-    }
-
-    /// Whether kbuild started a group. Its own programs (`modpost`, what `filechk` does) compare what they come to in memory
-    /// with what is there, and write it only if it is another.
-    fn is_of_kbuild(&self, run: RunId, group: GroupId) -> bool {
-        let groups = &self.groups[run];
-        let mut above = groups.all[group].parent;
-        while let Some(id) = above {
-            if let Kind::Orchestrator(found) = groups.all[id].kind {
-                let exec = self.trace(run).process(groups.all[id].leader).exec.as_ref();
-                let program =
-                    exec.map_or(&b""[..], |exec| name_of(self.trace(run).paths().get(exec.program)));
-                return found == Orchestrator::Tracked(Book::Own) && program.ends_with(b"make");
-            }
-            above = groups.all[id].parent;
-        }
-        false
     }
 
     /// Whether the program that made a product was told the same again, looked at the product, and ended well.
@@ -373,7 +355,7 @@ impl<'a> Auditor<'a> {
         for products in products.into_values() {
             let mut paths = products.iter().map(|(_, path)| path);
             let is_kept = match book {
-                Book::Own => true,
+                Book::Own | Book::Commands => true,
                 Book::Names => paths.any(|path| self.facts.is_named(&descriptions, path)),
                 Book::Recipes => !paths.any(|path| self.facts.has_other_recipe(&descriptions, path)),
             };
