@@ -151,8 +151,8 @@ pub(crate) struct Attempt<'a> {
     sources: Option<Rc<Changes>>,
     /// What the steps that ran looked at of the host, if that is known.
     looks: Option<Looks>,
-    /// Whether a step failed that went on, and nothing shows that it would fail in a clean build, too.
-    may_succeed_clean: bool,
+    /// Why a step that went on and failed may not fail in a clean build.
+    doubt: Option<String>,
 }
 
 impl<'a> Attempt<'a> {
@@ -182,7 +182,7 @@ impl<'a> Attempt<'a> {
             seeded: false,
             sources: None,
             looks: Some(Looks::default()),
-            may_succeed_clean: false,
+            doubt: None,
             given,
         })
     }
@@ -202,10 +202,10 @@ impl<'a> Attempt<'a> {
         self.seeded
     }
 
-    /// Whether what failed may end well if nothing is taken from an earlier build. What comes after a step that went on
-    /// and ended well finds what it would find in a clean build.
-    pub(crate) fn may_succeed_clean(&self) -> bool {
-        self.may_succeed_clean
+    /// Why what failed may end well if nothing is taken from an earlier build, in a clause; nothing if it would not. What comes
+    /// after a step that went on and ended well finds what it would find in a clean build.
+    pub(crate) fn doubt(&self) -> Option<&str> {
+        self.doubt.as_deref()
     }
 
     /// Whether anything was taken from an earlier build.

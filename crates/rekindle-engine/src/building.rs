@@ -189,8 +189,9 @@ impl<'a> Building<'a> {
                 Ok(Turn::Again)
             }
             Outcome::Failed { phase, kind } => {
-                if attempt.may_succeed_clean() && kind != FailureKind::Cancelled {
-                    return Ok(self.without_seed(phase.unwrap_or_default(), tail));
+                if let Some(why) = attempt.doubt().filter(|_| kind != FailureKind::Cancelled) {
+                    let (phase, why) = (phase.unwrap_or_default(), why.to_owned());
+                    return Ok(self.without_seed(RestartReason::SeedFailed { phase, why, tail }));
                 }
                 // To be looked at, its layers are made readable, and so are not what the steps left.
                 if keeps && !job.options.keep_failed {
@@ -230,7 +231,11 @@ impl<'a> Building<'a> {
                         Ok(Turn::Over(Done::Installed(registrations)))
                     }
                     Collected::Failed(kind) if attempt.is_seeded() && kind != FailureKind::Cancelled => {
-                        Ok(self.without_seed(String::new(), Vec::new()))
+                        Ok(self.without_seed(RestartReason::SeedFailed {
+                            phase: String::new(),
+                            why: "its outputs are not right".to_owned(),
+                            tail: Vec::new(),
+                        }))
                     }
                     Collected::Failed(kind) => failure(None, kind, tail),
                     Collected::Restart(reason) => {
@@ -247,8 +252,8 @@ impl<'a> Building<'a> {
     }
 
     /// What failed may not fail without what an earlier build left.
-    fn without_seed(&mut self, phase: String, tail: Vec<Vec<u8>>) -> Turn {
-        self.job.restarted(RestartReason::SeedFailed { phase, tail });
+    fn without_seed(&mut self, reason: RestartReason) -> Turn {
+        self.job.restarted(reason);
         self.clean = true;
         Turn::Again
     }

@@ -171,10 +171,12 @@ pub enum RestartReason {
         /// The output.
         output: OutputName,
     },
-    /// A step went on from an earlier build and failed, or one after it did. It is not known which is to blame.
+    /// A step went on from an earlier build and failed, or the outputs are not right after it. It may be better without.
     SeedFailed {
-        /// The phase.
+        /// The phase; empty if it is the outputs.
         phase: String,
+        /// Why it may be better without, in a clause.
+        why: String,
         /// The last lines that the builder printed. Most likely it fails again, and who reads them need not wait.
         tail: Vec<Vec<u8>>,
     },

@@ -104,10 +104,13 @@ impl Attempt<'_> {
                     break Finding { rule: "failed", text };
                 }
                 Ended::Badly { kind, seen } => {
-                    self.may_succeed_clean = match seen {
-                        Some(seen) => !self.fails_clean_too(&mut going, seen)?,
-                        None => true,
-                    };
+                    let began = Instant::now();
+                    let doubt = self.doubts(&mut going, seen)?;
+                    going.took += began.elapsed();
+                    if doubt.is_none() {
+                        self.tell_audited(phase, &going.told(None), watch);
+                    }
+                    self.doubt = doubt;
                     return Ok(Ended::Badly { kind, seen: None });
                 }
                 Ended::Torn(reason) => return Ok(Ended::Torn(reason)),
@@ -162,14 +165,18 @@ impl Attempt<'_> {
         Trees::new(&before, &going.after, &going.prepared, &going.rounds)
     }
 
-    /// Whether the step would have failed in the same way if it had run clean.
-    fn fails_clean_too(&self, going: &mut GoingOn, seen: Seen) -> Result<bool, Error> {
-        let Ok((trace, file)) = seen.run else { return Ok(false) };
+    /// Why the step may not fail if it runs clean, in a clause; nothing if it would. `seen` is what was seen of it if it
+    /// ended by itself.
+    fn doubts(&self, going: &mut GoingOn, seen: Option<Seen>) -> Result<Option<String>, Error> {
+        let trace = match seen.map(|seen| seen.run) {
+            Some(Ok((trace, _))) => trace,
+            Some(Err(why)) => return Ok(Some(why)),
+            None => return Ok(Some("it did not end by itself".to_owned())),
+        };
         going.rounds.push(Run::new(trace));
-        going.files.push(file);
         going.after.push(self.tree());
         let trees = self.trees(going)?;
-        Ok(audit::doubt(going.evidence()?, &trees, self.given.rules).is_none())
+        Ok(audit::doubt(going.evidence()?, &trees, self.given.rules))
     }
 
     /// Begins a layer in which products are gone, or are the sources again that they are.

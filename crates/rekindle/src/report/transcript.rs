@@ -237,8 +237,9 @@ pub(crate) fn restart(reason: &RestartReason) -> String {
             "its outputs are not right after it went on from an earlier build, so it is built clean"
                 .to_owned()
         }
-        RestartReason::SeedFailed { phase, .. } => {
-            format!("{phase} failed going on from an earlier build, so it is built clean")
+        RestartReason::SeedFailed { phase, why, .. } => {
+            let why = one_line(why.as_bytes());
+            format!("{phase} failed going on from an earlier build, so it is built clean: {why}")
         }
         RestartReason::TimeInOutput { file, output } => format!(
             "{} of the output {output} has the time of a changed source in it, so it is built clean",

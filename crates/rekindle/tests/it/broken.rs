@@ -24,6 +24,7 @@ struct Built {
     /// What was compiled and linked, in all attempts.
     work: Vec<String>,
     restarts: usize,
+    audits: usize,
     out: String,
     errors: String,
 }
@@ -50,6 +51,7 @@ impl Project {
         Built {
             success: finished.success(),
             work: said.map(str::to_owned).collect(),
+            audits: report["builds"][0]["audits"].as_array().expect("a list").len(),
             restarts: report["builds"][0]["restarts"].as_array().expect("a list").len(),
             out: report["goals"][0]["outputs"]["out"]["path"].as_str().unwrap_or_default().to_owned(),
             errors: finished.stderr(),
@@ -84,7 +86,8 @@ fn a_mistake_is_told_at_the_price_of_the_edit() {
         let failed = project.build();
         assert!(!failed.success);
         assert!(failed.errors.contains("undeclared"), "{}", failed.errors);
-        assert_eq!((failed.work.len(), failed.restarts), (1, 0), "{:?}{}", failed.work, failed.errors);
+        let done = (failed.work.len(), failed.restarts, failed.audits);
+        assert_eq!(done, (1, 0, 1), "{:?}{}", failed.work, failed.errors);
     }
     // What it had before all of these is there still.
     project.put("f.c", "#include \"f.h\"\nint f(void) { return F + 0; }\n");
@@ -101,6 +104,11 @@ fn what_a_build_tool_itself_complains_of_is_tried_clean() {
     project.put("f.c", "int f(void) { return 1; }\n");
     let built = project.builds();
     assert!(built.errors.contains("No rule to make target"), "{}", built.errors);
+    assert!(
+        built.errors.contains("so it is built clean: what failed is not just a command"),
+        "{}",
+        built.errors
+    );
     assert_eq!(built.restarts, 1);
 }
 
@@ -116,6 +124,7 @@ fn a_command_that_failed_for_what_is_old_is_tried_clean() {
     project.put("f.c", "#include \"f.h\"\nint f(void) { return G; }\n");
     let built = project.builds();
     assert!(built.errors.contains("undeclared"), "{}", built.errors);
+    assert!(built.errors.contains("had looked at an old \"build/source/f.h\""), "{}", built.errors);
     assert_eq!(built.restarts, 1);
 }
 
