@@ -39,8 +39,7 @@ use crate::continuation::package_of;
 use crate::engine::{BuildOptions, Engine};
 use crate::error::Error;
 use crate::toolchain::Toolchain;
-use kept::{Kept, Look};
-use state::State;
+use kept::Kept;
 
 /// The dynamic loader's list of libraries. Every program reads it, and every library that is installed changes it.
 const LOADER_CACHE: &str = "/etc/ld.so.cache";
@@ -207,30 +206,12 @@ impl Hosts {
         let file = dir.join(&toolchain.identity);
         // One that cannot be read does not hold, and is not to come to hold.
         let before = self.read(package, &toolchain.identity).map_err(fail)?;
-        let is_new = before.is_none();
         let mut kept = before.clone().unwrap_or_else(|| Kept::new(toolchain));
-        let was_steady = is_new || kept.broken(toolchain).is_none();
-        let is_known = looks.is_some();
-        let mut is_steady = was_steady;
-        if let Some(mut looks) = looks {
+        let looks = looks.map(|mut looks| {
             toolchain.programs.iter().for_each(|dir| looks.list(dir));
-            for (path, listed) in looks.0 {
-                let known = kept.looks.get(&path);
-                if known.is_some_and(|known| known.listed || !listed) {
-                    continue;
-                }
-                let state = State::of(&path, listed);
-                is_steady &= state.is_older(began);
-                kept.looks.insert(path, Look { listed, state });
-            }
-        }
-        if !is_known || !is_steady {
-            kept.unobserved.insert(toolchain.host.clone());
-        }
-        if was_steady {
-            kept.see_loader();
-            kept.host.clone_from(&toolchain.host);
-        }
+            looks.0
+        });
+        kept.add(looks, toolchain, began);
         if before.as_ref() == Some(&kept) {
             return Ok(());
         }
@@ -238,7 +219,7 @@ impl Hosts {
         fs::write(&new, kept.encode()).and_then(|()| fs::rename(&new, &file)).map_err(fail)
     }
 
-    /// Forgets all other packages.
+    /// Forgets all other packages. No build may be on its way to note something.
     pub(crate) fn keep_only(&self, packages: &BTreeSet<(String, String)>) -> Result<(), Error> {
         let kept: BTreeSet<PathBuf> = packages.iter().map(|package| self.dir_of(package)).collect();
         for dir in fs::read_dir(&self.dir).into_iter().flatten().flatten().map(|entry| entry.path()) {

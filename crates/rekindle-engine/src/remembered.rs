@@ -81,6 +81,8 @@ impl Engine {
     /// # Errors
     /// A store that cannot be read; a disk that may not be written.
     pub fn forget_derivations(&self) -> Result<(), Error> {
+        // A build may have noted what it read of the host, and not yet what came of it. There is another collection.
+        let nobody_builds = self.checkpoints().exclusive(None)?;
         let (remembered, dir) = (self.remembered(), self.store().store_dir());
         let records = self.checkpoints().all().into_iter().filter_map(|one| one.record.ok());
         let mut packages: BTreeSet<_> = records.map(|record| (record.package, record.system)).collect();
@@ -98,7 +100,7 @@ impl Engine {
                 remembered.remove(&path)?;
             }
         }
-        self.hosts().keep_only(&packages)
+        if nobody_builds.is_some() { self.hosts().keep_only(&packages) } else { Ok(()) }
     }
 
     /// Those of derivations for which all is there that it takes to build them again: they themselves, their sources and

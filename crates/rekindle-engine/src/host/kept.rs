@@ -9,6 +9,7 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use rekindle_layers::Timestamp;
 use rekindle_nix::Hash;
 
 use super::state::State;
@@ -24,21 +25,21 @@ pub(super) struct Kept {
     /// What the builds could see.
     visible: Vec<PathBuf>,
     /// The coarse identity under which it was last known to hold.
-    pub(super) host: String,
+    host: String,
     /// The coarse identities under which something was built that was not observed.
-    pub(super) unobserved: BTreeSet<String>,
+    unobserved: BTreeSet<String>,
     /// A digest of what the loader's cache says of all names that were looked at.
     loader: String,
-    pub(super) looks: BTreeMap<Vec<u8>, Look>,
+    looks: BTreeMap<Vec<u8>, Look>,
 }
 
 /// One path that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Look {
+struct Look {
     /// Whether the names in it count.
-    pub(super) listed: bool,
+    listed: bool,
     /// What was there.
-    pub(super) state: State,
+    state: State,
 }
 
 impl Kept {
@@ -49,6 +50,33 @@ impl Kept {
             unobserved: BTreeSet::new(),
             loader: String::new(),
             looks: BTreeMap::new(),
+        }
+    }
+
+    /// Adds what a build looked at, and whether it listed it; nothing if that is not known. `began` is when it did. What is not
+    /// sure to be what the build saw makes it one that was not observed.
+    pub(super) fn add(
+        &mut self,
+        looks: Option<BTreeMap<Vec<u8>, bool>>,
+        toolchain: &Toolchain,
+        began: Timestamp,
+    ) {
+        let held = self.broken(toolchain).is_none();
+        let mut is_sure = held && looks.is_some();
+        for (path, listed) in looks.into_iter().flatten() {
+            if self.looks.get(&path).is_some_and(|known| known.listed || !listed) {
+                continue;
+            }
+            let state = State::of(&path, listed);
+            is_sure &= state.is_older(began);
+            self.looks.insert(path, Look { listed, state });
+        }
+        if !is_sure {
+            self.unobserved.insert(toolchain.host.clone());
+        }
+        if held {
+            self.loader = self.loader_now();
+            self.host.clone_from(&toolchain.host);
         }
     }
 
@@ -72,11 +100,6 @@ impl Kept {
             (!state.is_still(&look.state, closely))
                 .then(|| format!("{path} {}", state.what_became_of(&look.state)))
         })
-    }
-
-    /// Takes the loader's cache as it is now.
-    pub(super) fn see_loader(&mut self) {
-        self.loader = self.loader_now();
     }
 
     fn loader_now(&self) -> String {
