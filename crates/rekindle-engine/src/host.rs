@@ -89,15 +89,17 @@ impl Engine {
     /// The toolchain with the identity that the package of this derivation keeps, as long as nothing that its builds
     /// looked at is another one. Nothing is written.
     pub fn settled(&self, drv: &Derivation, toolchain: &Toolchain) -> Toolchain {
-        let (identity, since) = self.hosts().identity(&package_of(drv), toolchain);
-        Toolchain { identity, since, ..toolchain.clone() }
+        let package = package_of(drv);
+        let (identity, since) = self.hosts().identity(&package, toolchain);
+        Toolchain { identity, since, package: Some(package), ..toolchain.clone() }
     }
 
     /// The toolchain with the identity that this derivation was made for, if that still is what it names.
     pub fn wanted(&self, drv: &Derivation, toolchain: &Toolchain) -> Option<Toolchain> {
         let wanted = std::str::from_utf8(drv.env.get(TOOLCHAIN_VARIABLE)?).ok()?;
-        let holds = self.hosts().holds(&package_of(drv), wanted, toolchain);
-        holds.then(|| Toolchain { identity: wanted.to_owned(), ..toolchain.clone() })
+        let package = package_of(drv);
+        let holds = self.hosts().holds(&package, wanted, toolchain);
+        holds.then(|| Toolchain { identity: wanted.to_owned(), package: Some(package), ..toolchain.clone() })
     }
 
     /// The toolchain that a derivation asks for: none, or the host's if it still is the one that the derivation was
@@ -108,10 +110,10 @@ impl Engine {
         options: &'o BuildOptions,
     ) -> Result<Option<&'o Toolchain>, Error> {
         let Some(wanted) = drv.env.get(TOOLCHAIN_VARIABLE) else { return Ok(None) };
-        let package = package_of(drv);
+        // What a name means to one package it need not mean to another.
+        let package = Some(package_of(drv));
         let is_wanted = |toolchain: &&Toolchain| {
-            let Toolchain { identity, .. } = toolchain;
-            identity.as_bytes() == wanted.as_slice() && self.hosts().holds(&package, identity, toolchain)
+            toolchain.identity.as_bytes() == wanted.as_slice() && toolchain.package == package
         };
         options.toolchains.iter().find(is_wanted).map(Some).ok_or_else(|| {
             Error::usage(format!(

@@ -65,6 +65,8 @@ pub struct Toolchain {
     pub identity: String,
     /// The same of all that the host has. Equal where the toolchain is the same.
     pub host: String,
+    /// The package, with its platform, of which builds say that `identity` names this; nothing as long as nobody asked.
+    pub(crate) package: Option<(String, String)>,
     /// Why a package does not keep the identity that it had, in a clause; nothing if it does, or had none.
     pub since: Option<String>,
     /// The `PATH` with which a build starts, without the extra paths.
@@ -110,6 +112,7 @@ impl Toolchain {
             identity: host.clone(),
             host,
             since: None,
+            package: None,
             search_path: SEARCH_PATH.to_owned(),
             programs,
         })

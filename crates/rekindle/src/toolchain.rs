@@ -83,7 +83,7 @@ fn host_toolchain(extra: &[PathBuf]) -> Result<HostToolchain, CliError> {
 /// The toolchains that derivations in the store, and those that they depend on, ask for.
 pub(crate) fn toolchains_of(engine: &Engine, drvs: &[StorePath]) -> Result<Vec<Toolchain>, CliError> {
     let mut known: BTreeMap<Vec<PathBuf>, Toolchain> = BTreeMap::new();
-    let mut wanted: BTreeMap<String, Toolchain> = BTreeMap::new();
+    let mut wanted: Vec<Toolchain> = Vec::new();
     let mut seen = BTreeSet::new();
     let mut pending = drvs.to_vec();
     while let Some(path) = pending.pop() {
@@ -98,11 +98,11 @@ pub(crate) fn toolchains_of(engine: &Engine, drvs: &[StorePath]) -> Result<Vec<T
             known.insert(extra.clone(), with_paths(&extra)?);
         }
         if let Some(toolchain) = engine.wanted(&drv, &known[&extra]) {
-            wanted.insert(toolchain.identity.clone(), toolchain);
+            wanted.push(toolchain);
         }
         pending.extend(drv.input_drvs.keys().cloned());
     }
-    Ok(wanted.into_values().collect())
+    Ok(wanted)
 }
 
 fn with_paths(extra: &[PathBuf]) -> Result<Toolchain, CliError> {

@@ -42,6 +42,7 @@ impl World {
             identity: host.clone(),
             host,
             since: None,
+            package: None,
             search_path: String::new(),
             programs: vec![self.path("bin")],
         }

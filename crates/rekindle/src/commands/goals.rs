@@ -67,7 +67,8 @@ fn wanted(
     let goal = |drv, package: Option<String>, directory| Goal { drv, package, directory, outputs: None };
     let mut goals: Vec<Goal> = Vec::new();
     let (mut locks, mut warnings) = (Vec::new(), Vec::new());
-    let toolchains = if let Some(project) = project {
+    let mut toolchains = toolchains_of(engine, &in_store)?;
+    if let Some(project) = project {
         let recipes = Recipes::lower(session, engine, project)?;
         recipes.offer(engine)?;
         for &at in &project.goals {
@@ -75,12 +76,9 @@ fn wanted(
             let name = member.package.name.to_string();
             goals.push(goal(recipes.packages[at].path.clone(), Some(name), Some(member.dir.clone())));
         }
-        let toolchains = recipes.toolchains().to_vec();
+        toolchains.extend_from_slice(recipes.toolchains());
         (locks, warnings) = (recipes.locks, recipes.warnings);
-        toolchains
-    } else {
-        toolchains_of(engine, &in_store)?
-    };
+    }
     goals.extend(in_store.into_iter().map(|drv| goal(drv, None, None)));
     Ok(Wanted { goals, toolchains, locks, warnings })
 }
