@@ -15,6 +15,7 @@ mod kept;
 mod moving;
 mod phases;
 mod step;
+mod unfinished;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -32,7 +33,7 @@ use crate::base::Base;
 use crate::checkpoint::Told;
 use crate::copied::Copied;
 use crate::error::Error;
-use crate::event::{Audited, FailureKind, RestartReason, StepUsage};
+use crate::event::{Audited, FailureKind, Progress, RestartReason, StepUsage};
 use crate::host::Looks;
 use crate::recipes::Recipes;
 use crate::scratch::{OutputPaths, placed};
@@ -153,6 +154,8 @@ pub(crate) struct Attempt<'a> {
     looks: Option<Looks>,
     /// Why a step that went on and failed may not fail in a clean build.
     doubt: Option<String>,
+    /// What became of what the step that failed had built.
+    progress: Progress,
 }
 
 impl<'a> Attempt<'a> {
@@ -183,6 +186,7 @@ impl<'a> Attempt<'a> {
             sources: None,
             looks: Some(Looks::default()),
             doubt: None,
+            progress: Progress::None,
             given,
         })
     }

@@ -10,7 +10,7 @@ use rekindle_plan::{
 };
 
 use crate::canary;
-use crate::checkpoint::{Found, Record, TraceFile};
+use crate::checkpoint::{Found, Open, Record, TraceFile};
 use crate::tree::{Opened, Stack};
 use crate::world::TREE_BUILD;
 
@@ -54,6 +54,8 @@ pub(crate) struct BaseStepData {
     pub(crate) newest: Timestamp,
     /// What all runs did that left something of the tree, oldest first; nothing if that is not known.
     pub(crate) traces: Option<Vec<TraceFile>>,
+    /// What is not settled, of one that failed.
+    pub(crate) open: Option<Open>,
 }
 
 impl Base {
@@ -168,6 +170,7 @@ impl Base {
                 observations: step.observations,
                 newest: step.newest,
                 traces,
+                open: step.open,
             })
             .collect();
         let newest = steps.iter().map(|step| step.newest).max().unwrap_or_default();

@@ -13,7 +13,7 @@ use crate::attempt::{Attempt, Given, Mode, Outcome, Watch};
 use crate::canary;
 use crate::copied::asks_for_copy;
 use crate::error::Error;
-use crate::event::{Audited, Event, Failure, FailureKind, RestartReason, StepUsage};
+use crate::event::{Audited, Event, Failure, FailureKind, Progress, RestartReason, StepUsage};
 use crate::job::{Done, Job, Purpose};
 use crate::mounted::{Mounted, speaks_in_files};
 use crate::outputs::{Collected, Collector};
@@ -157,9 +157,9 @@ impl<'a> Building<'a> {
         let outcome = attempt.run(&mut watcher, job.cancel);
         let (log, tail) = watcher.transcript.into_inner().finish()?;
         let verdicts = watcher.verdicts.into_inner();
-        let failure = |phase, kind, tail| -> Result<Turn, Error> {
+        let failure = |phase, kind, tail, progress| -> Result<Turn, Error> {
             let kept = if job.options.keep_failed { Some(job.keep_tree(&attempt)?) } else { None };
-            Ok(Turn::Over(Done::Failed(Failure { phase, kind, tail, log: Some(log), kept })))
+            Ok(Turn::Over(Done::Failed(Failure { phase, kind, tail, log: Some(log), kept, progress })))
         };
         let outcome = match outcome {
             Err(error) if attempt.base_id().is_some() => {
@@ -194,10 +194,14 @@ impl<'a> Building<'a> {
                     return Ok(self.without_seed(RestartReason::SeedFailed { phase, why, tail }));
                 }
                 // To be looked at, its layers are made readable, and so are not what the steps left.
-                if keeps && !job.options.keep_failed {
-                    job.checkpoint(&attempt, mounted, Some(phase.clone().unwrap_or_default()));
-                }
-                failure(phase, kind, tail)
+                let is_kept = keeps
+                    && !job.options.keep_failed
+                    && job.checkpoint(&attempt, mounted, Some(phase.clone().unwrap_or_default()));
+                let progress = match attempt.progress() {
+                    Progress::Kept if !is_kept => Progress::None,
+                    progress => progress.clone(),
+                };
+                failure(phase, kind, tail, progress)
             }
             Outcome::Built if job.purpose == Purpose::Prepare => {
                 job.tell_taken(&attempt, &verdicts);
@@ -237,7 +241,7 @@ impl<'a> Building<'a> {
                             tail: Vec::new(),
                         }))
                     }
-                    Collected::Failed(kind) => failure(None, kind, tail),
+                    Collected::Failed(kind) => failure(None, kind, tail, Progress::None),
                     Collected::Restart(reason) => {
                         match reason {
                             RestartReason::TimeInOutput { .. } => self.clean = true,

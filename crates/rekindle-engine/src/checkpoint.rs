@@ -33,7 +33,7 @@ use rustix::fs::FlockOperation;
 
 use crate::error::Error;
 pub use collect::{CollectPolicy, CollectedCheckpoints};
-pub(crate) use record::{Record, StepRecord};
+pub(crate) use record::{Open, Record, StepRecord};
 use record::{Version, decode, encode};
 pub use shelf::{
     CheckpointDetails, CheckpointInfo, CheckpointStore, LayerInfo, Made, NamedBase, Observed, SourceCounts,

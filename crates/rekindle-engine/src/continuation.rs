@@ -121,19 +121,22 @@ impl Job<'_> {
         Ok(vec![Layer::draft(mounted.capture(layers, None)?)])
     }
 
-    /// Keeps what the steps left. That it could not be kept is no reason for a build to fail.
+    /// Keeps what the steps left, and returns whether it did. That it could not be kept is no reason for a build to fail.
     pub(crate) fn checkpoint(
         &self,
         attempt: &Attempt<'_>,
         mounted: Option<&Mounted>,
         failed: Option<String>,
-    ) {
-        if attempt.has_kept()
-            && let Err(error) = self.keep(attempt, mounted, failed)
-        {
+    ) -> bool {
+        if !attempt.has_kept() {
+            return false;
+        }
+        if let Err(error) = self.keep(attempt, mounted, failed) {
             let message = format!("no checkpoint was made: {}", error.one_line());
             self.tell(Event::Warning { message });
+            return false;
         }
+        true
     }
 
     /// Makes a checkpoint of what the steps left, and returns its identity.

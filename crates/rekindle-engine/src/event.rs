@@ -250,6 +250,26 @@ pub struct Failure {
     pub log: Option<PathBuf>,
     /// Where the build tree was kept, if that was asked for.
     pub kept: Option<PathBuf>,
+    /// What became of what the step that failed had built so far.
+    pub progress: Progress,
+}
+
+impl Failure {
+    /// One before anything ran.
+    pub(crate) fn before_all(kind: FailureKind) -> Failure {
+        Failure { phase: None, kind, tail: Vec::new(), log: None, kept: None, progress: Progress::None }
+    }
+}
+
+/// What becomes of what a step has built that fails.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Progress {
+    /// It was not a step that the next build could go on from.
+    None,
+    /// It is kept, and the next build goes on from it.
+    Kept,
+    /// It is not kept for this reason, in a clause: the next build goes on from what there was before, if there was anything.
+    NotKept(String),
 }
 
 /// The ways to fail.

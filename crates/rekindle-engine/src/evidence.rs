@@ -100,6 +100,10 @@ impl Facts for Trees {
         metadata(self.last(), path).is_some()
     }
 
+    fn existed(&self, round: usize, path: &[u8]) -> bool {
+        metadata(&self.after[round], path).is_some()
+    }
+
     fn is_directory(&self, path: &[u8]) -> bool {
         metadata(self.last(), path).is_some_and(|metadata| metadata.file_type == FileType::Directory)
     }

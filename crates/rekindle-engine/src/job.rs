@@ -53,7 +53,7 @@ impl Job<'_> {
         let started = Instant::now();
         let result = self.try_run().unwrap_or_else(|error| {
             let kind = FailureKind::Environment(error.one_line());
-            BuildResult::Failed(Failure { phase: None, kind, tail: Vec::new(), log: None, kept: None })
+            BuildResult::Failed(Failure::before_all(kind))
         });
         if let Err(error) = self.engine.checkpoints().prune(self.engine.layers()) {
             let message = format!("old checkpoints could not be removed: {}", error.one_line());
@@ -70,7 +70,7 @@ impl Job<'_> {
         let paths: Vec<StorePath> = outputs.iter().map(|output| output.final_path.clone()).collect();
         let Some(locks) = self.lock(&paths)? else {
             let kind = FailureKind::Cancelled;
-            let failure = Failure { phase: None, kind, tail: Vec::new(), log: None, kept: None };
+            let failure = Failure::before_all(kind);
             return Ok(BuildResult::Failed(failure));
         };
         let mut valid = true;
@@ -129,7 +129,7 @@ impl Job<'_> {
                 return Err(error.into());
             }
             let kind = FailureKind::Refused(Error::from(error).one_line());
-            let failure = Failure { phase: None, kind, tail: Vec::new(), log: None, kept: None };
+            let failure = Failure::before_all(kind);
             return Ok(BuildResult::Failed(failure));
         }
         if let Err(error) = self.engine.remembered().note(self.drv_path(), self.drv(), store.store_dir()) {
@@ -142,7 +142,7 @@ impl Job<'_> {
     fn fetch(&self, request: &FetchRequest<'_>, collector: &Collector<'_>) -> Result<Done, Error> {
         let staging = self.engine.store().staging()?;
         let dest = staging.path().join("output");
-        let failed = |kind| Failure { phase: None, kind, tail: Vec::new(), log: None, kept: None };
+        let failed = |kind| Failure::before_all(kind);
         if let Err(message) = self.fetcher.fetch(request, &dest, self.cancel) {
             return Ok(Done::Failed(failed(FailureKind::Refused(message))));
         }
@@ -252,7 +252,7 @@ pub(crate) enum Done {
 
 impl Done {
     pub(crate) fn failed(kind: FailureKind) -> Done {
-        Done::Failed(Failure { phase: None, kind, tail: Vec::new(), log: None, kept: None })
+        Done::Failed(Failure::before_all(kind))
     }
 
     /// What is to be told of it.

@@ -43,6 +43,7 @@ mod reader;
 mod recipes;
 mod remembered;
 mod rewriting;
+mod saying;
 mod scratch;
 mod scratch_hash;
 mod shell_state;
@@ -61,7 +62,7 @@ pub use checkpoint::{
 pub use engine::{BuildOptions, Config, Engine, Planned, Report};
 pub use error::{Error, ErrorKind};
 pub use event::{
-    Audited, BuildResult, Event, Failure, FailureKind, Finding, RestartReason, StepUsage, Taken,
+    Audited, BuildResult, Event, Failure, FailureKind, Finding, Progress, RestartReason, StepUsage, Taken,
 };
 pub use fetch::{FetchRequest, Fetcher};
 pub use provenance::{Provenance, Provenances};

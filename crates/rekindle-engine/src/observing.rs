@@ -97,6 +97,7 @@ pub(crate) fn trace(records: &Records, places: &Places, upper: &Path) -> Result<
             },
             started: process.started.as_micros() as u64,
             ended: process.ended.max(process.started).as_micros() as u64,
+            failed: false,
             accesses: accesses.collect(),
         }
     });

@@ -22,6 +22,9 @@
 //! Files of a tool's own do not count: what orchestrators alone read to know what to look at is *advice*, and may be old. And no source
 //! may have been made by the build that was not then: to a build tool that goes by times, a changed source is newer than one beside it.
 //!
+//! A step that failed may be gone on from as well, without what its failed commands had made ([`unfinished`]). Then what was there
+//! before and is not any more has to come back, and what failed has to run again.
+//!
 //! What breaks a rule is removed from the tree, and the step runs again: that is another *round*, of which the audit is told.
 //! Where that cannot help, the step has to run clean. All that is asked of the trees is asked through [`Facts`]. It must not know
 //! where traces and trees lie.
@@ -32,9 +35,11 @@ pub(crate) mod groups;
 mod looks;
 pub(crate) mod marks;
 mod rules;
+mod said;
 #[cfg(test)]
 mod tests;
 mod trace_facts;
+mod unfinished;
 
 use std::fmt;
 use std::sync::OnceLock;
@@ -45,6 +50,8 @@ use crate::trace::Trace;
 
 use groups::{Groups, Orchestrator};
 use rules::Auditor;
+pub use said::Said;
+pub use unfinished::Unfinished;
 
 /// What the audit has to know of the trees. Paths are those of the trace. Round 0 is what the checkpoint's step left; round 1
 /// is what the seeded step left, and so on.
@@ -57,7 +64,9 @@ pub trait Facts {
     fn is_source(&self, round: usize, path: &[u8]) -> bool;
     /// Whether it is there in the last tree.
     fn exists(&self, path: &[u8]) -> bool;
-    /// Whether it is a directory there.
+    /// Whether it is in the tree after this round.
+    fn existed(&self, round: usize, path: &[u8]) -> bool;
+    /// Whether it is a directory in the last tree.
     fn is_directory(&self, path: &[u8]) -> bool;
     /// The names in a directory there.
     fn names_in(&self, path: &[u8]) -> Vec<Vec<u8>>;
@@ -107,6 +116,8 @@ pub struct Rules {
     pub forgotten: bool,
     /// Whether what was removed has to be made again.
     pub not_made_again: bool,
+    /// Whether a command that failed in a run of which the rest was kept has to run again.
+    pub not_run_again: bool,
     /// Whether sources have to be what they are, unless they were made then, too.
     pub source_made: bool,
 }
@@ -125,6 +136,7 @@ impl Rules {
         handed_on: true,
         forgotten: true,
         not_made_again: true,
+        not_run_again: true,
         source_made: true,
     };
 
@@ -143,6 +155,7 @@ impl Rules {
             "handed-on" => &mut rules.handed_on,
             "forgotten" => &mut rules.forgotten,
             "not-made-again" => &mut rules.not_made_again,
+            "not-run-again" => &mut rules.not_run_again,
             "source-made" => &mut rules.source_made,
             _ => return None,
         } = false;
@@ -188,6 +201,17 @@ pub struct Evidence<'a> {
     pub rounds: &'a [Run],
     /// What was removed after each round but the last.
     pub removed: &'a [Vec<Removal>],
+    /// What the checkpoint's step left of itself, if it failed.
+    pub open: Open<'a>,
+}
+
+/// What is not settled of the runs that failed since the step last ended well.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Open<'a> {
+    /// So many of the last runs of the builds before failed.
+    pub runs: usize,
+    /// What had been there before they failed, and has to come back.
+    pub lost: &'a [Removal],
 }
 
 /// A product that has to go.
@@ -244,6 +268,8 @@ pub enum Rule {
     Forgotten,
     /// What was removed was not made again.
     NotMadeAgain,
+    /// A command that had failed did not run again.
+    NotRunAgain,
     /// A source was made by the build, which it had not been then.
     SourceMade,
 }
@@ -257,6 +283,7 @@ impl Rule {
             Rule::Orchestrator => "orchestrator",
             Rule::Forgotten => "forgotten",
             Rule::NotMadeAgain => "not-made-again",
+            Rule::NotRunAgain => "not-run-again",
             Rule::SourceMade => "source-made",
         }
     }
@@ -292,6 +319,7 @@ impl fmt::Display for Finding {
                 write!(f, "{path} is a source, and the build made it, which a clean build would not")
             }
             (Rule::NotMadeAgain, _) => write!(f, "{path} was removed and not made again"),
+            (Rule::NotRunAgain, _) => write!(f, "{} had failed and was not run again", self.who),
             (Rule::Forgotten, Some(product)) => {
                 write!(
                     f,
@@ -305,14 +333,30 @@ impl fmt::Display for Finding {
     }
 }
 
-/// Why a clean build may not fail where the last round failed, in a clause; nothing if it fails there, too.
-pub fn doubt(evidence: Evidence<'_>, facts: &dyn Facts, rules: Rules) -> Option<String> {
-    rules::Auditor::new(evidence, facts, rules).doubt()
+/// Why a clean build may not fail where the last round failed, in a clause; nothing if it fails there, too. `said` is what
+/// the makes in it said.
+pub fn doubt(evidence: Evidence<'_>, facts: &dyn Facts, rules: Rules, said: &[Said]) -> Option<String> {
+    Auditor::new(evidence, facts, rules).doubt(said)
 }
 
-/// Tells of each of these runs, oldest first, whether anything is left that no later one made anew.
-pub fn needed(runs: &[&Run]) -> Vec<bool> {
-    trace_facts::needed(runs)
+/// Tells of each of these runs, oldest first, whether anything is left that no later one made anew. Of the last runs so many
+/// failed with none since that ended well: such a one is needed, too, until all that failed in it ran again.
+pub fn needed(runs: &[&Run], open: usize) -> Vec<bool> {
+    trace_facts::needed(runs, open)
+}
+
+/// What can be kept of the tree that the last round left, in which the step failed; or why nothing can be, in a clause.
+/// `said` is what the makes in it said.
+///
+/// # Errors
+/// If it is not certain what the commands that failed have changed, or whether the rest is what a clean build makes.
+pub fn unfinished(
+    evidence: Evidence<'_>,
+    facts: &dyn Facts,
+    rules: Rules,
+    said: &[Said],
+) -> Result<Unfinished, String> {
+    Auditor::new(evidence, facts, rules).unfinished(said)
 }
 
 /// Audits what a seeded step left.

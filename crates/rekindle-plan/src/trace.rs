@@ -58,6 +58,8 @@ pub struct Process {
     pub started: u64,
     /// When it ended, likewise.
     pub ended: u64,
+    /// Whether it began a command that failed, and of which nothing was kept. See [`Trace::without_failed`].
+    pub failed: bool,
     /// What it did, ascending by path, one for each.
     pub accesses: Vec<Access>,
 }
@@ -350,6 +352,20 @@ impl Trace {
     /// Whether the run left something at a path that it made or changed.
     pub fn left(&self, path: PathId) -> bool {
         self.left[path.at()]
+    }
+
+    /// The same of a run that failed, and of which the tree is kept but for what the commands that failed had made: these
+    /// processes began such a command, and what is at these paths is `gone`.
+    ///
+    /// # Panics
+    /// If a process is of another trace.
+    pub fn without_failed(&self, leaders: &[ProcessId], gone: impl Fn(&[u8]) -> bool) -> Trace {
+        let mut trace = Trace { by_path: ByPath::default(), ..self.clone() };
+        leaders.iter().for_each(|leader| trace.processes[leader.at()].failed = true);
+        for (left, path) in trace.left.iter_mut().zip(self.paths.iter()) {
+            *left = *left && !gone(path);
+        }
+        trace
     }
 
     /// Encodes it for the disk. What it takes is proportional to the accesses, three to six bytes for each.

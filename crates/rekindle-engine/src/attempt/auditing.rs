@@ -14,8 +14,9 @@ use rekindle_sandbox::Cancel;
 
 use super::kept::Runs;
 use super::step::{Ended, Seen};
+use super::unfinished::Unfinished;
 use super::{Attempt, Watch};
-use crate::checkpoint::TraceFile;
+use crate::checkpoint::{Open, TraceFile};
 use crate::error::Error;
 use crate::event::{Audited, FailureKind, Finding};
 use crate::evidence::Trees;
@@ -31,6 +32,8 @@ pub(super) enum Made {
     Clean(Box<Seen>),
     /// From what it left in the base, and all that these runs did.
     Seeded(Runs),
+    /// As far as it came before it failed.
+    Unfinished(Result<Unfinished, String>),
 }
 
 impl Made {
@@ -57,6 +60,9 @@ struct GoingOn {
     prepared: Vec<BTreeSet<Vec<u8>>>,
     findings: Vec<Finding>,
     took: Duration,
+    /// What is not settled of the runs before, as the base has it.
+    open: u32,
+    lost: Vec<Removal>,
 }
 
 impl Attempt<'_> {
@@ -73,6 +79,7 @@ impl Attempt<'_> {
         let base = self.given.base.as_ref().expect("a verdict to seed something comes from a base");
         let then = base.steps[index].traces.clone().unwrap_or_default();
         let onto = base.steps[index].tree.clone();
+        let open = base.steps[index].open.clone().unwrap_or_default();
         let before = self.tree.clone();
         let (was_seeded, had_links) = (self.seeded, self.links_below);
         let stack = |attempt: &Self, stack: &Stack| paths(stack, attempt.bottom.upper());
@@ -86,6 +93,8 @@ impl Attempt<'_> {
             prepared: Vec::new(),
             findings: Vec::new(),
             took: Duration::ZERO,
+            open: open.runs,
+            lost: open.lost,
             before,
         };
         let now = stack(self, &going.before);
@@ -105,13 +114,17 @@ impl Attempt<'_> {
                 }
                 Ended::Badly { kind, seen } => {
                     let began = Instant::now();
-                    let doubt = self.doubts(&mut going, seen)?;
+                    let found = self.doubts(&mut going, seen)?;
                     going.took += began.elapsed();
+                    let (doubt, seen) = match found {
+                        Ok(unfinished) => (None, Some(Made::Unfinished(unfinished))),
+                        Err(doubt) => (Some(doubt), None),
+                    };
                     if doubt.is_none() {
                         self.tell_audited(phase, &going.told(None), watch);
                     }
                     self.doubt = doubt;
-                    return Ok(Ended::Badly { kind, seen: None });
+                    return Ok(Ended::Badly { kind, seen });
                 }
                 Ended::Torn(reason) => return Ok(Ended::Torn(reason)),
             };
@@ -128,7 +141,8 @@ impl Attempt<'_> {
             match verdict {
                 Verdict::Settled => {
                     self.tell_audited(phase, &going.told(None), watch);
-                    let runs = going.runs()?;
+                    going.open = 0;
+                    let (runs, _) = going.runs()?;
                     return Ok(Ended::Well { state, seen: Made::Seeded(runs) });
                 }
                 Verdict::Clean(finding) => break Finding::of(&finding),
@@ -165,18 +179,44 @@ impl Attempt<'_> {
         Trees::new(&before, &going.after, &going.prepared, &going.rounds)
     }
 
-    /// Why the step may not fail if it runs clean, in a clause; nothing if it would. `seen` is what was seen of it if it
-    /// ended by itself.
-    fn doubts(&self, going: &mut GoingOn, seen: Option<Seen>) -> Result<Option<String>, Error> {
-        let trace = match seen.map(|seen| seen.run) {
-            Some(Ok((trace, _))) => trace,
-            Some(Err(why)) => return Ok(Some(why)),
-            None => return Ok(Some("it did not end by itself".to_owned())),
+    /// What is kept of a step that went on and failed, if anything, or why it may not fail if it runs clean, in a clause. `seen`
+    /// is what was seen of it if it ended by itself.
+    fn doubts(
+        &self,
+        going: &mut GoingOn,
+        seen: Option<Seen>,
+    ) -> Result<Result<Result<Unfinished, String>, String>, Error> {
+        let Some(Seen { run, said, .. }) = seen else {
+            return Ok(Err("it did not end by itself".to_owned()));
+        };
+        let trace = match run {
+            Ok((trace, _)) => trace,
+            Err(why) => return Ok(Err(why)),
         };
         going.rounds.push(Run::new(trace));
         going.after.push(self.tree());
         let trees = self.trees(going)?;
-        Ok(audit::doubt(going.evidence()?, &trees, self.given.rules))
+        let rules = self.given.rules;
+        if let Some(doubt) = audit::doubt(going.evidence()?, &trees, rules, &said) {
+            return Ok(Err(doubt));
+        }
+        if let Err(why) = self.can_keep_failed() {
+            return Ok(Ok(Err(why)));
+        }
+        let left = match audit::unfinished(going.evidence()?, &trees, rules, &said) {
+            Ok(left) => left,
+            Err(why) => return Ok(Ok(Err(why))),
+        };
+        let file = match TraceFile::pack(&left.trace) {
+            Ok(file) => file,
+            Err(error) => return Ok(Ok(Err(error.to_string()))),
+        };
+        going.rounds = vec![Run::new(left.trace)];
+        going.files = vec![file];
+        going.open += 1;
+        let (runs, open) = going.runs()?;
+        let open = Open { runs: open, lost: left.lost };
+        Ok(Ok(Ok(Unfinished { runs, remove: left.remove, open, is_clean: false })))
     }
 
     /// Begins a layer in which products are gone, or are the sources again that they are.
@@ -218,7 +258,8 @@ impl Attempt<'_> {
 
 impl GoingOn {
     fn evidence(&mut self) -> Result<Evidence<'_>, Error> {
-        Ok(Evidence { then: self.then_runs.wait()?, rounds: &self.rounds, removed: &self.removed })
+        let open = audit::Open { runs: self.open as usize, lost: &self.lost };
+        Ok(Evidence { then: self.then_runs.wait()?, rounds: &self.rounds, removed: &self.removed, open })
     }
 
     /// What is told of the audit; with a reason if the step has to run clean.
@@ -232,18 +273,25 @@ impl GoingOn {
         }
     }
 
-    /// The runs of which something is left: all that was made by the others was made again since.
-    fn runs(&mut self) -> Result<Runs, Error> {
+    /// The runs of which something is left, or that are not settled: all that was made by the others was made again since. With
+    /// how many of the last are not settled.
+    fn runs(&mut self) -> Result<(Runs, u32), Error> {
         let all: Vec<&Run> = self.then_runs.wait()?.iter().chain(&self.rounds).collect();
+        let settled = all.len().saturating_sub(self.open as usize);
         let files =
             self.then.iter().map(|file| (file, false)).chain(self.files.iter().map(|file| (file, true)));
-        let needed = files.zip(audit::needed(&all)).filter(|(_, is_needed)| *is_needed);
         let mut runs = Runs::default();
-        for ((file, is_now), _) in needed {
-            runs.files.push(file.clone());
-            runs.now += usize::from(is_now);
+        let mut open = 0;
+        for (at, ((file, is_now), is_needed)) in
+            files.zip(audit::needed(&all, self.open as usize)).enumerate()
+        {
+            if is_needed {
+                runs.files.push(file.clone());
+                runs.now += usize::from(is_now);
+                open += u32::from(at >= settled);
+            }
         }
-        Ok(runs)
+        Ok((runs, open))
     }
 }
 

@@ -78,7 +78,7 @@ impl Attempt<'_> {
         let can_go_on = seedable && observed && depth < CHAIN_LIMIT;
         let mut judged = judge(Facts {
             clean: self.given.clean,
-            base: BaseStep::Succeeded,
+            base: if then.open.is_some() { BaseStep::Failed } else { BaseStep::Succeeded },
             recipe: None,
             before,
             sources,

@@ -8,11 +8,13 @@ use rekindle_plan::{Observations, Placement, Recipe, RecipeKey, Step, Verdict};
 
 use super::Attempt;
 use super::auditing::Made;
-use crate::checkpoint::{Record, StepRecord, TraceFile};
+use super::unfinished::Unfinished;
+use crate::checkpoint::{Open, Record, StepRecord, TraceFile};
 use crate::error::Error;
+use crate::event::Progress;
 use crate::recipes::Planned;
 use crate::shell_state::ShellState;
-use crate::tree::{Stack, newest, shorten};
+use crate::tree::{Layer, Stack, newest, shorten};
 
 /// What the runs of a step did of which something is left in its tree, oldest first.
 #[derive(Default)]
@@ -35,6 +37,8 @@ pub(super) struct Kept {
     runs: Option<Runs>,
     /// Whether it ran, seeded or not.
     ran: bool,
+    /// What is not settled, of one that failed.
+    open: Option<Open>,
 }
 
 impl Kept {
@@ -50,7 +54,12 @@ impl Attempt<'_> {
         !self.kept.is_empty()
     }
 
-    /// Keeps the layers of the steps that ended well, and says what a checkpoint has to hold of them. The fields that
+    /// What became of what the step that failed had built.
+    pub(crate) fn progress(&self) -> &Progress {
+        &self.progress
+    }
+
+    /// Keeps the layers of the steps, and says what a checkpoint has to hold of them. The fields that
     /// are not the attempt's own are left empty. `None` if there is nothing to keep.
     pub(crate) fn keep(&self) -> Result<Option<(Record, Vec<TraceFile>)>, Error> {
         let layers = self.given.layers;
@@ -75,6 +84,7 @@ impl Attempt<'_> {
                     .known_runs()
                     .map(|runs| runs.files.iter().map(|trace| trace.name.clone()).collect()),
                 traces_now: kept.known_runs().map_or(0, |runs| runs.now as u32),
+                open: kept.open.clone(),
             });
         }
         if steps.is_empty() {
@@ -122,6 +132,7 @@ impl Attempt<'_> {
                 own: Some(Stack::new()),
                 observations: Observations::default(),
                 runs: Some(Runs::default()),
+                open: None,
             });
         }
     }
@@ -149,6 +160,7 @@ impl Attempt<'_> {
             newest: self.kept.last().map_or(then.newest, |before| before.newest.max(then.newest)),
             runs: then.traces.clone().map(|files| Runs { files, now: 0 }),
             ran: false,
+            open: None,
         });
     }
 
@@ -174,6 +186,7 @@ impl Attempt<'_> {
             }
             // What it looked at in former builds counts, too.
             Made::Seeded(runs) => (None, Some(runs), Observations::everything()),
+            Made::Unfinished(_) => unreachable!("it did not fail"),
         };
         self.kept.push(Kept {
             recipe: planned.recipe.clone(),
@@ -185,7 +198,38 @@ impl Attempt<'_> {
             own,
             runs,
             observations,
+            open: None,
         });
+    }
+
+    /// Remembers what a step left that failed, with what is `hidden` of it, if it can be read.
+    pub(super) fn note_failed(
+        &mut self,
+        planned: &Planned,
+        hidden: Option<Rc<Layer>>,
+        left: Unfinished,
+    ) -> bool {
+        let layer = Rc::clone(self.tree.first().expect("the step just left a layer"));
+        let below = match &self.given.base {
+            Ok(base) if !left.is_clean => base.newest,
+            _ => self.newest_so_far(),
+        };
+        // What is locked even for its owner cannot be gone on from.
+        let Ok(newest) = newest(&layer.path(), below) else { return false };
+        let top: Stack = hidden.into_iter().chain([layer]).collect();
+        self.kept.push(Kept {
+            recipe: planned.recipe.clone(),
+            key: planned.key,
+            state: Vec::new(),
+            tree: top.iter().chain(&self.tree[1..]).cloned().collect(),
+            newest,
+            ran: true,
+            own: left.is_clean.then_some(top),
+            runs: Some(left.runs),
+            observations: Observations::everything(),
+            open: Some(left.open),
+        });
+        true
     }
 
     /// The newest time in the tree. That of sources and inputs is the first second.

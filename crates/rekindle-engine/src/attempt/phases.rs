@@ -137,7 +137,10 @@ impl Attempt<'_> {
             _ => self.step(Some(phase), &command, None, watch, cancel)?.map(Made::clean),
         };
         let (state, made) = match ended {
-            Ended::Badly { kind, .. } => {
+            Ended::Badly { kind, seen } => {
+                if self.doubt.is_none() {
+                    self.keep_failed(phase, planned, seen)?;
+                }
                 return Ok(Some(Outcome::Failed { phase: Some(phase.to_owned()), kind }));
             }
             Ended::Torn(reason) => return Ok(Some(self.restart_in_copy(reason))),

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use rekindle_layers::Draft;
+use rekindle_plan::audit::Said;
 use rekindle_plan::{Observations, Placement, Seedable, Trace};
 use rekindle_sandbox::{Cancel, ErrorKind, Exit, Overlay, Status, TreeRoot};
 
@@ -15,6 +16,7 @@ use crate::event::{FailureKind, RestartReason, StepUsage};
 use crate::links::Links;
 use crate::mounted::Mounted;
 use crate::observing::{self, Places};
+use crate::saying::Saying;
 use crate::shell_state::write_rest;
 use crate::tree::{Layer, observations, paths};
 use crate::world::{Command, Seeing, StepDirs};
@@ -29,7 +31,7 @@ pub(super) enum Ended<T> {
     },
     Badly {
         kind: FailureKind,
-        /// Of one that went on, and ended by itself.
+        /// Of one that ended by itself, and that can be gone on from.
         seen: Option<T>,
     },
     /// It tore hard links apart.
@@ -51,6 +53,8 @@ pub(super) struct Seen {
     pub(super) observations: Observations,
     /// What its processes did, as it is and packed, or why that is not known.
     pub(super) run: Result<(Trace, TraceFile), String>,
+    /// What makes said of recipes that failed.
+    pub(super) said: Vec<Said>,
 }
 
 impl Attempt<'_> {
@@ -77,6 +81,7 @@ impl Attempt<'_> {
         watch.step_started(phase);
         let goes_on = prepared.is_some();
         let mut prepared = prepared;
+        let mut saying = Saying::default();
         let (draft, mut exit, source_path) = loop {
             let found = prepared.is_some();
             let draft = match prepared.take() {
@@ -95,7 +100,11 @@ impl Attempt<'_> {
             let spec = world
                 .spec(command.clone(), dirs)
                 .map_err(|error| Error::environment("cannot prepare the sandbox").caused_by(error))?;
-            match self.given.sandbox.run(&spec, &mut |bytes| watch.output(bytes), cancel) {
+            let mut output = |bytes: &[u8]| {
+                saying.hear(bytes);
+                watch.output(bytes);
+            };
+            match self.given.sandbox.run(&spec, &mut output, cancel) {
                 Ok(exit) => {
                     let draft = if self.copies { self.captured(draft, found)? } else { draft };
                     break (draft, exit, source_path);
@@ -121,10 +130,7 @@ impl Attempt<'_> {
                 let source = world.source.zip(source_path.as_deref());
                 let seen = self.seen((seeing, goes_on), &mut exit, draft.upper(), source);
                 if !self.copies {
-                    let below = paths(&self.tree, self.bottom.upper());
-                    // What cannot be read was left so by the step.
-                    let links = Links::of(draft.upper(), self.links_below.then_some(&below[..]));
-                    let links = links.unwrap_or_default();
+                    let links = self.links(&draft);
                     if let Some(file) = links.torn {
                         let phase = phase.unwrap_or_default().to_owned();
                         return Ok(Ended::Torn(RestartReason::TornLinks { phase, file }));
@@ -139,7 +145,11 @@ impl Attempt<'_> {
             }
             Status::Code(code) => {
                 let source = world.source.zip(source_path.as_deref());
-                seen = goes_on.then(|| self.seen((seeing, goes_on), &mut exit, draft.upper(), source));
+                let is_of_use = goes_on || Seedable::default().allows(phase);
+                seen = is_of_use.then(|| self.seen((seeing, goes_on), &mut exit, draft.upper(), source));
+                if let Some(seen) = &mut seen {
+                    seen.said = saying.said();
+                }
                 FailureKind::Exit(code)
             }
             Status::Signal(signal) => FailureKind::Signal(signal),
@@ -149,6 +159,13 @@ impl Attempt<'_> {
         };
         self.failed = Some(draft);
         Ok(Ended::Badly { kind, seen })
+    }
+
+    /// The hard links that a step left in its layer.
+    pub(super) fn links(&self, draft: &Draft) -> Links {
+        let below = paths(&self.tree, self.bottom.upper());
+        // What cannot be read was left so by the step.
+        Links::of(draft.upper(), self.links_below.then_some(&below[..])).unwrap_or_default()
     }
 
     /// How to see what a step looks at.
@@ -189,7 +206,10 @@ impl Attempt<'_> {
         upper: &Path,
         source: Option<(&Mounted, &Path)>,
     ) -> Seen {
-        let unknown = |why: String| Seen { observations: Observations::everything(), run: Err(why) };
+        let unknown_but =
+            |observations| Seen { observations, run: Err(NOT_OBSERVED.to_owned()), said: Vec::new() };
+        let unknown =
+            |why: String| Seen { observations: Observations::everything(), run: Err(why), said: Vec::new() };
         match (seeing, exit.records.take()) {
             (Seeing::Processes { lookups }, Some(records)) => {
                 let store_dir = self.given.world.store.store_dir().as_str();
@@ -205,18 +225,18 @@ impl Attempt<'_> {
                 let observations = observed.and_then(Result::ok).unwrap_or_else(Observations::everything);
                 if trace.orphans().next().is_some() {
                     let why = "a process did something after the one that had started it had ended";
-                    return Seen { observations, run: Err(why.to_owned()) };
+                    return Seen { observations, run: Err(why.to_owned()), said: Vec::new() };
                 }
                 let run = match TraceFile::pack(&trace) {
                     Ok(packed) => Ok((trace, packed)),
                     Err(error) => Err(format!("what its processes did cannot be packed: {error}")),
                 };
-                Seen { observations, run }
+                Seen { observations, run, said: Vec::new() }
             }
             (Seeing::Marks, _) => {
                 let observed = observations(exit.observed.as_ref(), upper, source);
                 let observations = observed.unwrap_or_else(|_| Observations::everything());
-                Seen { observations, run: Err(NOT_OBSERVED.to_owned()) }
+                unknown_but(observations)
             }
             _ => unknown(NOT_OBSERVED.to_owned()),
         }

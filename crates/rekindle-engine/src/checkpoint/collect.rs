@@ -14,6 +14,9 @@ use crate::error::Error;
 /// How many checkpoints of a package are kept that nobody has pinned, if nobody says otherwise.
 pub(crate) const KEPT: usize = 6;
 
+/// How many of these may be of builds that failed. Each goes on from the one before it and has all that it had.
+const KEPT_FAILED: usize = 2;
+
 /// Which checkpoints go. Pinned ones stay, whatever is said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct CollectPolicy {
@@ -214,17 +217,26 @@ fn by_package(entries: &[Entry]) -> impl Iterator<Item = Vec<usize>> {
     })
 }
 
-/// What is more than each package needs: all but the newest, and the newest that a build may start from.
+/// What is more than each package needs: all but the newest, and the newest of a build that ended well.
 fn surplus(entries: &[Entry]) -> BTreeSet<usize> {
     let mut surplus = BTreeSet::new();
     for of_one in by_package(entries) {
         let loose: Vec<usize> = of_one.iter().copied().filter(|at| !entries[*at].pinned).collect();
         let pinned = of_one.len() - loose.len();
-        let newest_good = of_one.iter().find(|at| entries[**at].good && !entries[**at].quarantined);
+        let failed = loose.iter().copied().filter(|at| !entries[*at].good).skip(KEPT_FAILED);
+        let failed: BTreeSet<usize> = failed.collect();
+        let newest_good = newest_good(entries, &of_one);
         let room = KEPT.saturating_sub(pinned);
-        surplus.extend(loose.into_iter().skip(room).filter(|at| Some(at) != newest_good));
+        let beyond = loose.into_iter().filter(|at| !failed.contains(at)).skip(room);
+        surplus.extend(beyond.filter(|at| Some(*at) != newest_good));
+        surplus.extend(failed);
     }
     surplus
+}
+
+/// The newest of a build that ended well, of those of one package, newest first.
+fn newest_good(entries: &[Entry], of_one: &[usize]) -> Option<usize> {
+    of_one.iter().copied().find(|at| entries[*at].good && !entries[*at].quarantined)
 }
 
 /// What a policy removes.
@@ -235,10 +247,14 @@ fn doomed(entries: &[Entry], policy: &CollectPolicy, sizes: &Sizes) -> BTreeSet<
     if policy.keep_last.is_some() || policy.made_before.is_some() {
         for of_one in by_package(entries) {
             let of_one: Vec<usize> = of_one.into_iter().filter(|at| !doomed.contains(at)).collect();
+            // Builds that failed since do not push it out.
+            let newest_good =
+                newest_good(entries, &of_one).filter(|_| policy.keep_last.is_some_and(|last| last > 0));
             let beyond = of_one.into_iter().skip(policy.keep_last.unwrap_or(0));
             let is_old =
                 |at: &usize| policy.made_before.is_none_or(|limit| entries[*at].created.secs < limit);
-            doomed.extend(beyond.filter(|at| !entries[*at].pinned).filter(is_old));
+            let beyond = beyond.filter(|at| !entries[*at].pinned && Some(*at) != newest_good);
+            doomed.extend(beyond.filter(is_old));
         }
     }
     if let Some(max) = policy.max_bytes {
@@ -332,6 +348,11 @@ mod tests {
         let mut entries: Vec<_> = (0..KEPT as i64 + 2).map(|created| entry("a", created, &[])).collect();
         check(&entries, &CollectPolicy::default(), &["a00", "a01"]);
         entries.iter_mut().skip(1).for_each(|entry| entry.good = false);
-        check(&entries, &CollectPolicy::default(), &["a01"]);
+        check(&entries, &CollectPolicy::default(), &["a01", "a02", "a03", "a04", "a05"]);
+        check(
+            &entries,
+            &CollectPolicy { keep_last: Some(1), ..CollectPolicy::default() },
+            &["a01", "a02", "a03", "a04", "a05", "a06"],
+        );
     }
 }

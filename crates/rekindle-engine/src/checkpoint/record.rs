@@ -11,14 +11,15 @@ use std::io::{self, Read};
 
 use rekindle_layers::{LayerId, Timestamp};
 use rekindle_nix::Hash;
+use rekindle_plan::audit::Removal;
 use rekindle_plan::{Observations, Recipe, RecipeKey};
 
 use super::told::Told;
 use crate::reader::Reader;
 
 const FAMILY: &[u8] = b"rekindle checkpoint v";
-const VERSION: u32 = 6;
-const MAGIC: &[u8] = b"rekindle checkpoint v6\n";
+const VERSION: u32 = 7;
+const MAGIC: &[u8] = b"rekindle checkpoint v7\n";
 /// More than any record has, so that a forged one cannot take all memory.
 const LARGEST_BODY: usize = 256 << 20;
 /// How hard zstd tries: beyond this it takes long and gains little.
@@ -106,6 +107,17 @@ pub(crate) struct StepRecord {
     pub(crate) traces: Option<Vec<String>>,
     /// How many of them are of its own build.
     pub(crate) traces_now: u32,
+    /// What is not settled, if the step failed: then its tree is only good to go on from. Nothing if it ended well.
+    pub(crate) open: Option<Open>,
+}
+
+/// What is not settled of a step that failed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Open {
+    /// How many of its last runs failed, with none since that ended well.
+    pub(crate) runs: u32,
+    /// What was in its tree before, and has to come back. The first of each maker's numbers says nothing.
+    pub(crate) lost: Vec<Removal>,
 }
 
 /// The bytes of a record.
@@ -169,6 +181,17 @@ fn body(record: &Record) -> Vec<u8> {
         out.extend((traces.len() as u64).to_le_bytes());
         traces.iter().for_each(|name| text(&mut out, name.as_bytes()));
         out.extend(step.traces_now.to_le_bytes());
+        out.push(u8::from(step.open.is_some()));
+        let Open { runs, lost } = step.open.clone().unwrap_or_default();
+        out.extend(runs.to_le_bytes());
+        out.extend((lost.len() as u64).to_le_bytes());
+        for Removal { path, is_tracked, maker } in &lost {
+            text(&mut out, path);
+            out.push(u8::from(*is_tracked));
+            // Numbers of runs are others in the next build. What matters is which are equal.
+            let of_maker = lost.iter().position(|other| other.maker == *maker).unwrap_or_default();
+            out.extend((of_maker as u64).to_le_bytes());
+        }
     }
     out.extend((record.told.len() as u64).to_le_bytes());
     for told in &record.told {
@@ -248,6 +271,8 @@ impl Reader<'_> {
         let newest = self.time()?;
         let (has_traces, traces) = (self.flag()?, self.list(Reader::trace_name)?);
         let traces_now = u32::from_le_bytes(self.array()?);
+        let has_open = self.flag()?;
+        let open = Open { runs: u32::from_le_bytes(self.array()?), lost: self.list(Reader::removal)? };
         (recipe.key() == key).then_some(StepRecord {
             recipe,
             key,
@@ -258,7 +283,15 @@ impl Reader<'_> {
             newest,
             traces: has_traces.then_some(traces),
             traces_now,
+            open: has_open.then_some(open),
         })
+    }
+
+    fn removal(&mut self) -> Option<Removal> {
+        let (path, is_tracked) = (self.text()?.to_vec(), self.flag()?);
+        let maker = usize::try_from(u64::from_le_bytes(self.array()?)).ok()?;
+        // No run has this number.
+        Some(Removal { path, is_tracked, maker: (usize::MAX, maker) })
     }
 
     fn told(&mut self) -> Option<Told> {

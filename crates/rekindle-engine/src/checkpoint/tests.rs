@@ -32,6 +32,7 @@ fn record(id: &str, created: i64, layers: &[LayerId]) -> Record {
         newest: Timestamp { secs: 5, nanos: 6 },
         traces: Some(vec!["0123456789abcdfghijklmnpqrsvwxyz".to_owned()]),
         traces_now: 1,
+        open: None,
     };
     Record {
         id: id.to_owned(),

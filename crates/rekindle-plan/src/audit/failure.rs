@@ -8,33 +8,55 @@
 //! did that it had started. Who failed by itself may have done so for what it keeps in its books: `make` does for a
 //! header that is gone and that the compiler had told it of.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::groups::{GroupId, Kind};
 use super::rules::{Auditor, RunId};
+use super::said::Said;
 use crate::quote::quote;
+use crate::trace::{Touch, name_of};
+
+/// What failed, and what for.
+pub(super) struct Failed {
+    /// The commands that are the reason.
+    pub(super) commands: BTreeSet<GroupId>,
+    /// What makes had started and stopped for: commands, and other makes. With the level of the make.
+    pub(super) of_makes: BTreeMap<GroupId, u32>,
+}
 
 /// How each group of a run ended: as the process that everything in it comes from did, if that was seen.
-type Ends = Vec<Option<u32>>;
+pub(super) type Ends = Vec<Option<u32>>;
 
 impl Auditor<'_> {
     /// Why a clean build may not fail as the last round did, in a clause; nothing if it would.
-    pub(super) fn doubt(mut self) -> Option<String> {
+    pub(super) fn doubt(mut self, said: &[Said]) -> Option<String> {
         if let Err(finding) = self.judge() {
             return Some(finding.to_string());
         }
         let run = self.runs() - 1;
-        let mut failed = BTreeSet::new();
-        if !self.shell_is_explained(run, &mut failed) {
-            return Some("what failed is not just a command that a build tool had started".to_owned());
-        }
+        let failed = match self.failed(run, said) {
+            Ok(failed) => failed.commands,
+            Err(why) => return Some(why),
+        };
         let concerned = self.with_what_told_them(run, failed);
         let hits = self.looks_now(run, self.evidence.rounds.len());
         let hits = self.passed_on(run, hits);
         let old =
             hits.into_iter().find(|(group, _)| concerned.contains(group)).map(|(_, hit)| hit.change.path);
-        let old = old.or_else(|| self.failing_of(run, &concerned));
+        let old = old.or_else(|| self.failing_of(run, &concerned)).or_else(|| self.missed(run, &concerned));
         old.map(|path| format!("what failed had looked at an old {}", quote(&path)))
+    }
+
+    /// What failed in a run, or why that is not certain.
+    pub(super) fn failed(&self, run: RunId, said: &[Said]) -> Result<Failed, String> {
+        let mut commands = BTreeSet::new();
+        if !self.shell_is_explained(run, &mut commands) {
+            return Err("what failed is not just a command that a build tool had started".to_owned());
+        }
+        let of_makes = self.stopped_makes(run, &self.ends(run), said)?;
+        let is_of_make = |group: &GroupId| self.nearest_make(run, *group) == self.parent(run, *group);
+        commands.retain(|group| !is_of_make(group) || of_makes.contains_key(group));
+        Ok(Failed { commands, of_makes })
     }
 
     /// Something that these groups looked at and that is not what a clean build makes.
@@ -45,6 +67,27 @@ impl Auditor<'_> {
         let mut paths =
             members.flat_map(|(process, _)| &process.accesses).map(|access| trace.paths().get(access.path));
         paths.find(|path| self.failing.contains_key(*path)).map(<[u8]>::to_vec)
+    }
+
+    /// Something that these groups looked for and that is only missing because it was removed when the step failed before.
+    fn missed(&self, run: RunId, groups: &BTreeSet<GroupId>) -> Option<Vec<u8>> {
+        let trace = self.trace(run);
+        let looked = |path: &[u8], touch: fn(Touch) -> bool| {
+            let found = trace.paths().find(path);
+            found.into_iter().flat_map(|id| trace.accesses_to(id)).any(|(process, access)| {
+                groups.contains(&self.groups[run].of[process.at()])
+                    && access.observed > 0
+                    && touch(access.touch)
+            })
+        };
+        let lost = self.evidence.open.lost.iter().map(|lost| &lost.path);
+        let mut missing = lost.filter(|path| !self.facts.exists(path));
+        let is_missed = |path: &&Vec<u8>| {
+            let dir = &path[..path.len().saturating_sub(name_of(path).len() + 1)];
+            looked(path, |touch| !touch.any(Touch::CREATED.and(Touch::REPLACED)))
+                || looked(dir, |touch| touch.any(Touch::LISTED))
+        };
+        missing.find(is_missed).cloned()
     }
 
     /// Whether the last thing that the shell of the step started is a build tool that failed for a reason. Collects the
@@ -86,7 +129,7 @@ impl Auditor<'_> {
         has_reason
     }
 
-    fn ends(&self, run: RunId) -> Ends {
+    pub(super) fn ends(&self, run: RunId) -> Ends {
         let trace = self.trace(run);
         // A process is another one with each program that it executes.
         let mut next: Vec<Option<usize>> = vec![None; trace.processes().len()];

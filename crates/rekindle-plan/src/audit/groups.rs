@@ -51,6 +51,11 @@ impl Orchestrator {
         matches!(self, Orchestrator::Tracked(_))
     }
 
+    /// Whether it notes only what ended well, and so starts again what did not, whatever that left.
+    pub(crate) fn forgets_what_failed(self) -> bool {
+        matches!(self, Orchestrator::Tracked(Book::Own | Book::Names))
+    }
+
     /// Whether it notices by itself whatever it decides by.
     pub(crate) fn knows_all(self) -> bool {
         matches!(self, Orchestrator::Tracked(Book::Own | Book::Commands))
@@ -79,6 +84,8 @@ pub(crate) struct Group {
     pub(crate) leader: ProcessId,
     /// Whether it counts as part of its parent, because it left nothing of its own.
     pub(crate) informs: bool,
+    /// Whether it failed in a run of which the rest is kept. Who started it stopped for that, and was told nothing else.
+    pub(crate) failed: bool,
     /// Those that passed something on to it through files that are gone.
     pub(crate) fed_by: Vec<GroupId>,
 }
@@ -114,6 +121,7 @@ impl Groups {
                     Kind::Task => above,
                 },
             };
+            groups.all[group].failed |= process.failed;
             groups.of.push(group);
         }
         groups.connect(trace);
@@ -216,33 +224,41 @@ impl Groups {
             }
         }
         for (group, gives) in self.all.iter_mut().zip(gives) {
-            group.informs = !gives && group.kind != Kind::Shell;
+            group.informs = !gives && group.kind != Kind::Shell && !group.failed;
         }
     }
 }
 
 impl Group {
     fn new(kind: Kind, parent: Option<GroupId>, leader: ProcessId) -> Group {
-        Group { kind, parent, leader, informs: false, fed_by: Vec::new() }
+        Group { kind, parent, leader, informs: false, failed: false, fed_by: Vec::new() }
     }
 }
 
 const WRITES: Touch = Touch::CREATED.and(Touch::REPLACED).and(Touch::UPDATED);
 const USES: Touch = Touch::READ.and(Touch::EXECUTED).and(Touch::UPDATED);
 
+/// Whether a process is a make, of whatever kind.
+pub(super) fn is_make(trace: &Trace, process: &Process) -> bool {
+    let name = process.exec.as_ref().map_or(&b""[..], |exec| name_of(trace.paths().get(exec.program)));
+    ["make", "gmake", "bmake"].iter().any(|known| is_called(name, known))
+}
+
+/// Whether a program is this one. Names may carry a version: `bmake-20200710`, `go-1.19`.
+fn is_called(name: &[u8], known: &str) -> bool {
+    name.strip_prefix(known.as_bytes()).is_some_and(|rest| rest.first().is_none_or(|byte| *byte == b'-'))
+}
+
 /// Whether a process decides what is run.
 fn orchestrator(trace: &Trace, process: &Process) -> Option<Orchestrator> {
     let exec = process.exec.as_ref()?;
     let program = trace.paths().get(exec.program);
     let name = name_of(program);
-    // Names may carry a version: `bmake-20200710`, `go-1.19`.
-    let is = |known: &str| {
-        name.strip_prefix(known.as_bytes()).is_some_and(|rest| rest.first().is_none_or(|byte| *byte == b'-'))
-    };
+    let is = |known: &str| is_called(name, known);
     let changed = |test: &dyn Fn(&[u8]) -> bool| {
         process.accesses.iter().any(|access| access.touch.changes() && test(trace.paths().get(access.path)))
     };
-    if is("make") || is("gmake") || is("bmake") {
+    if is_make(trace, process) {
         let reads = |end: &[u8]| {
             let is_read = |access: &Access| access.touch.any(Touch::READ);
             let reads = |access: &Access| is_read(access) && trace.paths().get(access.path).ends_with(end);

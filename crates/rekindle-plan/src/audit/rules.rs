@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::groups::{Book, GroupId, Groups, Kind};
-use super::trace_facts::{describe, starts};
+use super::trace_facts::{self, describe, identity, starts};
 use super::{Evidence, Facts, Finding, Orchestrator, Removal, Rule, Rules, Run, Verdict};
 use crate::observation::{ChangeKind, SourceChange};
 use crate::trace::{Access, Move, PathId, Process, ProcessId, Touch, Trace};
@@ -57,7 +57,7 @@ impl<'a> Auditor<'a> {
     }
 
     pub(super) fn verdict(mut self) -> Verdict {
-        if let Err(finding) = self.judge() {
+        if let Err(finding) = self.judge().and_then(|()| self.is_over()) {
             return Verdict::Clean(finding);
         }
         self.add_companions();
@@ -106,8 +106,33 @@ impl<'a> Auditor<'a> {
 
     /// What was removed has to be there again, or not to be needed for a reason that is known.
     fn came_back(&self) -> Result<(), Finding> {
+        self.are_back(self.evidence.removed.iter().flatten())
+    }
+
+    /// What failed in the builds before has to have run again, and what was lost with it has to be there again.
+    fn is_over(&self) -> Result<(), Finding> {
+        let open = self.evidence.open;
+        if self.rules.not_made_again {
+            self.are_back(open.lost.iter())?;
+        }
+        if !self.rules.not_run_again {
+            return Ok(());
+        }
+        let then = self.evidence.then.len();
+        for run in then.saturating_sub(open.runs)..then {
+            if let Some(group) = trace_facts::not_run_again(run, &self.groups, |run| self.trace(run)) {
+                let leader = self.trace(run).process(self.groups[run].all[group].leader);
+                let change = SourceChange { path: Vec::new(), kind: ChangeKind::Removed };
+                let who = describe(self.trace(run), leader);
+                return Err(Finding { rule: Rule::NotRunAgain, change, who, product: None });
+            }
+        }
+        Ok(())
+    }
+
+    fn are_back<'r>(&self, removed: impl Iterator<Item = &'r Removal>) -> Result<(), Finding> {
         let mut makers: BTreeMap<(usize, usize), Vec<(&Removal, bool)>> = BTreeMap::new();
-        for removal in self.evidence.removed.iter().flatten() {
+        for removal in removed {
             let exists = self.facts.exists(&removal.path);
             makers.entry(removal.maker).or_default().push((removal, exists));
         }
@@ -213,9 +238,7 @@ impl<'a> Auditor<'a> {
 
     /// What a group was started to do, and where.
     pub(super) fn identity(&self, run: RunId, group: GroupId) -> Option<([u8; 32], &'a [u8])> {
-        let trace = self.trace(run);
-        let exec = trace.process(self.groups[run].all[group].leader).exec.as_ref()?;
-        Some((exec.argv_digest, trace.paths().get(exec.cwd)))
+        identity(self.trace(run), self.groups[run], group)
     }
 
     /// Whether a product is of no concern to anybody but those who decide what is made.

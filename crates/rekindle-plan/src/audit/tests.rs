@@ -3,6 +3,7 @@
 mod builds;
 mod failures;
 mod old_products;
+mod unfinished;
 
 use super::{Rule, Rules, needed};
 use builds::{Case, is_clean, redoes, run, settles, tree};
@@ -29,6 +30,7 @@ fn every_rule_can_be_switched_off() {
         Rule::Orchestrator,
         Rule::Forgotten,
         Rule::NotMadeAgain,
+        Rule::NotRunAgain,
         Rule::SourceMade,
     ];
     for rule in all {
@@ -442,6 +444,6 @@ fn runs_of_which_all_was_made_again_are_not_needed() {
     let left = tree("b/a.o=1 b/b.o=1");
     let first = run("bash:\n\tmake: <b/m\n\t\tcc: >b/a.o\n\t\tcc: >b/b.o", &left);
     let second = run("bash:\n\tmake: <b/m\n\t\tcc: >b/a.o", &left);
-    assert_eq!(needed(&[&first, &second, &second]), [true, false, true]);
-    assert_eq!(needed(&[&second, &first]), [false, true]);
+    assert_eq!(needed(&[&first, &second, &second], 0), [true, false, true]);
+    assert_eq!(needed(&[&second, &first], 0), [false, true]);
 }

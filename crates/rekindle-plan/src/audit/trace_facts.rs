@@ -3,11 +3,55 @@
 use std::collections::BTreeSet;
 
 use super::Run;
-use super::groups::Groups;
+use super::groups::{GroupId, Groups, Orchestrator};
 use crate::trace::{Arguments, PathId, Process, Trace, name_of};
 
+/// What a group was started to do, and where.
+pub(super) fn identity<'t>(
+    trace: &'t Trace,
+    groups: &Groups,
+    group: GroupId,
+) -> Option<([u8; 32], &'t [u8])> {
+    let exec = trace.process(groups.all[group].leader).exec.as_ref()?;
+    Some((exec.argv_digest, trace.paths().get(exec.cwd)))
+}
+
+/// A command that failed in a run and did not run again in any later one. Who keeps book has no note of it, and so runs it
+/// again if it is needed; make only looks whether a file is there.
+pub(super) fn not_run_again<'t>(
+    run: usize,
+    groups: &[&Groups],
+    trace: impl Fn(usize) -> &'t Trace,
+) -> Option<GroupId> {
+    let is_asked = |group: &GroupId| {
+        let started_by = groups[run].started_by(*group);
+        groups[run].all[*group].failed && !started_by.is_some_and(Orchestrator::forgets_what_failed)
+    };
+    let asked: Vec<GroupId> = (0..groups[run].all.len()).filter(is_asked).collect();
+    if asked.is_empty() {
+        return None;
+    }
+    let mut later = BTreeSet::new();
+    for run in run + 1..groups.len() {
+        later.extend((0..groups[run].all.len()).filter_map(|group| identity(trace(run), groups[run], group)));
+    }
+    asked.into_iter().find(|group| {
+        identity(trace(run), groups[run], *group).is_none_or(|identity| !later.contains(&identity))
+    })
+}
+
 /// See [`super::needed`].
-pub(super) fn needed(runs: &[&Run]) -> Vec<bool> {
+pub(super) fn needed(runs: &[&Run], open: usize) -> Vec<bool> {
+    let mut needed = are_left(runs);
+    let groups: Vec<&Groups> = runs.iter().map(|run| run.groups()).collect();
+    for run in runs.len().saturating_sub(open)..runs.len() {
+        needed[run] = needed[run] || not_run_again(run, &groups, |run| runs[run].trace()).is_some();
+    }
+    needed
+}
+
+/// Tells of each run whether anything is left of it that no later one made anew.
+fn are_left(runs: &[&Run]) -> Vec<bool> {
     let mut made_later: BTreeSet<&[u8]> = BTreeSet::new();
     let mut needed = vec![false; runs.len()];
     for (at, run) in runs.iter().enumerate().rev() {

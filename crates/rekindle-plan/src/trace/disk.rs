@@ -4,7 +4,7 @@
 //! trace    = count, path*, process count, process*, move count, move*, left
 //! path     = common, length, bytes:length              ascending; `common` is shared with the path before it
 //! process  = flags:u8, [parent], [before], [exec], [exit], started, length of time, count, access*
-//! flags    = 1 parent | 2 before | 4 exec | 8 exit
+//! flags    = 1 parent | 2 before | 4 exec | 8 exit | 16 failed
 //! exec     = program, cwd, argv digest:32, environment digest:32, count, (length, bytes:length)*
 //! access   = path - path before - 1, touch, observed, changed, changed_last - changed
 //! move     = process, from, to, at
@@ -16,12 +16,13 @@ use super::{Access, Arguments, Exec, Move, PathId, Paths, Process, ProcessId, To
 use crate::Error;
 use crate::disk::{Format, Reader, put_varint};
 
-const FORMAT: Format = Format { what: "trace of a step", version: 2 };
+const FORMAT: Format = Format { what: "trace of a step", version: 3 };
 
 const PARENT: u8 = 1;
 const BEFORE: u8 = 2;
 const EXEC: u8 = 4;
 const EXIT: u8 = 8;
+const FAILED: u8 = 16;
 
 pub(super) fn encode(trace: &Trace) -> Vec<u8> {
     // It may be large, and is not copied.
@@ -53,7 +54,8 @@ fn put_process(body: &mut Vec<u8>, process: &Process) {
         flag(PARENT, process.parent.is_some())
             | flag(BEFORE, process.before.is_some())
             | flag(EXEC, process.exec.is_some())
-            | flag(EXIT, process.exit.is_some()),
+            | flag(EXIT, process.exit.is_some())
+            | flag(FAILED, process.failed),
     );
     for id in process.parent.iter().chain(&process.before) {
         put_varint(body, id.at());
@@ -130,7 +132,7 @@ const LONGEST: usize = 1 << 16;
 
 fn process(reader: &mut Reader<'_>, index: usize, paths: usize) -> Result<Process, Error> {
     let flags = reader.byte()?;
-    if flags & !(PARENT | BEFORE | EXEC | EXIT) != 0 {
+    if flags & !(PARENT | BEFORE | EXEC | EXIT | FAILED) != 0 {
         return Err(reader.damaged("a flag is not known"));
     }
     let earlier = |flag, reader: &mut Reader<'_>| -> Result<Option<ProcessId>, Error> {
@@ -163,7 +165,8 @@ fn process(reader: &mut Reader<'_>, index: usize, paths: usize) -> Result<Proces
         let path = PathId(path as u32);
         accesses.push(Access { path, touch: Touch(touch), observed, changed, changed_last });
     }
-    Ok(Process { parent, before, exec, exit, started, ended, accesses })
+    let failed = flags & FAILED != 0;
+    Ok(Process { parent, before, exec, exit, started, ended, failed, accesses })
 }
 
 fn exec(reader: &mut Reader<'_>, paths: usize) -> Result<Exec, Error> {
@@ -244,6 +247,9 @@ mod tests {
         assert!(!trace.left(source));
         assert_eq!(trace.paths().below(b"build").len(), 2);
         assert_eq!(Trace::decode(&trace.encode()).expect("it is whole"), trace);
+        let failed = trace.without_failed(&[ProcessId(1)], |path| path == b"build/a.o");
+        assert!(failed.processes()[1].failed && !failed.left(PathId(2)) && trace.left(PathId(2)));
+        assert_eq!(Trace::decode(&failed.encode()).expect("it is whole"), failed);
         assert_eq!(Trace::decode(&Trace::default().encode()).expect("it is whole"), Trace::default());
     }
 

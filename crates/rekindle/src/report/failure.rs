@@ -1,6 +1,6 @@
 //! A build that failed, told to the person who has to mend it.
 
-use rekindle_engine::{BuildResult, Failure, FailureKind, VerificationVerdict};
+use rekindle_engine::{BuildResult, Failure, FailureKind, Progress, VerificationVerdict};
 use rekindle_nix::StorePath;
 
 use super::board::label;
@@ -42,6 +42,9 @@ pub(super) fn lines(
     if let Some(log) = &failure.log {
         lines.push(format!("  the whole log: {}", log.display()));
         lines.push(format!("  to read it:    {} log /nix/store/{drv}", advice.program));
+    }
+    if failure.progress == Progress::Kept {
+        lines.push("  what was built so far is kept; the next build goes on from there".to_owned());
     }
     match &failure.kept {
         Some(kept) => lines.push(format!("  its tree:      {}", kept.display())),

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use rekindle_engine::{Audited, BuildResult, Failure, FailureKind, Provenance, RestartReason, Taken};
+use rekindle_engine::{
+    Audited, BuildResult, Failure, FailureKind, Progress, Provenance, RestartReason, Taken,
+};
 use rekindle_nix::{OutputName, StorePath};
 use serde_json::{Map, Value, json};
 
@@ -192,6 +194,11 @@ fn failure(failure: &Failure) -> Value {
         "phase": failure.phase,
         "tail": failure.tail.iter().map(|line| one_line(line)).collect::<Vec<_>>(),
         "log": failure.log.as_ref().map(|path| path.to_string_lossy()),
+        "goesOn": failure.progress == Progress::Kept,
+        "goesNotOn": match &failure.progress {
+            Progress::NotKept(why) => Some(why),
+            _ => None,
+        },
         "keptTree": failure.kept.as_ref().map(|path| path.to_string_lossy()),
     });
     match &failure.kind {
@@ -253,7 +260,14 @@ mod tests {
         history.note(&Event::Taken { drv: drv.clone(), taken });
         history.note(&Event::StepFinished { drv: drv.clone(), phase: Some("buildPhase".into()), usage });
         let kind = FailureKind::HashMismatch { expected: "sha256-a".into(), got: "sha256-b".into() };
-        let failure = Failure { phase: None, kind, tail: vec![b"\x1b[1mx".to_vec()], log: None, kept: None };
+        let failure = Failure {
+            phase: None,
+            kind,
+            tail: vec![b"\x1b[1mx".to_vec()],
+            log: None,
+            kept: None,
+            progress: Progress::Kept,
+        };
         let result = BuildResult::Failed(failure);
         history.note(&Event::Finished { drv: drv.clone(), result, wall: Duration::from_secs(2) });
         let outputs = vec![LinkedOutput {
@@ -304,6 +318,8 @@ mod tests {
                     "phase": null,
                     "tail": ["x"],
                     "log": null,
+                    "goesOn": true,
+                    "goesNotOn": null,
                     "keptTree": null,
                     "expected": "sha256-a",
                     "got": "sha256-b",

@@ -7,6 +7,7 @@ mod copies;
 mod corpus;
 mod failures;
 mod gc;
+mod going_on;
 mod graph;
 mod host;
 mod inspection;

@@ -129,6 +129,10 @@ impl Facts for Trees {
         self.after.last().is_some_and(|last| last.contains_key(path))
     }
 
+    fn existed(&self, round: usize, path: &[u8]) -> bool {
+        self.after[round].contains_key(path)
+    }
+
     fn is_directory(&self, path: &[u8]) -> bool {
         self.after.last().and_then(|last| last.get(path)).is_some_and(|content| content == "dir")
     }
@@ -222,17 +226,58 @@ fn with<T>(case: &Case<'_>, ask: impl FnOnce(Evidence<'_>, &Trees) -> T) -> T {
     let removed: Vec<Vec<Removal>> =
         case.removed.iter().map(|round| round.iter().map(removal).collect()).collect();
     let rounds: Vec<Run> = case.rounds.iter().map(|(_, text, after)| run(text, &tree(after))).collect();
-    let evidence = Evidence { then: &[run(case.then.0, &then)], rounds: &rounds, removed: &removed };
+    let evidence = Evidence {
+        then: &[run(case.then.0, &then)],
+        rounds: &rounds,
+        removed: &removed,
+        open: Open::default(),
+    };
     ask(evidence, &trees)
+}
+
+/// What makes say: `level:target` for each recipe that failed.
+fn said(text: &str) -> Vec<Said> {
+    let read = |word: &str| {
+        let (level, target) = word.split_once(':').expect("level:target");
+        Said { level: level.parse().expect("a number"), target: target.into() }
+    };
+    text.split_whitespace().map(read).collect()
 }
 
 pub(super) fn judge(case: &Case<'_>, rules: Rules) -> Verdict {
     with(case, |evidence, trees| audit(evidence, trees, rules))
 }
 
-/// Why a clean build may not fail as the last round did.
-pub(super) fn doubts(case: &Case<'_>) -> Option<String> {
-    with(case, |evidence, trees| doubt(evidence, trees, Rules::ALL))
+/// Why a clean build may not fail as the last round did, of which make said this.
+pub(super) fn doubts(case: &Case<'_>, told: &str) -> Option<String> {
+    with(case, |evidence, trees| doubt(evidence, trees, Rules::ALL, &said(told)))
+}
+
+/// What can be kept of the last round, of which make said this.
+pub(super) fn keeps(case: &Case<'_>, told: &str) -> Result<Unfinished, String> {
+    with(case, |evidence, trees| unfinished(evidence, trees, Rules::ALL, &said(told)))
+}
+
+/// The same of a step that ran clean on these sources, and left this.
+pub(super) fn keeps_clean(sources: &str, text: &str, left: &str, told: &str) -> Result<Unfinished, String> {
+    let (before, after) = (tree(sources), tree(left));
+    let rounds = [run(text, &after)];
+    let facts = Trees {
+        before: before.clone(),
+        changed: vec![Vec::new()],
+        prepared: vec![Vec::new()],
+        after: vec![before, after],
+    };
+    let evidence = Evidence { then: &[], rounds: &rounds, removed: &[], open: Open::default() };
+    unfinished(evidence, &facts, Rules::ALL, &said(told))
+}
+
+/// What is said of rounds that go on from a run that failed, as it was kept, with what it had lost.
+pub(super) fn judge_after(case: &Case<'_>, failed: &Trace, lost: &[Removal]) -> Verdict {
+    with(case, |evidence, trees| {
+        let then = [Run::new(failed.clone())];
+        audit(Evidence { then: &then, open: Open { runs: 1, lost }, ..evidence }, trees, Rules::ALL)
+    })
 }
 
 #[track_caller]

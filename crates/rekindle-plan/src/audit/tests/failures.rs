@@ -14,8 +14,8 @@ bash: <b/phase
 ";
 const LEFT: &str = "b/Makefile=m b/a.c=a b/gen.in=g b/gen.h=g b/a.o=ag b/lib/Makefile=m b/lib/list=i b/lib/l.c=l b/lib/l.o=l b/phase=x";
 
-/// What is doubted of a round in which these files have other content and this was done.
-fn check(edited: &[&str], round: &str) -> Option<String> {
+/// What is doubted of a round in which these files have other content and this was done, of which makes said this.
+fn check(edited: &[&str], round: &str, said: &str) -> Option<String> {
     let edit = |word: &str| match edited.contains(&word.split('=').next().expect("a path")) {
         true => format!("{word}!!"),
         false => word.to_owned(),
@@ -26,27 +26,27 @@ fn check(edited: &[&str], round: &str) -> Option<String> {
     let sources = after.split(' ').filter(is_source).collect::<Vec<_>>().join(" ");
     let prepared = edited.join(" ");
     let rounds = [(&*prepared, round, &*after)];
-    doubts(&Case { sources: &sources, then: (THEN, LEFT), rounds: &rounds, removed: &[] })
+    doubts(&Case { sources: &sources, then: (THEN, LEFT), rounds: &rounds, removed: &[] }, said)
 }
 
 #[test]
 fn a_command_that_looked_at_nothing_old_fails_in_a_clean_build() {
     let round = "bash: <b/phase #2\n\tmake: <b/Makefile #2\n\t\tcc -c a.c: <b/a.c <b/gen.h #1";
-    assert_eq!(check(&["b/a.c"], round), None);
+    assert_eq!(check(&["b/a.c"], round, "0:a.o"), None);
     let inner = "bash: <b/phase #2\n\tmake: <b/Makefile #2\n\t\tsh -c make: <b/lib/list #2\n\t\t\tmake -C lib: <b/lib/Makefile #2\n\t\t\t\tcc -c l.c: <b/lib/l.c #1";
-    assert_eq!(check(&["b/lib/l.c"], inner), None);
+    assert_eq!(check(&["b/lib/l.c"], inner, "1:l.o 0:all"), None);
     // Others end well beside it.
     let beside = format!("{round}\n\t\tcc -c other.c: <b/a.c");
-    assert_eq!(check(&["b/a.c"], &beside), None);
+    assert_eq!(check(&["b/a.c"], &beside, "0:a.o"), None);
 }
 
 #[test]
 fn a_command_that_looked_at_something_old_may_not() {
     let round = "bash: <b/phase #2\n\tmake: <b/Makefile #2\n\t\tcc -c a.c: <b/a.c <b/gen.h #1";
-    let doubt = check(&["b/a.c", "b/gen.in"], round).expect("the header is old");
+    let doubt = check(&["b/a.c", "b/gen.in"], round, "0:a.o").expect("the header is old");
     assert!(doubt.contains("gen.h"), "{doubt}");
     // It is told otherwise by a makefile that changed.
-    assert!(check(&["b/a.c", "b/Makefile"], round).is_some());
+    assert!(check(&["b/a.c", "b/Makefile"], round, "0:a.o").is_some());
 }
 
 #[test]
@@ -56,7 +56,26 @@ fn who_fails_by_itself_may_not() {
     let shell = "bash: <b/phase #1\n\tmake: <b/Makefile\n\t\tcc -c a.c: <b/a.c <b/gen.h >b/a.o";
     let later = "bash: <b/phase #1\n\tmake: <b/Makefile #2\n\t\tcc -c a.c: <b/a.c #1\n\ttest: <b/a.c #1";
     let inner = "bash: <b/phase #2\n\tmake: <b/Makefile #2\n\t\tcc -c a.c: <b/a.c #1\n\t\tsh -c make: <b/lib/list #2\n\t\t\tmake -C lib: <b/lib/Makefile #2";
-    for round in [alone, unseen, shell, later, inner] {
-        assert!(check(&["b/a.c"], round).is_some(), "{round}");
+    for (round, said) in
+        [(alone, ""), (unseen, "0:a.o"), (shell, ""), (later, "0:a.o"), (inner, "0:a.o 1:all")]
+    {
+        assert!(check(&["b/a.c"], round, said).is_some(), "{round}");
     }
+}
+
+#[test]
+fn make_may_have_failed_for_something_else_than_what_failed() {
+    // `$(shell …)` fails without harm, and then make knows of no way to make something.
+    let round = "bash: <b/phase #2\n\tmake: <b/Makefile #2\n\t\tgrep x: <b/a.c #1";
+    assert!(check(&["b/a.c"], round, "").is_some());
+    let after = format!("{round}\n\t\tcc -c other.c: <b/a.c");
+    assert!(check(&["b/a.c"], &after, "").is_some());
+    // It says more than was seen.
+    assert!(check(&["b/a.c"], round, "0:a.o 0:b.o").is_some());
+    assert!(check(&["b/a.c"], round, "0:a.o 1:b.o").is_some());
+    // In something that ended well another make may fail as it likes.
+    let inside = format!(
+        "bash: <b/phase #2\n\tmake: <b/Makefile #2\n\t\tsh probe: <b/a.c\n\t\t\tmake -q: <b/a.c #1\n\t\tcc: <b/a.c #1"
+    );
+    assert_eq!(check(&["b/a.c"], &inside, "0:a.o"), None);
 }

@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use rekindle_engine::{Failure, FailureKind, RestartReason, StepUsage};
+use rekindle_engine::{Failure, FailureKind, Progress, RestartReason, StepUsage};
 
 use super::super::failure::Advice;
 use super::super::look::Look;
@@ -62,6 +62,7 @@ fn failed(kind: FailureKind) -> Event {
         tail: vec![b"one".to_vec(), b"t\x1b[31mwo".to_vec()],
         log: Some(PathBuf::from("/s/log.bz2")),
         kept: None,
+        progress: Progress::None,
     };
     Event::Finished { drv: drv(), result: BuildResult::Failed(failure), wall: Duration::from_secs(4) }
 }

@@ -1,4 +1,4 @@
-use rekindle_engine::{Audited, Event, Failure, FailureKind, Finding, StepUsage, Taken};
+use rekindle_engine::{Audited, Event, Failure, FailureKind, Finding, Progress, StepUsage, Taken};
 use rekindle_nix::StorePath;
 
 use super::*;
@@ -152,6 +152,7 @@ fn nothing_that_a_builder_wrote_becomes_markup() {
         tail: vec![format!("make: *** {HOSTILE}").into_bytes(), b"\x1b[31mred".to_vec()],
         log: None,
         kept: None,
+        progress: Progress::None,
     };
     let text = page(&history(BuildResult::Failed(failure)), Some(observed(200)));
     let parsed = parse(&text);

@@ -1,0 +1,155 @@
+//! What is kept of a step that failed, and what is asked of the build that goes on from it.
+
+use super::super::*;
+use super::builds::{Case, judge_after, keeps, keeps_clean};
+
+/// One object is made, the next fails.
+const RUN: &str = "
+bash: <b/phase #2
+\tmake: <b/Makefile #2
+\t\tcc a: <b/a.c <b/h.h >b/a.o
+\t\tcc b: <b/b.c <b/h.h #1
+";
+const SOURCES: &str = "b/Makefile=m b/a.c=a b/b.c=b b/h.h=h b/phase=x";
+
+fn paths<'a>(all: impl IntoIterator<Item = &'a Vec<u8>>) -> Vec<String> {
+    all.into_iter().map(|path| String::from_utf8_lossy(path).into_owned()).collect()
+}
+
+#[track_caller]
+fn check(run: &str, left: &str, said: &str, remove: &[&str], lost: &[&str]) -> Unfinished {
+    let kept = keeps_clean(SOURCES, run, &format!("{SOURCES} {left}"), said).expect("it can be kept");
+    assert_eq!(paths(&kept.remove), remove, "{run}");
+    assert_eq!(paths(kept.lost.iter().map(|lost| &lost.path)), lost, "{run}");
+    assert!(
+        kept.remove.iter().all(|path| kept.trace.paths().find(path).is_none_or(|id| !kept.trace.left(id)))
+    );
+    kept
+}
+
+#[track_caller]
+fn refuses(run: &str, left: &str, said: &str, why: &str) {
+    let refused =
+        keeps_clean(SOURCES, run, &format!("{SOURCES} {left}"), said).expect_err("it is not certain");
+    assert!(refused.contains(why), "{refused}");
+}
+
+#[test]
+fn what_a_failed_command_made_goes_and_the_rest_stays() {
+    let kept = check(RUN, "b/a.o=ah", "0:b.o", &[], &[]);
+    let failed: Vec<bool> = kept.trace.processes().iter().map(|process| process.failed).collect();
+    assert_eq!(failed, [false, false, false, true]);
+    check(
+        &format!("{}\n\t\t\tas: >b/b.o ^b/b.tmp #1", RUN.trim_end()),
+        "b/a.o=ah b/b.o=? b/b.tmp=?",
+        "0:b.o",
+        &["b/b.o", "b/b.tmp"],
+        &[],
+    );
+    // A directory that holds nothing else.
+    let mkdir = RUN.replace("#1", "^b/d ^b/d/b.o #1");
+    check(&mkdir, "b/a.o=ah b/d=dir b/d/b.o=?", "0:b.o", &["b/d", "b/d/b.o"], &[]);
+    check(&mkdir, "b/a.o=ah b/d=dir b/d/b.o=? b/d/other=x", "0:b.o", &["b/d/b.o"], &[]);
+}
+
+#[test]
+fn what_an_earlier_line_of_the_recipe_made_goes() {
+    let run = RUN.replace("cc b: <b/b.c <b/h.h #1", "cc b: <b/b.c <b/h.h >b/b.o\n\t\tstrip: <b/phase #1");
+    check(&run, "b/a.o=ah b/b.o=bh", "0:b.o", &["b/b.o"], &["b/b.o"]);
+    check(&run, "b/a.o=ah b/b.o=bh", "0:./b.o", &["b/b.o"], &["b/b.o"]);
+    // Nobody says of which recipe it is.
+    refuses(&run, "b/a.o=ah b/b.o=bh", "", "what make says");
+    refuses(&run, "b/a.o=ah b/b.o=bh", "0:lib.a(b.o)", "archive");
+}
+
+#[test]
+fn what_was_there_before_has_to_come_back() {
+    let run = RUN.replace("#1", "-b/a.o #1");
+    check(&run, "", "0:b.o", &[], &["b/a.o"]);
+    let run = RUN.replace("#1", "+b/a.o #1");
+    check(&run, "b/a.o=?", "0:b.o", &["b/a.o"], &["b/a.o"]);
+}
+
+#[test]
+fn what_is_not_certain_is_not_kept() {
+    let with = |deed: &str| RUN.replace("#1", &format!("{deed} #1"));
+    refuses(&with("+b/a.c"), "b/a.o=ah", "0:b.o", "source");
+    refuses(&with("~b/h.h"), "b/a.o=ah", "0:b.o", "source");
+    refuses(&with("b/a.o>>b/c.o"), "b/c.o=ah", "0:b.o", "another name");
+    refuses(RUN, "b/a.o=ah", "0:b.o 0:c.o", "what make says");
+    refuses(&RUN.replace("#1", "#?"), "b/a.o=ah", "0:b.o", "seen to end");
+    refuses("\nbash: <b/phase >b/log #1\n\tcc a: <b/a.c >b/a.o #1", "b/log=l", "", "a build tool");
+    // Another one read what it wrote, or saw that it is there.
+    for deed in ["<b/b.tmp", "/b"] {
+        let run = format!("{}\n\t\tcc c: {deed} >b/c.o", RUN.replace("#1", "^b/b.tmp #1").trim_end());
+        refuses(&run, "b/a.o=ah b/b.tmp=? b/c.o=c", "0:b.o", "may have looked");
+    }
+}
+
+#[test]
+fn what_failed_without_harm_still_counts() {
+    let run = RUN.replace("\t\tcc a", "\t\tgrep x: <b/h.h #1\n\t\tcc a");
+    let kept = check(&run, "b/a.o=ah", "0:b.o", &[], &[]);
+    assert!(!kept.trace.processes()[2].failed && kept.trace.processes()[4].failed);
+}
+
+#[test]
+fn what_is_old_in_the_tree_of_a_step_that_went_on_goes_too() {
+    let then =
+        "\nbash: <b/phase\n\tmake: <b/Makefile\n\t\tcc a: <b/a.c <b/h.h >b/a.o\n\t\tcc b: <b/b.c >b/b.o";
+    let left = "b/Makefile=m b/a.c=a b/b.c=b b/h.h=h b/phase=x b/a.o=ah b/b.o=b";
+    // Nobody says that a.o depends on h.h, and b.o is not made again.
+    let after = "b/Makefile=m b/a.c=a b/b.c=B b/h.h=H b/phase=x b/a.o=ah b/b.o=b";
+    let case = Case {
+        sources: "b/Makefile=m b/a.c=a b/b.c=B b/h.h=H b/phase=x",
+        then: (then, left),
+        rounds: &[("b/h.h b/b.c", "bash: <b/phase #2\n\tmake: <b/Makefile #2\n\t\tcc b: <b/b.c #1", after)],
+        removed: &[],
+    };
+    let kept = keeps(&case, "0:b.o").expect("it can be kept");
+    assert_eq!(paths(&kept.remove), ["b/a.o", "b/b.o"]);
+    assert_eq!(paths(kept.lost.iter().map(|lost| &lost.path)), ["b/a.o", "b/b.o"]);
+    // Its makefile is another one.
+    let prepared = Case { rounds: &[("b/Makefile", case.rounds[0].1, case.rounds[0].2)], ..case };
+    let other = after.replace("b/Makefile=m", "b/Makefile=M");
+    let edited = Case { rounds: &[("b/Makefile", prepared.rounds[0].1, &other)], ..prepared };
+    assert!(keeps(&edited, "0:b.o").is_err());
+}
+
+#[test]
+fn what_failed_has_to_run_again_and_what_was_lost_to_come_back() {
+    let kept = check(RUN, "b/a.o=ah", "0:b.o", &[], &[]);
+    let left = format!("{SOURCES} b/a.o=ah");
+    let mended = SOURCES.replace("b/b.c=b", "b/b.c=B");
+    let after = format!("{mended} b/a.o=ah b/b.o=B");
+    let again = "bash: <b/phase\n\tmake: <b/Makefile\n\t\tcc b: <b/b.c <b/h.h >b/b.o";
+    let case = |round| Case { sources: &mended, then: ("sh:", &left), rounds: round, removed: &[] };
+    let rounds = [("b/b.c", again, &*after)];
+    let lost = |path: &str| Removal { path: path.into(), is_tracked: false, maker: (usize::MAX, 0) };
+    // What the command that failed had read is another now: make was told nothing by it.
+    assert_eq!(judge_after(&case(&rounds), &kept.trace, &[]), Verdict::Settled);
+    assert_eq!(judge_after(&case(&rounds), &kept.trace, &[lost("b/a.o")]), Verdict::Settled);
+    let rule = |verdict| match verdict {
+        Verdict::Clean(finding) => finding.rule,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(rule(judge_after(&case(&rounds), &kept.trace, &[lost("b/c.o")])), Rule::NotMadeAgain);
+    let idle = [("b/b.c", "bash: <b/phase\n\tmake: <b/Makefile", &*after)];
+    assert_eq!(rule(judge_after(&case(&idle), &kept.trace, &[])), Rule::NotRunAgain);
+    // What the one that ended well had read still counts.
+    let changed = mended.replace("b/h.h=h", "b/h.h=H");
+    let after = format!("{changed} b/a.o=ah b/b.o=BH");
+    let rounds = [("b/b.c b/h.h", again, &*after)];
+    let other = Case { sources: &changed, then: ("sh:", &left), rounds: &rounds, removed: &[] };
+    assert!(matches!(judge_after(&other, &kept.trace, &[]), Verdict::Redo { .. }));
+}
+
+#[test]
+fn a_run_that_failed_is_needed_until_what_failed_ran_again() {
+    let kept = check(RUN.replace("\t\tcc a: <b/a.c <b/h.h >b/a.o\n", "").as_str(), "", "0:b.o", &[], &[]);
+    let failed = Run::new(kept.trace);
+    let nothing = Run::new(super::builds::run("bash:\n\tmake:", &super::builds::tree("")).trace().clone());
+    assert_eq!(needed(&[&failed, &nothing], 0), [false, false]);
+    assert_eq!(needed(&[&failed, &nothing], 2), [true, false]);
+    assert_eq!(needed(&[&failed, &failed], 2), [false, true]);
+}

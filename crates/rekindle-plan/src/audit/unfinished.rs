@@ -1,0 +1,290 @@
+//! What of the tree of a step that failed a later build may go on from: all but what its failed commands made.
+//!
+//! A command that failed may have left half a file, or a whole one of which its build tool would think that all is well. So
+//! what it changed is removed, and what is left is a tree as a build leaves it that has come to this point, with these commands
+//! still to be run. That has to be certain, so nothing is kept
+//!
+//! - unless the step failed because of commands that build tools had started ([`super::failure`]), and all ends were seen;
+//! - if a failed command changed a source, gave another's file a new name, or removed a directory that it had not made;
+//! - if somebody else may have looked at what a failed command had made;
+//! - if the step went on from an earlier tree, and the audit asks for a clean run.
+//!
+//! A recipe of make's may have several lines, each a command of its own. If the second fails, the file that the first has made
+//! is there, and make would take it as done. Which file that is only make knows, and it says so ([`Said`]). These are
+//! removed as well.
+//!
+//! What is removed and had been there before the step has to come back, and each command that failed has to run again, before
+//! what goes on from this counts ([`super::Open`]). All that the audit finds wrong in the tree is removed, too: how it was found
+//! to be wrong would not be known any more.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Removal;
+use super::failure::Failed;
+use super::groups::{GroupId, Kind, Orchestrator};
+use super::rules::{Auditor, RunId};
+use super::said::Said;
+use crate::quote::quote;
+use crate::trace::{Access, Move, PathId, ProcessId, Touch, Trace};
+
+/// What can be kept of a run that failed.
+#[derive(Debug, Clone)]
+pub struct Unfinished {
+    /// What it did, as far as it counts.
+    pub trace: Trace,
+    /// What has to go from the tree, ascending.
+    pub remove: Vec<Vec<u8>>,
+    /// What was there before, is not or will not be any more, and has to come back.
+    pub lost: Vec<Removal>,
+}
+
+/// What goes, and what of it has to come back.
+#[derive(Default)]
+struct Going {
+    gone: BTreeSet<Vec<u8>>,
+    lost: BTreeMap<Vec<u8>, Removal>,
+}
+
+impl Auditor<'_> {
+    pub(super) fn unfinished(mut self, said: &[Said]) -> Result<Unfinished, String> {
+        let run = self.runs() - 1;
+        if !self.evidence.then.is_empty() {
+            self.judge().map_err(|finding| finding.to_string())?;
+            self.add_companions();
+        }
+        let ends = self.ends(run);
+        if ends.iter().any(Option::is_none) {
+            return Err("not all of its processes were seen to end".to_owned());
+        }
+        let Failed { commands: failed, of_makes } = self.failed(run, said)?;
+        if failed.iter().any(|group| self.identity(run, *group).is_none()) {
+            return Err("it is not known what failed".to_owned());
+        }
+        let mut going = Going::default();
+        self.undo(run, &failed, &mut going)?;
+        self.undo_targets(run, &of_makes, said, &mut going)?;
+        for group in (0..ends.len()).filter(|group| ends[*group] != Some(0)) {
+            if matches!(self.groups[run].all[group].kind, Kind::Orchestrator(_)) {
+                self.note_removed(run, group, &mut going);
+            }
+        }
+        for removal in std::mem::take(&mut self.failing).into_values() {
+            if self.facts.is_in_sources(&removal.path) {
+                return Err(format!("{} is a source, and is not what it was", quote(&removal.path)));
+            }
+            if self.facts.exists(&removal.path) && going.gone.insert(removal.path.clone()) {
+                going.lost.insert(removal.path.clone(), removal);
+            }
+        }
+        let Going { gone, mut lost } = going;
+        for earlier in self.evidence.open.lost {
+            if !self.facts.exists(&earlier.path) || gone.contains(&earlier.path) {
+                lost.insert(earlier.path.clone(), earlier.clone());
+            }
+        }
+        let leaders: Vec<ProcessId> =
+            failed.iter().map(|group| self.groups[run].all[*group].leader).collect();
+        let trace = self.trace(run).without_failed(&leaders, |path| gone.contains(path));
+        Ok(Unfinished { trace, remove: gone.into_iter().collect(), lost: lost.into_values().collect() })
+    }
+
+    /// Removes what failed commands changed.
+    fn undo(&self, run: RunId, failed: &BTreeSet<GroupId>, going: &mut Going) -> Result<(), String> {
+        let trace = self.trace(run);
+        let of = &self.groups[run].of;
+        let is_failed = |process: ProcessId| failed.contains(&of[process.at()]);
+        let mut changed: BTreeMap<PathId, (Touch, GroupId, u32)> = BTreeMap::new();
+        let mut note = |path: PathId, touch: Touch, group: GroupId, at: u32| {
+            let known = changed.entry(path).or_insert((Touch::default(), group, u32::MAX));
+            known.0 = known.0.and(touch);
+            known.2 = known.2.min(at);
+        };
+        for (process, group) in trace.processes().iter().zip(of).filter(|(_, group)| failed.contains(group)) {
+            for access in &process.accesses {
+                let changes = access.touch.changes() || access.touch.any(Touch::TIMES);
+                if changes && !trace.paths().get(access.path).starts_with(b"/") {
+                    note(access.path, access.touch, *group, access.changed);
+                }
+            }
+        }
+        for step in trace.moves().iter().filter(|step| is_failed(step.process)) {
+            let makes = |(process, access): (ProcessId, &Access)| {
+                is_failed(process) && access.touch.any(Touch::CREATED)
+            };
+            if !trace.changes_to(step.from).any(makes) || self.is_directory_move(run, step) {
+                let path = quote(trace.paths().get(step.from));
+                return Err(format!("a command that failed had given {path} another name"));
+            }
+            note(step.to, Touch::REPLACED, of[step.process.at()], step.at);
+        }
+        let members = trace.processes().iter().zip(of).filter(|(_, group)| failed.contains(group));
+        let first_start = members.map(|(process, _)| process.started).min().unwrap_or_default();
+        let mut directories = Vec::new();
+        for (id, (touch, group, at)) in &changed {
+            let path = trace.paths().get(*id);
+            if self.facts.is_in_sources(path) {
+                return Err(format!("a command that failed had changed the source {}", quote(path)));
+            }
+            let names = touch.any(Touch::CREATED.and(Touch::REPLACED).and(Touch::REMOVED));
+            if self.is_used_by_others(run, (*id, names, *at), failed, first_start) {
+                return Err(format!("others may have looked at {} of a command that failed", quote(path)));
+            }
+            let was_there = self.was_there(run, *id, failed);
+            if self.facts.is_directory(path) {
+                if !touch.any(Touch::CREATED) && touch.any(Touch::MODE.and(Touch::TIMES)) {
+                    return Err(format!("a command that failed had changed the directory {}", quote(path)));
+                }
+                directories.push((path, was_there));
+                continue;
+            }
+            if self.facts.exists(path) {
+                going.gone.insert(path.to_vec());
+            }
+            if was_there {
+                going.lost.insert(path.to_vec(), self.removal(run, *group, path));
+            }
+        }
+        // What is in a directory comes after it.
+        for (path, was_there) in directories.into_iter().rev() {
+            let goes = |name: &Vec<u8>| going.gone.contains(&[path, b"/", name].concat());
+            if !was_there && self.facts.names_in(path).iter().all(goes) {
+                going.gone.insert(path.to_vec());
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes what make was to make by recipes that failed: an earlier line may have made it.
+    fn undo_targets(
+        &self,
+        run: RunId,
+        of_makes: &BTreeMap<GroupId, u32>,
+        said: &[Said],
+        going: &mut Going,
+    ) -> Result<(), String> {
+        for (group, level) in of_makes {
+            let Some((_, dir)) = self.identity(run, *group) else {
+                return Err("it is not known where a make ran".to_owned());
+            };
+            for target in said.iter().filter(|said| said.level == *level).map(|said| &said.target) {
+                if target.contains(&b'(') {
+                    return Err(format!("{} is part of an archive", quote(target)));
+                }
+                let path = join(dir, target);
+                if !self.facts.exists(&path) || self.facts.is_directory(&path) {
+                    continue;
+                }
+                if self.facts.is_in_sources(&path) {
+                    if !self.facts.is_source(self.evidence.rounds.len(), &path) {
+                        return Err(format!("{} is a source, and is made", quote(&path)));
+                    }
+                    continue;
+                }
+                if going.gone.insert(path.clone()) {
+                    going.lost.insert(path.clone(), self.removal(run, *group, &path));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes what a build tool itself has removed, as make does with what it thinks is half made.
+    fn note_removed(&self, run: RunId, group: GroupId, going: &mut Going) {
+        let trace = self.trace(run);
+        for (process, _) in trace.processes().iter().zip(&self.groups[run].of).filter(|(_, of)| **of == group)
+        {
+            for access in process.accesses.iter().filter(|access| access.touch.any(Touch::REMOVED)) {
+                let path = trace.paths().get(access.path);
+                if !path.starts_with(b"/")
+                    && !self.facts.exists(path)
+                    && self.facts.existed(self.evidence.rounds.len() - 1, path)
+                {
+                    going.lost.entry(path.to_vec()).or_insert_with(|| self.removal(run, group, path));
+                }
+            }
+        }
+    }
+
+    fn removal(&self, run: RunId, group: GroupId, path: &[u8]) -> Removal {
+        let is_tracked = self.groups[run].started_by(group).is_some_and(Orchestrator::is_tracked);
+        Removal { path: path.to_vec(), is_tracked, maker: (run, group) }
+    }
+
+    fn is_directory_move(&self, run: RunId, step: &Move) -> bool {
+        let paths = self.trace(run).paths();
+        [step.from, step.to]
+            .iter()
+            .any(|id| self.facts.is_directory(paths.get(*id)) || !paths.below(paths.get(*id)).is_empty())
+    }
+
+    /// Whether anything was at a path before failed commands changed it.
+    fn was_there(&self, run: RunId, path: PathId, failed: &BTreeSet<GroupId>) -> bool {
+        let trace = self.trace(run);
+        let mut others = trace.changes_to(path).map(|(process, _)| self.groups[run].of[process.at()]);
+        self.facts.existed(self.evidence.rounds.len() - 1, trace.paths().get(path))
+            || others.any(|group| !failed.contains(&group))
+    }
+
+    /// Whether anybody but failed commands may have looked at what these changed. `names` says that its name came or went,
+    /// `at` when it was changed first, `start` when the first of them began.
+    fn is_used_by_others(
+        &self,
+        run: RunId,
+        (path, names, at): (PathId, bool, u32),
+        failed: &BTreeSet<GroupId>,
+        start: u64,
+    ) -> bool {
+        let trace = self.trace(run);
+        let groups = &self.groups[run];
+        let text = trace.paths().get(path);
+        let dir = text.iter().rposition(|byte| *byte == b'/').map(|slash| &text[..slash]);
+        let dir = dir.and_then(|dir| trace.paths().find(dir)).filter(|_| names);
+        let lists = |(_, access): &(ProcessId, &Access)| access.touch.any(Touch::LISTED);
+        let listed = dir.into_iter().flat_map(|dir| trace.accesses_to(dir)).filter(lists);
+        trace.accesses_to(path).chain(listed).any(|(process, access)| {
+            let is_itself = access.path == path;
+            let group = groups.of[process.at()];
+            if failed.contains(&group) {
+                return false;
+            }
+            let is_later = access.observed > at || access.changed_last > at;
+            match groups.all[group].kind {
+                Kind::Task => trace.process(process).ended > start || is_later,
+                // Its own book has nothing of what failed, and it removes what that left.
+                Kind::Orchestrator(found) if found.forgets_what_failed() => false,
+                Kind::Orchestrator(_) => is_later && !access.touch.any(Touch::REMOVED),
+                Kind::Shell => is_later || is_itself,
+            }
+        })
+    }
+}
+
+/// A path below a directory, or from the root, without `.` and `..`.
+fn join(dir: &[u8], path: &[u8]) -> Vec<u8> {
+    let from: &[u8] = if path.starts_with(b"/") { b"" } else { dir };
+    let mut parts: Vec<&[u8]> = Vec::new();
+    for part in from.split(|byte| *byte == b'/').chain(path.split(|byte| *byte == b'/')) {
+        match part {
+            b"" | b"." => {}
+            b".." => _ = parts.pop(),
+            part => parts.push(part),
+        }
+    }
+    parts.join(&b'/')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_put_together() {
+        let check = |dir: &str, path: &str, expected: &str| {
+            assert_eq!(join(dir.as_bytes(), path.as_bytes()), expected.as_bytes(), "{dir} {path}");
+        };
+        check("b/lib", "a.o", "b/lib/a.o");
+        check("b/lib", "./../x//a.o", "b/x/a.o");
+        check("b/lib", "/b/a.o", "b/a.o");
+        check("b", "../../..", "");
+    }
+}

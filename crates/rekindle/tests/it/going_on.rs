@@ -1,0 +1,252 @@
+//! Builds that fail, and the next one, which goes on from where they came to. The judges are the log of what the build tool
+//! ran, and a clean build in another store.
+
+use std::fs;
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use crate::checkpoints::json;
+use crate::project::Place;
+
+/// Six sources and a library of one in a directory of its own; the headers are named by nobody.
+const RULES: &str = "OBJECTS = $(patsubst %.c,%.o,$(wildcard *.c))\n\
+    prog: $(OBJECTS) lib/l.o\n\t@echo LINK; gcc -o $@ $^\n\
+    %.o: %.c\n\t@echo COMPILE $<; gcc -c -o $@ $<\n\
+    lib/l.o: FORCE\n\t@$(MAKE) -C lib l.o\n\
+    FORCE:\n.PHONY: FORCE\n\
+    install: prog\n\tinstall -D prog $(PREFIX)/prog\n";
+const LIBRARY: &str = "l.o: l.c\n\t@echo COMPILE $<; gcc -c -o $@ $<\n";
+const SLIP: &str = "int f5(void) { return G; }\n";
+
+struct Project {
+    place: Place,
+    root: PathBuf,
+    cores: &'static str,
+}
+
+struct Built {
+    success: bool,
+    code: Option<i32>,
+    /// What was compiled and linked, in all attempts.
+    work: Vec<String>,
+    failure: Value,
+    out: String,
+    errors: String,
+}
+
+impl Project {
+    fn new(makefile: &str) -> Project {
+        let place = Place::new();
+        place.write("p", "Makefile", makefile);
+        place.write("p", "lib/Makefile", LIBRARY);
+        place.write("p", "lib/l.c", "int l(void) { return 0; }\n");
+        for number in 1..=6 {
+            let text = format!("#include \"h.h\"\nint f{number}(void) {{ return H; }}\n");
+            place.write("p", &format!("f{number}.c"), &text);
+        }
+        place.write("p", "h.h", "#define H 1\n");
+        place.write("p", "main.c", "int f5(void);\nint main(void) { return f5() - 1; }\n");
+        let manifest = "[package]\nname = \"p\"\nversion = \"1\"\nbuild-system = \"make\"\n";
+        let root = place.write("p", "rekindle.toml", manifest);
+        Project { place, root, cores: "1" }
+    }
+
+    fn put(&self, file: &str, text: &str) {
+        self.place.write("p", file, text);
+    }
+
+    fn build(&self) -> Built {
+        let finished = self
+            .place
+            .rekindle(&["build", "--no-link", "--json", "--cores", self.cores])
+            .arg(&self.root)
+            .run();
+        let report = json(&finished);
+        let drv = report["goals"][0]["drvPath"].as_str().expect("a derivation");
+        let log = self.place.rekindle(&["log", drv]).run().stdout();
+        let said = log.lines().filter(|line| line.contains("COMPILE ") || line.contains("LINK"));
+        Built {
+            success: finished.success(),
+            code: finished.code(),
+            work: said.map(|line| line.trim_start_matches("COMPILE ").to_owned()).collect(),
+            failure: report["builds"][0]["failure"].clone(),
+            out: report["goals"][0]["outputs"]["out"]["path"].as_str().unwrap_or_default().to_owned(),
+            errors: finished.stderr(),
+        }
+    }
+
+    /// Builds what fails, and of which all is kept that was built.
+    fn fails(&self) -> Built {
+        let failed = self.build();
+        assert!(!failed.success && failed.failure["goesOn"] == true, "{}\n{}", failed.failure, failed.errors);
+        assert!(failed.errors.contains("the next build goes on from there"), "{}", failed.errors);
+        failed
+    }
+
+    /// Builds what has to be what a clean build makes of it.
+    fn builds(&self) -> Built {
+        let built = self.build();
+        assert!(built.success, "{}", built.errors);
+        let clean = Place::new();
+        let again = clean.build(&self.root, &["--clean"]).remove(0);
+        assert_eq!(built.out, again);
+        let read = |place: &Place| fs::read(place.physical(&again).join("prog")).expect("it was built");
+        assert!(read(&self.place) == read(&clean));
+        built
+    }
+}
+
+#[test]
+fn what_was_compiled_before_a_mistake_is_not_compiled_again() {
+    let project = Project::new(RULES);
+    project.put("f5.c", SLIP);
+    let failed = project.fails();
+    assert_eq!(failed.work, ["f1.c", "f2.c", "f3.c", "f4.c", "f5.c"], "{}", failed.errors);
+    // Unchanged it fails again, and nothing else is compiled.
+    let again = project.fails();
+    assert_eq!(
+        (again.code, again.work.as_slice()),
+        (failed.code, &["f5.c".to_owned()][..]),
+        "{}",
+        again.errors
+    );
+    project.put("f5.c", "int f5(void) { return 1; }\n");
+    let mended = project.builds();
+    assert_eq!(mended.work, ["f5.c", "f6.c", "main.c", "l.c", "LINK"], "{}", mended.errors);
+}
+
+#[test]
+fn a_header_that_is_edited_with_the_mistake_counts_for_all_that_read_it() {
+    let project = Project::new(RULES);
+    project.put("f5.c", SLIP);
+    project.fails();
+    project.put("h.h", "#define H 2\n");
+    project.put("f5.c", "#include \"h.h\"\nint f5(void) { return H - 1; }\n");
+    let mended = project.builds();
+    // Nobody says what depends on the header: the audit has seen it.
+    for source in ["f1.c", "f2.c", "f3.c", "f4.c"] {
+        assert_eq!(mended.work.iter().filter(|work| *work == source).count(), 1, "{:?}", mended.work);
+    }
+}
+
+#[test]
+fn what_was_compiled_after_an_edit_is_kept_as_well() {
+    let project = Project::new(RULES);
+    project.builds();
+    project.put("h.h", "#define H 1 + 0\n");
+    for number in 1..=4 {
+        let text = format!("#include \"h.h\"\nint f{number}(void) {{ return H + 1; }}\n");
+        project.put(&format!("f{number}.c"), &text);
+    }
+    project.put("f5.c", SLIP);
+    let failed = project.fails();
+    assert_eq!(failed.work, ["f1.c", "f2.c", "f3.c", "f4.c", "f5.c"], "{}", failed.errors);
+    project.put("f5.c", "int f5(void) { return 1; }\n");
+    let mended = project.builds();
+    // `f6.o` was made from the old header and so is not kept, although no rule says that it depends on it.
+    assert_eq!(mended.work, ["f5.c", "f6.c", "LINK"], "{}", mended.errors);
+}
+
+#[test]
+fn a_file_of_which_the_recipe_failed_later_is_made_again() {
+    let rules = "text: a.out b.out\n\tcat $^ > $@\n\
+        %.out: %.in\n\t@echo COMPILE $<; cp $< $@\n\tsh post.sh\n\
+        install: text\n\tinstall -D text $(PREFIX)/prog\n";
+    let project = Project::new(rules);
+    project.put("a.in", "a\n");
+    project.put("b.in", "b\n");
+    // What the second line does it does to what the first has made, and it is told the same each time.
+    let post = "for f in *.out; do grep -q end $f || echo end >> $f; done\n";
+    project.put("post.sh", &format!("set -e\ntest -f b.out\n{post}"));
+    let failed = project.fails();
+    assert_eq!(failed.work, ["a.in"], "{}", failed.errors);
+    // In a clean build it fails each time, as there is no `b.out` yet.
+    assert_eq!(project.fails().work, ["a.in"]);
+    project.put("post.sh", post);
+    project.builds();
+}
+
+#[test]
+fn what_cannot_be_told_apart_is_not_kept() {
+    let project = Project::new(
+        "prog: FORCE\n\t@echo x >> log; gcc -c f1.c; cp log $@\n.PHONY: FORCE\n\
+        install: prog\n\tinstall -D prog $(PREFIX)/prog\n",
+    );
+    // No build tool has started it.
+    let manifest = |last: &str| {
+        format!(
+            "[package]\nname = \"p\"\nversion = \"1\"\nbuild-system = \"custom\"\n[phases]\n\
+             build = \"echo x >> log; gcc -c f1.c; sh {last}\"\ninstall = \"install -D log $out/prog\"\n"
+        )
+    };
+    project.put("rekindle.toml", &manifest("last.sh"));
+    project.put("last.sh", "exit 3\n");
+    let failed = project.build();
+    assert_eq!((failed.success, failed.failure["goesOn"].as_bool()), (false, Some(false)));
+    let why = failed.failure["goesNotOn"].as_str().expect("a reason");
+    assert!(why.contains("build tool"), "{why}");
+    project.put("last.sh", "exit 0\n");
+    let built = project.builds();
+    let text = fs::read(project.place.physical(&built.out).join("prog")).expect("it was built");
+    assert_eq!(text, b"x\n");
+}
+
+#[test]
+fn many_failures_do_not_pile_up() {
+    let project = Project::new(RULES);
+    let checkpoints = || {
+        let listed = json(&project.place.rekindle(&["checkpoint", "list", "--json"]).run());
+        listed.as_array().or_else(|| listed["checkpoints"].as_array()).expect("a list").clone()
+    };
+    for slip in 0..10 {
+        project.put("f5.c", &format!("int f5(void) {{ return G{slip}; }}\n"));
+        let failed = project.fails();
+        assert_eq!(failed.work.len(), if slip == 0 { 5 } else { 1 }, "{:?}", failed.work);
+    }
+    assert!(checkpoints().len() <= 2, "{:?}", checkpoints());
+    project.put("f5.c", "int f5(void) { return 1; }\n");
+    let good = project.builds();
+    assert_eq!(good.work, ["f5.c", "f6.c", "main.c", "l.c", "LINK"], "{}", good.errors);
+    for slip in 0..10 {
+        project.put("f5.c", &format!("int f5(void) {{ return G{slip}; }}\n"));
+        assert_eq!(project.fails().work.len(), 1);
+    }
+    let left = checkpoints();
+    assert!(left.len() <= 3, "{left:?}");
+    assert!(left.iter().any(|one| one["failed"].is_null()), "{left:?}");
+    let text = project.place.rekindle(&["checkpoint", "list"]).run().stdout();
+    assert!(text.contains("buildPhase failed"), "{text}");
+}
+
+#[test]
+fn a_build_that_failed_never_counts_as_one_that_did_not() {
+    let project = Project::new(RULES);
+    project.put("f5.c", SLIP);
+    let first = project.fails();
+    let again = project.fails();
+    assert_eq!(again.code, first.code);
+    let prepared = project.place.rekindle(&["prepare", "-q"]).arg(&project.root).run();
+    assert_eq!(prepared.code(), first.code, "{}", prepared.stderr());
+    assert!(prepared.stdout().is_empty(), "{}", prepared.stdout());
+    // It can be named, and goes on as well.
+    let listed = project.place.rekindle(&["checkpoint", "list", "--json"]).run();
+    let listed = json(&listed);
+    let id = listed.as_array().or_else(|| listed["checkpoints"].as_array()).expect("a list")[0]["id"].clone();
+    let id = id.as_str().expect("an identity");
+    project.put("f5.c", "int f5(void) { return 1; }\n");
+    let named = project.place.rekindle(&["build", "--no-link", "--from", id]).arg(&project.root).run();
+    assert!(named.success(), "{}", named.stderr());
+    project.builds();
+}
+
+#[test]
+fn jobs_beside_the_one_that_failed_are_kept() {
+    let project = Project { cores: "2", ..Project::new(RULES) };
+    project.put("f3.c", SLIP);
+    let failed = project.fails();
+    project.put("f3.c", "int f3(void) { return 1; }\n");
+    let built = project.builds();
+    let twice: Vec<&String> = built.work.iter().filter(|work| failed.work.contains(work)).collect();
+    assert_eq!(twice, ["f3.c"], "{:?} {:?}", failed.work, built.work);
+}
