@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rekindle_layers::{LayerId, Timestamp, remove_tree};
+use rekindle_plan::audit::Removal;
 use rekindle_plan::{Observations, Placement, Recipe};
 
 use super::collect::KEPT;
@@ -22,6 +23,7 @@ fn record(id: &str, created: i64, layers: &[LayerId]) -> Record {
         attributes: BTreeMap::new(),
         before: None,
     };
+    let lost = |path: &str| Removal { path: path.into(), is_tracked: false, maker: (usize::MAX, 0) };
     let step = StepRecord {
         key: recipe.key(),
         recipe,
@@ -32,7 +34,7 @@ fn record(id: &str, created: i64, layers: &[LayerId]) -> Record {
         newest: Timestamp { secs: 5, nanos: 6 },
         traces: Some(vec!["0123456789abcdfghijklmnpqrsvwxyz".to_owned()]),
         traces_now: 1,
-        open: None,
+        open: Some(Open { runs: 1, lost: ["build/a", "build/b"].map(lost).into() }),
     };
     Record {
         id: id.to_owned(),

@@ -32,8 +32,8 @@ pub(super) fn not_run_again<'t>(
         return None;
     }
     let mut later = BTreeSet::new();
-    for run in run + 1..groups.len() {
-        later.extend((0..groups[run].all.len()).filter_map(|group| identity(trace(run), groups[run], group)));
+    for (run, groups) in groups.iter().enumerate().skip(run + 1) {
+        later.extend((0..groups.all.len()).filter_map(|group| identity(trace(run), groups, group)));
     }
     asked.into_iter().find(|group| {
         identity(trace(run), groups[run], *group).is_none_or(|identity| !later.contains(&identity))
@@ -44,8 +44,8 @@ pub(super) fn not_run_again<'t>(
 pub(super) fn needed(runs: &[&Run], open: usize) -> Vec<bool> {
     let mut needed = are_left(runs);
     let groups: Vec<&Groups> = runs.iter().map(|run| run.groups()).collect();
-    for run in runs.len().saturating_sub(open)..runs.len() {
-        needed[run] = needed[run] || not_run_again(run, &groups, |run| runs[run].trace()).is_some();
+    for (run, needed) in needed.iter_mut().enumerate().skip(runs.len().saturating_sub(open)) {
+        *needed = *needed || not_run_again(run, &groups, |run| runs[run].trace()).is_some();
     }
     needed
 }

@@ -314,9 +314,8 @@ impl Subject {
     fn of_failure(&self) -> Option<String> {
         self.made.failed.as_ref().map(|failed| {
             let phase = one_line(failed.as_bytes());
-            format!(
-                "it failed in {phase}, of which nothing is kept; --checkpoint asks about an earlier build"
-            )
+            let kept = if self.made.reached == *failed { "only what it had made before" } else { "nothing" };
+            format!("it failed in {phase}, of which {kept} is kept; --checkpoint asks about an earlier build")
         })
     }
 
