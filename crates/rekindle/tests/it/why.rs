@@ -260,13 +260,15 @@ fn mistakes_are_one_line() {
     check_error(&why(&place, &["src/nothing-like-it"]), &["src/nothing-like-it", "rekindle graph"]);
     check_error(&why(&place, &["prog", "--checkpoint", "0000"]), &["there is no checkpoint 0000"]);
     check_error(&place.rekindle(&["why", "nonsense"]).run(), &["neither a package", "nonsense"]);
-    // Of a phase that failed nothing is kept.
+    // Of a phase that failed only that is kept which did not.
     place.write("p", "src/x.h", "#error no\n");
     let failed = place.rekindle(&["build", "--no-link"]).arg(&root).run();
     assert_eq!(failed.code(), Some(100), "{}", failed.stderr());
     let said = why(&place, &[]).stdout();
     assert!(said.contains("failed          in buildPhase"), "{said}");
-    check_error(&why(&place, &["src/main.o"]), &["processes", "it failed in buildPhase", "--checkpoint"]);
+    assert!(why(&place, &["src/main.o"]).stdout().contains("taken over from"));
+    let hint = ["no process", "it failed in buildPhase", "only what it had made before", "--checkpoint"];
+    check_error(&why(&place, &["src/mian.o"]), &hint);
     place.write("p", "src/x.h", "#define X 4\n");
     build(&place);
     let untouched = why(&place, &["unused.txt"]);
