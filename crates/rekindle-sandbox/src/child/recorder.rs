@@ -26,7 +26,8 @@
 //! that executes a program and ends costs 150 to 350 µs: its arguments, environment and descriptors are read from `/proc`,
 //! each by calls of its own. `benches/observe.rs` measures it, and notes what it came to.
 //!
-//! All processes are observed by one thread. Where many make calls at once, they wait for each other.
+//! All processes are observed by one thread. Where many make calls at once, they wait for each other; who had to wait is
+//! woken where it ran before (see [`answer`]).
 
 mod exec;
 mod inherited;
@@ -111,16 +112,17 @@ impl<'a> Recorder<'a> {
     /// It waits in the very call that receives: to wait for several things at once first would make each call a quarter
     /// slower. So signals interrupt it: init's death, and now and then a timer, as one may come a moment too early.
     fn listen(&mut self, listener: &OwnedFd, caller: BorrowedFd<'_>, init: &OwnedFd) -> Option<Ended> {
-        sys::set_sync_wake_up(listener.as_fd());
+        let sync = sys::set_sync_wake_up(listener.as_fd(), true);
         let _interruptions = sys::Interruptions::every(GLANCE);
         let mut buffer = NoticeBuffer::new();
-        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
         let mut glance = Instant::now() + GLANCE;
         let mut heard = 0u32;
         loop {
+            let queued = sync && somebody_waits(listener);
             let received = buffer.receive(listener.as_fd());
             if let Ok(notice) = &received {
                 self.hear(listener.as_fd(), notice);
+                answer(listener.as_fd(), notice.id, queued);
                 heard += 1;
                 // A command that calls without a pause leaves no moment to be interrupted in.
                 if !heard.is_multiple_of(1024) || Instant::now() < glance {
@@ -134,21 +136,19 @@ impl<'a> Recorder<'a> {
             glance = Instant::now() + GLANCE;
             // So that the end of who was killed is not put too late.
             self.bury(true);
-            let mut fds = [PollFd::new(listener, PollFlags::empty())];
-            if received.is_err() && poll(&mut fds, Some(&at_once)).is_ok_and(|ended| ended > 0) {
+            if received.is_err() && has(listener, PollFlags::empty()) {
                 return None;
             }
         }
     }
 
-    /// Records one call, and lets it go on.
+    /// Records one call, if it can.
     fn hear(&mut self, listener: BorrowedFd<'_>, notice: &Notice) {
         if self.ledger.is_ok()
             && let Err(reason) = self.record(listener, notice)
         {
             self.give_up(reason);
         }
-        sys::let_go_on(listener, notice.id);
     }
 
     fn finish(mut self) -> Records {
@@ -270,6 +270,31 @@ impl<'a> Recorder<'a> {
         };
         ledger.touch_at(record, place, touch)
     }
+}
+
+/// Lets a call go on: at once on this processor, as its caller had it before and nobody else is to have it.
+///
+/// Who had to queue was on another processor, which has nothing to do now. To wake it here as well would put all that run
+/// at the same time on one processor, where it takes the kernel milliseconds to notice that the other one is idle.
+fn answer(listener: BorrowedFd<'_>, id: u64, queued: bool) {
+    if queued {
+        sys::set_sync_wake_up(listener, false);
+    }
+    sys::let_go_on(listener, id);
+    if queued {
+        sys::set_sync_wake_up(listener, true);
+    }
+}
+
+/// Whether a call waits to be heard of already.
+fn somebody_waits(listener: &OwnedFd) -> bool {
+    has(listener, PollFlags::IN)
+}
+
+/// Whether there are such events right now; of none in particular, whether nobody is left to make calls.
+fn has(listener: &OwnedFd, events: PollFlags) -> bool {
+    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut [PollFd::new(listener, events)], Some(&at_once)).is_ok_and(|ready| ready > 0)
 }
 
 fn unreadable(errno: Errno) -> String {

@@ -28,11 +28,13 @@ pub(crate) fn install_listener(program: &[libc::sock_filter]) -> io::Result<Owne
     Err(refusal)
 }
 
-/// Has whoever makes a call wait for the answer on the same processor. `false` where the kernel (before 6.6) cannot.
-pub(crate) fn set_sync_wake_up(listener: BorrowedFd<'_>) -> bool {
+/// Whether whoever makes a call hands its processor to who answers, and gets it back with the answer; otherwise the
+/// kernel looks for a place for each. `false` where the kernel (before 6.6) cannot.
+pub(crate) fn set_sync_wake_up(listener: BorrowedFd<'_>, sync: bool) -> bool {
     const SYNC_WAKE_UP: u64 = 1;
+    let flags = if sync { SYNC_WAKE_UP } else { 0 };
     // SAFETY: the operation takes a number, no pointer.
-    unsafe { libc::ioctl(listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SET_FLAGS as _, SYNC_WAKE_UP) == 0 }
+    unsafe { libc::ioctl(listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SET_FLAGS as _, flags) == 0 }
 }
 
 /// Signals that interrupt this process in system calls that wait, and do nothing else, until this is dropped: when a
