@@ -355,7 +355,7 @@ impl Trace {
     }
 
     /// The same of a run that failed, and of which the tree is kept but for what the commands that failed had made: these
-    /// processes began such a command, and what is at these paths is `gone`.
+    /// processes began such a command, and what it made at these paths is `gone`.
     ///
     /// # Panics
     /// If a process is of another trace.

@@ -62,6 +62,7 @@ impl Auditor<'_> {
         }
         let mut going = Going::default();
         self.undo(run, &failed, &mut going)?;
+        let made_by_failed = going.gone.clone();
         self.undo_targets(run, &of_makes, said, &mut going)?;
         for group in (0..ends.len()).filter(|group| ends[*group] != Some(0)) {
             if matches!(self.groups[run].all[group].kind, Kind::Orchestrator(_)) {
@@ -84,7 +85,8 @@ impl Auditor<'_> {
         }
         let leaders: Vec<ProcessId> =
             failed.iter().map(|group| self.groups[run].all[*group].leader).collect();
-        let trace = self.trace(run).without_failed(&leaders, |path| gone.contains(path));
+        // What others made that has to go was left by them all the same: who leaves nothing has told something.
+        let trace = self.trace(run).without_failed(&leaders, |path| made_by_failed.contains(path));
         Ok(Unfinished { trace, remove: gone.into_iter().collect(), lost: lost.into_values().collect() })
     }
 

@@ -267,6 +267,13 @@ impl Built {
         found.and_then(|judged| judged["verdict"].as_str()).unwrap_or("none")
     }
 
+    /// The name of the reason for that.
+    fn reason(&self, phase: &str) -> &str {
+        let judged = self.build()["verdicts"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let found = judged.iter().rev().find(|judged| judged["phase"] == phase);
+        found.and_then(|judged| judged["reason"].as_str()).unwrap_or("none")
+    }
+
     /// The checkpoint that it went on from.
     fn base(&self) -> Option<&str> {
         self.build()["taken"]["base"].as_str()

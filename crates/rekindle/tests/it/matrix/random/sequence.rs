@@ -22,6 +22,9 @@ pub(in super::super) trait Project: Clone + Debug + Send + Sync {
     /// One edit.
     fn edit(&self, numbers: &mut Numbers) -> Edit;
 
+    /// One that most likely breaks the build, and one that mends it.
+    fn slip(&self, numbers: &mut Numbers) -> (Edit, Edit);
+
     /// The commands that build it clean and install it into `$out`.
     fn script(&self) -> &'static str;
 
@@ -52,6 +55,8 @@ pub(super) struct Tally {
     pub(super) built: usize,
     pub(super) failed: usize,
     pub(super) seeded: usize,
+    /// Those of them that went on from a build that had failed.
+    pub(super) gone_on: usize,
     /// Those of which an audit had something to say.
     pub(super) audited: usize,
 }
@@ -62,6 +67,7 @@ impl std::ops::AddAssign for Tally {
         self.built += other.built;
         self.failed += other.failed;
         self.seeded += other.seeded;
+        self.gone_on += other.gone_on;
         self.audited += other.audited;
     }
 }
@@ -70,6 +76,8 @@ impl std::ops::AddAssign for Tally {
 pub(super) struct Sequence<P> {
     project: P,
     seed: u64,
+    /// What is done before the first build, which may fail for it.
+    before: Vec<Edit>,
     rounds: Vec<Vec<Edit>>,
 }
 
@@ -80,8 +88,24 @@ impl<P: Project> Sequence<P> {
             let count = 1 + numbers.below(3);
             (0..count).map(|_| project.edit(numbers)).collect()
         };
-        let rounds = (0..BUILDS).map(|_| some(&mut numbers)).collect();
-        Sequence { project, seed, rounds }
+        let mut rounds: Vec<Vec<Edit>> = (0..BUILDS).map(|_| some(&mut numbers)).collect();
+        // From numbers of their own: what is broken here and mended before the build after it, or the one after that.
+        let mut numbers = Numbers::new(!seed);
+        let mut before = Vec::new();
+        for broken in 0..rounds.len() {
+            if numbers.below(4) == 0 {
+                let (slip, mended) = project.slip(&mut numbers);
+                let at = broken + numbers.below(2) as usize;
+                match broken.checked_sub(1) {
+                    None => before.push(slip),
+                    Some(broken) => rounds[broken].push(slip),
+                }
+                if let Some(round) = rounds.get_mut(at) {
+                    round.insert(0, mended);
+                }
+            }
+        }
+        Sequence { project, seed, before, rounds }
     }
 
     /// Builds, edits, builds.
@@ -91,8 +115,9 @@ impl<P: Project> Sequence<P> {
         let mut tally = Tally { sequences: 1, ..Tally::default() };
         edit::make(&root, &self.project.files());
         edit::write("round", "first\n").apply(&root);
+        self.before.iter().for_each(|edit| edit.apply(&root));
         let first = Built::of(&place, &root, &[]);
-        if first.outputs(&place).is_none() {
+        if self.before.is_empty() && first.outputs(&place).is_none() {
             return Err(format!("the first build fails\n{}", first.told));
         }
         for (number, round) in self.rounds.iter().enumerate() {
@@ -109,7 +134,9 @@ impl<P: Project> Sequence<P> {
                     let [output] = &outputs[..] else { panic!("one output: {outputs:?}") };
                     let differs = tree::different(&native::built(output), &listing);
                     tally.built += 1;
-                    tally.seeded += usize::from(ours.verdict("buildPhase") == "seed");
+                    let is_seeded = ours.verdict("buildPhase") == "seed";
+                    tally.seeded += usize::from(is_seeded);
+                    tally.gone_on += usize::from(is_seeded && ours.reason("buildPhase") == "failed-before");
                     tally.audited += usize::from(ours.is_audited());
                     if !differs.is_empty() {
                         return Err(format!("build {number} differs in {differs:?}\n{}", ours.told));
@@ -144,6 +171,11 @@ impl<P: Project> Sequence<P> {
     fn shorter(&self) -> Vec<Sequence<P>> {
         let smaller = self.project.smaller().into_iter().map(|project| Sequence { project, ..self.clone() });
         let mut all: Vec<Sequence<P>> = smaller.collect();
+        for edit in 0..self.before.len() {
+            let mut shorter = self.clone();
+            shorter.before.remove(edit);
+            all.push(shorter);
+        }
         // A round of its own is a build less, the last one first.
         for round in (0..self.rounds.len()).rev() {
             let mut rounds = self.rounds.clone();
@@ -161,7 +193,7 @@ impl<P: Project> Sequence<P> {
     }
 
     pub(super) fn told(&self) -> String {
-        let mut text = format!("{:?}\n", self.project);
+        let mut text = format!("{:?}\nthe first build after {:?}\n", self.project, self.before);
         for (number, round) in self.rounds.iter().enumerate() {
             let _ = writeln!(text, "build {number} after:");
             for edit in round {

@@ -124,6 +124,32 @@ pub(super) const GADGETS: &[Gadget] = &[
         ..PLAIN
     },
     Gadget {
+        name: "a second line that changes what the first has made",
+        sources: &[("in", "in {n}\n", true), ("post.sh", "echo {n} >> $1\n", true)],
+        rules: &[("OUT", &["@/in"], "cp @/in OUT && sh @/post.sh OUT")],
+        make: Some("OUT: @/in\n\tcp $< $@\n\tsh @/post.sh $@\n"),
+        ..PLAIN
+    },
+    Gadget {
+        name: "lines that are told the same for each file",
+        sources: &[
+            ("a.in", "a {n}\n", true),
+            ("b.in", "b {n}\n", true),
+            ("check.sh", "test -f @/a.in && test -f @/b.in && cat @/limit\n", true),
+            ("limit", "{n}\n", true),
+        ],
+        rules: &[
+            ("@/a.out", &["@/a.in"], "cat @/a.in > @/a.out && sh @/check.sh"),
+            ("@/b.out", &["@/b.in"], "cat @/b.in > @/b.out && sh @/check.sh"),
+            ("OUT", &["@/a.out", "@/b.out"], "cat @/a.out @/b.out > OUT"),
+        ],
+        make: Some(
+            "@/%.out: @/%.in\n\tcat $< > $@\n\t-test -f @/none\n\tsh @/check.sh\n\
+             OUT: @/a.out @/b.out\n\tcat $^ > $@\n",
+        ),
+        ..PLAIN
+    },
+    Gadget {
         name: "a log that grows",
         sources: &[("in", "in {n}\n", true)],
         rules: &[("OUT", &["@/in"], "cat @/in >> OUT")],

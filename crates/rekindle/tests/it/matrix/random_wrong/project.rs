@@ -186,6 +186,13 @@ impl Project for Parts {
         }
     }
 
+    fn slip(&self, numbers: &mut Numbers) -> (Edit, Edit) {
+        let (number, gadget) = numbers.one(&self.parts);
+        let needed: Vec<_> = gadget.sources.iter().filter(|(.., at_first)| *at_first).copied().collect();
+        let (path, text, _) = numbers.one(&needed);
+        (remove(&format!("g{number}/{path}")), source(number, path, text, numbers.below(4)))
+    }
+
     fn script(&self) -> &'static str {
         match self.tool {
             Tool::Make => "make -j2 PREFIX=$out prefix=$out\nmake PREFIX=$out prefix=$out install",
