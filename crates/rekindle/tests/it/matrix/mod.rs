@@ -35,6 +35,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use crate::checkpoints::json;
 use crate::project::{Finished, Place};
 use edit::Edit;
 
@@ -277,6 +278,15 @@ impl Built {
     /// The checkpoint that it went on from.
     fn base(&self) -> Option<&str> {
         self.build()["taken"]["base"].as_str()
+    }
+
+    /// The checkpoint of what was kept of it, if it failed.
+    fn kept_by_failure(&self, place: &Place) -> Option<String> {
+        if self.build()["failure"]["goesOn"] != true {
+            return None;
+        }
+        let listed = json(&place.rekindle(&["checkpoint", "list", "--json"]).run());
+        Some(listed["checkpoints"][0]["id"].as_str().expect("an identity").to_owned())
     }
 
     /// Whether anything of an earlier build is in it.

@@ -120,11 +120,15 @@ impl<P: Project> Sequence<P> {
         if self.before.is_empty() && first.outputs(&place).is_none() {
             return Err(format!("the first build fails\n{}", first.told));
         }
+        let mut last = first;
         for (number, round) in self.rounds.iter().enumerate() {
             round.iter().for_each(|edit| edit.apply(&root));
             // Nobody reads it, but each build has its own, so that none is there already.
             edit::write("round", format!("{} {number}\n", self.seed)).apply(&root);
-            let ours = Built::of(&place, &root, &[]);
+            // Left to itself it goes on from the last build that ended well, if that is as near.
+            let failed = last.kept_by_failure(&place);
+            let from: Vec<&str> = failed.iter().flat_map(|id| ["--from", id]).collect();
+            let ours = Built::of(&place, &root, &from);
             let theirs = ground.native.build(&root, self.project.script());
             if (self.seed.wrapping_mul(BUILDS) + number as u64).is_multiple_of(THROUGH_PROGRAM) {
                 agree(&ground.clean, &root, &theirs).map_err(|what| format!("build {number}: {what}"))?;
@@ -148,6 +152,7 @@ impl<P: Project> Sequence<P> {
                     return Err(format!("only the clean build {number} fails\n{told}\n{}", ours.told));
                 }
             }
+            last = ours;
         }
         if !place.leftovers().is_empty() {
             return Err(format!("left behind: {:?}", place.leftovers()));

@@ -25,6 +25,18 @@ pub(super) struct Gadget {
 
 const PLAIN: Gadget = Gadget { name: "", sources: &[], rules: &[], make: None, script: "" };
 
+/// One that edits may make fail, when half of what it makes is there.
+pub(super) const GATE: Gadget = Gadget {
+    name: "what fails now and then",
+    sources: &[("gate.sh", "cat @/gate.txt\necho {n}\n", true), ("gate.txt", "gate {n}\n", true)],
+    rules: &[("OUT", &["@/gate.sh"], "echo first > OUT && sh @/gate.sh >> OUT")],
+    make: Some("OUT: @/gate.sh\n\techo first > $@\n\tsh @/gate.sh >> $@\n"),
+    ..PLAIN
+};
+
+/// What makes it fail.
+pub(super) const SHUT: &str = "cat @/gate.txt\nexit 3\n";
+
 pub(super) const GADGETS: &[Gadget] = &[
     Gadget {
         name: "nothing is wrong",

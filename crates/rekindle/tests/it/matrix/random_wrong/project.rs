@@ -5,7 +5,7 @@ use std::fmt::{self, Debug, Write as _};
 use super::super::edit::{Edit, age, dir, link, mode, remove, rename, write};
 use super::super::make::MANIFEST;
 use super::super::random::{Numbers, Project};
-use super::gadget::{GADGETS, Gadget};
+use super::gadget::{GADGETS, GATE, Gadget, SHUT};
 
 /// What decides what is out of date.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +56,9 @@ impl Parts {
         while parts.len() < count {
             let gadget = &GADGETS[numbers.below(GADGETS.len() as u64) as usize];
             parts.push((parts.len(), gadget));
+        }
+        if numbers.below(3) > 0 {
+            parts.insert(numbers.below(1 + count as u64) as usize, (count, &GATE));
         }
         Parts { tool, parts }
     }
@@ -187,6 +190,11 @@ impl Project for Parts {
     }
 
     fn slip(&self, numbers: &mut Numbers) -> (Edit, Edit) {
+        let gate = self.parts.iter().find(|(_, gadget)| gadget.name == GATE.name);
+        if let Some((number, gadget)) = gate {
+            let (path, text, _) = gadget.sources[0];
+            return (source(*number, path, SHUT, 0), source(*number, path, text, numbers.below(4)));
+        }
         let (number, gadget) = numbers.one(&self.parts);
         let needed: Vec<_> = gadget.sources.iter().filter(|(.., at_first)| *at_first).copied().collect();
         let (path, text, _) = numbers.one(&needed);
