@@ -31,6 +31,7 @@ struct Built {
     /// What was compiled and linked, in all attempts.
     work: Vec<String>,
     failure: Value,
+    drv: String,
     out: String,
     errors: String,
 }
@@ -73,6 +74,7 @@ impl Project {
             failure: report["builds"][0]["failure"].clone(),
             out: report["goals"][0]["outputs"]["out"]["path"].as_str().unwrap_or_default().to_owned(),
             errors: finished.stderr(),
+            drv: drv.to_owned(),
         }
     }
 
@@ -238,6 +240,49 @@ fn a_build_that_failed_never_counts_as_one_that_did_not() {
     let named = project.place.rekindle(&["build", "--no-link", "--from", id]).arg(&project.root).run();
     assert!(named.success(), "{}", named.stderr());
     project.builds();
+}
+
+#[test]
+fn ninja_goes_on() {
+    let project = Project::new("");
+    let rules = "rule cc\n  command = echo COMPILE $in && gcc -MD -MF $out.d -c -o $out $in\n  depfile = $out.d\n  deps = gcc\n\
+        rule link\n  command = echo LINK && gcc -o $out $in\n";
+    let object = |name: &str| format!("build {name}.o: cc {name}.c\n");
+    let names = ["f1", "f2", "f3", "f4", "f5", "f6", "main"];
+    let objects: String = names.iter().map(|name| object(name)).collect();
+    let all: String = names.iter().map(|name| format!(" {name}.o")).collect();
+    project.put("build.ninja", &format!("{rules}{objects}build prog: link{all}\n"));
+    let manifest = "[package]\nname = \"p\"\nversion = \"1\"\nbuild-system = \"custom\"\n[phases]\n\
+        build = \"ninja -v -j1\"\ninstall = \"install -D prog $out/prog\"\n";
+    project.put("rekindle.toml", manifest);
+    project.put("f5.c", SLIP);
+    let failed = project.fails().work;
+    project.put("f5.c", "int f5(void) { return 1; }\n");
+    let mended = project.builds().work;
+    // Ninja compiles in an order of its own.
+    let compiled = |work: &[String], name: &str| work.iter().any(|line| *line == format!("{name}.c"));
+    for name in names {
+        let again = compiled(&failed, name) && name != "f5";
+        assert!(compiled(&mended, name) != again, "{name}: {failed:?} {mended:?}");
+    }
+    assert!(compiled(&failed, "f5") && names.iter().any(|name| !compiled(&mended, name)), "{failed:?}");
+}
+
+#[test]
+fn cmake_goes_on() {
+    let project = Project::new("");
+    fs::remove_file(project.place.path().join("p/Makefile")).expect("our own file");
+    let lists = "cmake_minimum_required(VERSION 3.16)\nproject(p C)\n\
+        add_executable(prog f1.c f2.c f3.c f4.c f5.c f6.c main.c)\ninstall(TARGETS prog DESTINATION .)\n";
+    project.put("CMakeLists.txt", lists);
+    let manifest = "[package]\nname = \"p\"\nversion = \"1\"\nbuild-system = \"cmake-make\"\n";
+    project.put("rekindle.toml", manifest);
+    project.put("f5.c", SLIP);
+    project.fails();
+    project.put("f5.c", "int f5(void) { return 1; }\n");
+    let mended = project.builds();
+    let log = project.place.rekindle(&["log", &mended.drv]).run().stdout();
+    assert!(log.contains("f5.c.o") && log.contains("f6.c.o") && !log.contains("f1.c.o"), "{log}");
 }
 
 #[test]
