@@ -3,11 +3,12 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rekindle_layers::{FileType, Metadata, View};
+use rekindle_layers::{Cursor, FileType, Metadata, View};
 use rekindle_plan::SourceChange;
 use rekindle_plan::audit::{Facts, Run};
 use rekindle_plan::trace::name_of;
@@ -23,9 +24,9 @@ const LARGEST_ADVICE: u64 = 16 << 20;
 /// The trees of a seeded step.
 pub(crate) struct Trees {
     /// What the step starts from today.
-    before: View,
+    before: Tree,
     /// What the checkpoint's step left, and then what each round left.
-    after: Vec<View>,
+    after: Vec<Tree>,
     /// How the last differs from each of those before it.
     changed: Vec<Vec<SourceChange>>,
     /// What was changed before each round.
@@ -44,7 +45,6 @@ impl Trees {
         prepared: &[BTreeSet<Vec<u8>>],
         rounds: &[Run],
     ) -> Result<Trees, Error> {
-        let open = |stack: &[PathBuf]| View::of_layers(stack, Path::new(""));
         let (last, earlier) = after.split_last().expect("there is what the checkpoint's step left");
         let changed = earlier.iter().map(|stack| Ok(Changes::between(stack, last)?.into_seen()));
         let mut made = BTreeSet::new();
@@ -57,8 +57,8 @@ impl Trees {
             made.extend(trace.moves().iter().map(|step| name_of(trace.paths().get(step.to)).to_vec()));
         }
         Ok(Trees {
-            before: open(before)?,
-            after: after.iter().map(|stack| open(stack)).collect::<Result<_, _>>()?,
+            before: Tree::open(before)?,
+            after: after.iter().map(|stack| Tree::open(stack)).collect::<Result<_, _>>()?,
             changed: changed.collect::<Result<_, Error>>()?,
             prepared: prepared.to_vec(),
             made,
@@ -66,7 +66,7 @@ impl Trees {
         })
     }
 
-    fn last(&self) -> &View {
+    fn last(&self) -> &Tree {
         self.after.last().expect("there is what the checkpoint's step left")
     }
 }
@@ -81,13 +81,13 @@ impl Facts for Trees {
     }
 
     fn is_source(&self, round: usize, path: &[u8]) -> bool {
-        let views = [&self.after[round], &self.before];
-        match views.map(|view| metadata(view, path)) {
+        let trees = [&self.after[round], &self.before];
+        match trees.map(|tree| tree.metadata(path)) {
             [Some(a), Some(b)] if a.file_type == b.file_type && a.mode == b.mode => match a.file_type {
                 FileType::Directory => true,
-                FileType::File => a.size == b.size && same_content(views, path),
+                FileType::File => a.size == b.size && same_content(trees, path),
                 FileType::Symlink => {
-                    let [a, b] = views.map(|view| view.read_link(as_path(path)).ok());
+                    let [a, b] = trees.map(|tree| tree.read_link(path));
                     a.is_some() && a == b
                 }
                 _ => false,
@@ -97,37 +97,36 @@ impl Facts for Trees {
     }
 
     fn exists(&self, path: &[u8]) -> bool {
-        metadata(self.last(), path).is_some()
+        self.last().metadata(path).is_some()
     }
 
     fn existed(&self, round: usize, path: &[u8]) -> bool {
-        metadata(&self.after[round], path).is_some()
+        self.after[round].metadata(path).is_some()
     }
 
     fn is_directory(&self, path: &[u8]) -> bool {
-        metadata(self.last(), path).is_some_and(|metadata| metadata.file_type == FileType::Directory)
+        self.last().metadata(path).is_some_and(|metadata| metadata.file_type == FileType::Directory)
     }
 
     fn names_in(&self, path: &[u8]) -> Vec<Vec<u8>> {
         // In what cannot be listed there may be anything.
         let unknown = vec![b"?".to_vec()];
-        let entries = self.last().dir(as_path(path)).and_then(|dir| dir.entries());
-        entries
-            .map_or(unknown, |entries| entries.iter().map(|entry| entry.name.as_bytes().to_vec()).collect())
+        self.last().names(path).unwrap_or(unknown)
     }
 
     fn is_empty(&self, path: &[u8]) -> bool {
-        metadata(self.last(), path)
+        self.last()
+            .metadata(path)
             .is_some_and(|metadata| metadata.file_type == FileType::File && metadata.size == 0)
     }
 
     fn has_same_mode(&self, round: usize, path: &[u8]) -> bool {
-        let [then, now] = [&self.after[round], self.last()].map(|view| metadata(view, path));
+        let [then, now] = [&self.after[round], self.last()].map(|tree| tree.metadata(path));
         matches!((then, now), (Some(then), Some(now)) if then.mode == now.mode)
     }
 
     fn is_in_sources(&self, path: &[u8]) -> bool {
-        metadata(&self.before, path).is_some()
+        self.before.metadata(path).is_some()
     }
 
     fn is_book(&self, path: &[u8]) -> bool {
@@ -144,8 +143,8 @@ impl Facts for Trees {
     }
 
     fn has_other_recipe(&self, makefiles: &[&[u8]], path: &[u8]) -> bool {
-        let recipe = |view: &View, makefile: &[u8]| {
-            content(view, makefile).and_then(|content| makefile::recipe(&content, path))
+        let recipe = |tree: &Tree, makefile: &[u8]| {
+            tree.content(makefile).and_then(|content| makefile::recipe(&content, path))
         };
         makefiles.iter().any(|makefile| recipe(&self.after[0], makefile) != recipe(self.last(), makefile))
     }
@@ -154,7 +153,7 @@ impl Facts for Trees {
         let names = |description: &&[u8]| {
             let dir = &description[..description.len() - name_of(description).len()];
             let name = path.strip_prefix(dir).unwrap_or_else(|| name_of(path));
-            let text = content(self.last(), description).unwrap_or_default();
+            let text = self.last().content(description).unwrap_or_default();
             // A name with odd characters is written with `$` before them, and so is not found: it is made again.
             depfile::is_built_by_ninja(&text, name)
         };
@@ -165,8 +164,7 @@ impl Facts for Trees {
         let name = name_of(path);
         // One that cannot be read any more may have said anything.
         let may_mean = |makefile: &&[u8]| {
-            content(&self.after[0], makefile)
-                .is_none_or(|content| makefile::may_mean(&content, name, has_kin))
+            self.after[0].content(makefile).is_none_or(|content| makefile::may_mean(&content, name, has_kin))
         };
         makefiles.iter().any(may_mean)
     }
@@ -181,7 +179,7 @@ impl Trees {
         if self.prepared.first().is_some_and(|prepared| prepared.contains(path)) {
             return false;
         }
-        let [then, now] = [&self.after[0], self.last()].map(|view| content(view, path));
+        let [then, now] = [&self.after[0], self.last()].map(|tree| tree.content(path));
         let rules = |content: Option<Vec<u8>>| match content {
             Some(content) => depfile::rules(&content),
             None => Some(BTreeMap::new()),
@@ -196,27 +194,49 @@ impl Trees {
     }
 }
 
+/// A tree in which one path after the other is looked up. What cannot be looked at is not there, which is the answer
+/// that costs most.
+struct Tree(RefCell<Cursor>);
+
+impl Tree {
+    fn open(stack: &[PathBuf]) -> Result<Tree, Error> {
+        Ok(Tree(RefCell::new(Cursor::new(View::of_layers(stack, Path::new(""))?))))
+    }
+
+    fn metadata(&self, path: &[u8]) -> Option<Metadata> {
+        self.0.borrow_mut().metadata(as_path(path)).ok().flatten()
+    }
+
+    fn names(&self, path: &[u8]) -> Option<Vec<Vec<u8>>> {
+        let entries = self.0.borrow_mut().entries(as_path(path)).ok()?;
+        Some(entries.iter().map(|entry| entry.name.as_bytes().to_vec()).collect())
+    }
+
+    fn read_link(&self, path: &[u8]) -> Option<PathBuf> {
+        self.0.borrow_mut().read_link(as_path(path)).ok()
+    }
+
+    fn open_file(&self, path: &[u8]) -> Option<File> {
+        self.0.borrow_mut().open_file(as_path(path)).ok()
+    }
+
+    fn content(&self, path: &[u8]) -> Option<Vec<u8>> {
+        let known = self.metadata(path).filter(|known| known.file_type == FileType::File)?;
+        if known.size > LARGEST_ADVICE {
+            return Some(vec![0]);
+        }
+        let mut content = Vec::new();
+        self.open_file(path)?.take(LARGEST_ADVICE).read_to_end(&mut content).ok()?;
+        Some(content)
+    }
+}
+
 fn as_path(path: &[u8]) -> &Path {
     Path::new(OsStr::from_bytes(path))
 }
 
-fn metadata(view: &View, path: &[u8]) -> Option<Metadata> {
-    // What cannot be looked at is not there, which is the answer that costs most.
-    view.metadata(as_path(path)).ok().flatten()
-}
-
-fn content(view: &View, path: &[u8]) -> Option<Vec<u8>> {
-    let known = metadata(view, path).filter(|known| known.file_type == FileType::File)?;
-    if known.size > LARGEST_ADVICE {
-        return Some(vec![0]);
-    }
-    let mut content = Vec::new();
-    view.open_file(as_path(path)).ok()?.take(LARGEST_ADVICE).read_to_end(&mut content).ok()?;
-    Some(content)
-}
-
-fn same_content(views: [&View; 2], path: &[u8]) -> bool {
-    let [Ok(mut a), Ok(mut b)] = views.map(|view| view.open_file(as_path(path))) else { return false };
+fn same_content(trees: [&Tree; 2], path: &[u8]) -> bool {
+    let [Some(mut a), Some(mut b)] = trees.map(|tree| tree.open_file(path)) else { return false };
     let mut buffers = [vec![0; 1 << 16], vec![0; 1 << 16]];
     loop {
         let [first, second] = &mut buffers;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use rekindle_layers::{
-    Draft, FileType, LayerId, LayerStore, Timestamp, TreeChange, TreeChangeKind, View, difference,
+    Cursor, Draft, FileType, LayerId, LayerStore, Timestamp, TreeChange, TreeChangeKind, View, difference,
     disk_usage, runs_to_squash, squash,
 };
 use rekindle_plan::{ChangeKind, Effect, How, Observations, ObservationsBuilder, Seen, SourceChange};
@@ -155,14 +155,14 @@ impl Changes {
             return Ok(Changes { tree: Vec::new(), seen: Vec::new() });
         }
         let tree = difference(then, now, Path::new(""))?;
-        let views = [View::of_layers(then, Path::new(""))?, View::of_layers(now, Path::new(""))?];
+        let mut views = [cursor(then)?, cursor(now)?];
         let mut seen = Vec::with_capacity(tree.len());
         for change in &tree {
             let kind = match change.kind {
                 TreeChangeKind::Added => ChangeKind::Added,
                 TreeChangeKind::Removed => ChangeKind::Removed,
                 // Whether a file is empty is asked without opening it (`test -s`), as its mode is.
-                TreeChangeKind::Content if is_empty_in_one(&views, &change.path)? => ChangeKind::Mode,
+                TreeChangeKind::Content if is_empty_in_one(&mut views, &change.path)? => ChangeKind::Mode,
                 TreeChangeKind::Content => ChangeKind::Content,
                 TreeChangeKind::Mode => ChangeKind::Mode,
                 TreeChangeKind::Kind => ChangeKind::Kind,
@@ -191,7 +191,7 @@ impl Changes {
         if !marks.iter().any(|other| other.secs == mark.secs) {
             return Ok(false);
         }
-        let (now, onto) = (View::of_layers(now, Path::new(""))?, View::of_layers(onto, Path::new(""))?);
+        let (mut now, mut onto) = (cursor(now)?, cursor(onto)?);
         for change in &self.tree {
             let Some(new) = now.metadata(&change.path)? else { continue };
             let looks = match onto.metadata(&change.path)? {
@@ -233,7 +233,11 @@ impl Changes {
     }
 }
 
-fn is_empty_in_one(views: &[View; 2], path: &Path) -> Result<bool, Error> {
+fn cursor(stack: &[PathBuf]) -> Result<Cursor, Error> {
+    Ok(Cursor::new(View::of_layers(stack, Path::new(""))?))
+}
+
+fn is_empty_in_one(views: &mut [Cursor; 2], path: &Path) -> Result<bool, Error> {
     for view in views {
         if view.metadata(path)?.is_none_or(|metadata| metadata.size == 0) {
             return Ok(true);

@@ -56,6 +56,6 @@ pub use survey::{DiskUsage, disk_usage, newest_mtime};
 pub use timestamp::Timestamp;
 pub use tree_writer::Written;
 pub use view::{
-    FileType, MergedDir, Metadata, TreeChange, TreeChangeKind, View, ViewEntry, Walked, difference,
+    Cursor, FileType, MergedDir, Metadata, TreeChange, TreeChangeKind, View, ViewEntry, Walked, difference,
 };
 pub use working_copy::WorkingCopy;

@@ -26,7 +26,7 @@ use rustix::io::Errno;
 
 pub(crate) use compare::same_bytes;
 pub use compare::{TreeChange, TreeChangeKind, difference};
-pub(crate) use cursor::Cursor;
+pub use cursor::Cursor;
 pub use merged::MergedDir;
 use merged::Named;
 

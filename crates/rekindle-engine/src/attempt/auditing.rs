@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use rekindle_layers::{Draft, Timestamp, TreeChange, TreeChangeKind, View, difference, merge};
+use rekindle_layers::{Cursor, Draft, Timestamp, TreeChange, TreeChangeKind, View, difference, merge};
 use rekindle_plan::audit::{self, Evidence, Removal, Run, Verdict, audit};
 use rekindle_sandbox::Cancel;
 
@@ -223,8 +223,8 @@ impl Attempt<'_> {
     fn without(&self, going: &mut GoingOn, remove: Vec<Removal>, mark: Timestamp) -> Result<Draft, Error> {
         let bottom = self.bottom.upper();
         let (now, onto) = (paths(&going.before, bottom), paths(&self.tree, bottom));
-        let sources = View::of_layers(&now, Path::new(""))?;
-        let kind = |path: &Path| match sources.metadata(path) {
+        let mut sources = Cursor::new(View::of_layers(&now, Path::new(""))?);
+        let mut kind = |path: &Path| match sources.metadata(path) {
             Ok(Some(_)) => TreeChangeKind::Content,
             // What cannot be looked at is not there.
             _ => TreeChangeKind::Removed,
