@@ -243,6 +243,51 @@ fn a_build_that_failed_never_counts_as_one_that_did_not() {
 }
 
 #[test]
+fn what_make_was_told_by_something_that_failed_still_counts() {
+    let told = "X := $(shell grep -o yes answer)\nCFLAGS = -DX=$(if $(X),2,1)\n";
+    let project = Project::new(&format!("{told}{}", RULES.replace("gcc -c", "gcc $(CFLAGS) -c")));
+    for number in 1..=4 {
+        project.put(&format!("f{number}.c"), &format!("int f{number}(void) {{ return X; }}\n"));
+    }
+    project.put("main.c", "int f1(void);\nint main(void) { return f1(); }\n");
+    project.put("answer", "no\n");
+    project.put("f5.c", SLIP);
+    project.fails();
+    project.put("answer", "yes\n");
+    project.put("f5.c", "int f5(void) { return 1; }\n");
+    let mended = project.builds();
+    assert!(mended.work.iter().any(|work| work == "f1.c"), "{:?}", mended.work);
+}
+
+#[test]
+fn makes_in_makes_go_on() {
+    let project = Project::new(&RULES.replace("lib/l.o: FORCE\n", "lib/l.o: FORCE\n\t-false\n"));
+    project.put("lib/l.c", SLIP);
+    let failed = project.fails();
+    assert_eq!(failed.work, ["f1.c", "f2.c", "f3.c", "f4.c", "f5.c", "f6.c", "main.c", "l.c"]);
+    project.put("lib/l.c", "int l(void) { return 1; }\n");
+    let mended = project.builds();
+    assert_eq!(mended.work, ["l.c", "LINK"], "{}", mended.errors);
+}
+
+#[test]
+fn a_make_that_goes_on_after_a_failure_goes_on() {
+    let project = Project::new(RULES);
+    let manifest = "[package]\nname = \"p\"\nversion = \"1\"\nbuild-system = \"custom\"\n[phases]\n\
+        build = \"make -k\"\ninstall = \"install -D prog $out/prog\"\n";
+    project.put("rekindle.toml", manifest);
+    project.put("f2.c", SLIP);
+    project.put("f4.c", SLIP);
+    let failed = project.fails();
+    assert_eq!(failed.work.len(), 8, "{:?}", failed.work);
+    project.put("f2.c", "int f2(void) { return 1; }\n");
+    assert_eq!(project.fails().work, ["f2.c", "f4.c"]);
+    project.put("f4.c", "int f4(void) { return 1; }\n");
+    let mended = project.builds();
+    assert_eq!(mended.work, ["f4.c", "LINK"], "{}", mended.errors);
+}
+
+#[test]
 fn ninja_goes_on() {
     let project = Project::new("");
     let rules = "rule cc\n  command = echo COMPILE $in && gcc -MD -MF $out.d -c -o $out $in\n  depfile = $out.d\n  deps = gcc\n\
