@@ -340,7 +340,8 @@ pub fn doubt(evidence: Evidence<'_>, facts: &dyn Facts, rules: Rules, said: &[Sa
 }
 
 /// Tells of each of these runs, oldest first, whether anything is left that no later one made anew. Of the last runs so many
-/// failed with none since that ended well: such a one is needed, too, until all that failed in it ran again.
+/// failed with none since that ended well: such a one is needed, too, until all that failed in it ran again, and the last is
+/// always.
 pub fn needed(runs: &[&Run], open: usize) -> Vec<bool> {
     trace_facts::needed(runs, open)
 }

@@ -11,6 +11,8 @@ use super::{Orchestrator, Run};
 use crate::observation::{ChangeKind, SourceChange};
 use crate::trace::{Access, Move, PathId, Process, ProcessId, Touch, name_of};
 
+const USES: Touch = Touch::READ.and(Touch::EXECUTED).and(Touch::UPDATED).and(Touch::LISTED);
+
 /// Paths that came or went.
 struct Names<'a> {
     changes: HashMap<&'a [u8], &'a SourceChange>,
@@ -25,7 +27,8 @@ impl<'a> Auditor<'a> {
         let marks = Marks::new(trace, self.facts.changed_since(0), self.rules);
         let mut hits = BTreeMap::new();
         let is_name = |change: &&SourceChange| matches!(change.kind, ChangeKind::Added | ChangeKind::Removed);
-        let names = self.facts.changed_since(0).iter().filter(is_name);
+        let comes_later = |change: &SourceChange| self.comes_later(run, change);
+        let names = self.facts.changed_since(0).iter().filter(is_name).filter(|change| !comes_later(change));
         let changes: HashMap<_, _> = names.map(|change| (&change.path[..], change)).collect();
         let names = Names { lasts: changes.keys().map(|path| name_of(path)).collect(), changes };
         if marks.concerned().is_empty() && names.changes.is_empty() {
@@ -46,8 +49,11 @@ impl<'a> Auditor<'a> {
                     continue;
                 }
                 let means = |change: &&SourceChange| self.can_mean(run, process, *group, &makefiles, change);
-                let listed = marks.listed(access).find(means);
-                for change in marks.touched(access, self.rules).into_iter().chain(listed) {
+                let listed = marks.listed(access).filter(|change| !comes_later(change)).find(means);
+                let finds = Touch::PRESENT.and(Touch::FOLLOWED).and(USES);
+                let touched = marks.touched(access, self.rules);
+                let touched = touched.filter(|change| access.touch.any(finds) || !comes_later(change));
+                for change in touched.into_iter().chain(listed) {
                     self.note(&mut hits, run, *group, Hit::new(access, change.clone(), process));
                 }
             }
@@ -62,6 +68,42 @@ impl<'a> Auditor<'a> {
             }
         }
         hits
+    }
+
+    /// Whether something was only not there yet when a run failed, because what makes it had not run. As long as those who decide
+    /// have looked at nothing that is another now, they decide the same, and so it comes after this run in a clean build, too.
+    fn comes_later(&self, run: RunId, change: &SourceChange) -> bool {
+        let then = self.evidence.then.len();
+        // What those of earlier ones looked at has changed more than once since.
+        let is_last = run + 1 == then && self.evidence.open.runs > 0;
+        let is_made_now = || {
+            (then..self.runs()).any(|now| {
+                let trace = self.trace(now);
+                let found = trace.paths().find(&change.path).filter(|id| trace.left(*id));
+                found.is_some_and(|id| trace.changes_to(id).next().is_some())
+            })
+        };
+        is_last
+            && change.kind == ChangeKind::Added
+            && !self.facts.was_prepared(1, &change.path)
+            && is_made_now()
+            && *self.decides_the_same.get_or_init(|| (0..then).all(|run| self.decided_the_same(run)))
+    }
+
+    /// Whether nobody who decided what a run did had looked at a source that is another now.
+    fn decided_the_same(&self, run: RunId) -> bool {
+        let trace = self.trace(run);
+        let marks = Marks::new(trace, self.facts.changed_since(0), self.rules);
+        let is_other = |access: &Access| {
+            let mut seen = marks.touched(access, self.rules).into_iter().chain(marks.listed(access));
+            seen.any(|change| self.facts.was_prepared(1, &change.path))
+        };
+        let mut deciders = trace
+            .processes()
+            .iter()
+            .zip(&self.groups[run].of)
+            .filter(|(_, group)| self.groups[run].all[self.speaker(run, **group)].kind != Kind::Task);
+        !deciders.any(|(process, _)| process.accesses.iter().any(is_other))
     }
 
     /// Whether a group answers for nothing: it keeps book of all that it decides.

@@ -24,6 +24,8 @@ pub(super) struct Auditor<'a> {
     starts: Vec<OnceCell<Vec<u32>>>,
     /// The processes of the builds before, by the digest of what they were given to do.
     pub(super) likes: OnceCell<Likes>,
+    /// Whether those who decided in the builds before would decide the same.
+    pub(super) decides_the_same: OnceCell<bool>,
     /// What has to go, and who made it.
     pub(super) failing: BTreeMap<Vec<u8>, Removal>,
     findings: Vec<Finding>,
@@ -51,6 +53,7 @@ impl<'a> Auditor<'a> {
             groups,
             starts,
             likes: OnceCell::new(),
+            decides_the_same: OnceCell::new(),
             failing: BTreeMap::new(),
             findings: Vec::new(),
         }

@@ -47,6 +47,10 @@ pub(super) fn needed(runs: &[&Run], open: usize) -> Vec<bool> {
     for (run, needed) in needed.iter_mut().enumerate().skip(runs.len().saturating_sub(open)) {
         *needed = *needed || not_run_again(run, &groups, |run| runs[run].trace()).is_some();
     }
+    // What is said of the last one is said of what changed since it, and so of no other.
+    if let Some(last) = needed.last_mut() {
+        *last |= open > 0;
+    }
     needed
 }
 

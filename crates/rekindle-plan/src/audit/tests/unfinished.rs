@@ -147,6 +147,40 @@ fn a_run_that_failed_is_needed_until_what_failed_ran_again() {
     let failed = Run::new(kept.trace);
     let nothing = Run::new(super::builds::run("bash:\n\tmake:", &super::builds::tree("")).trace().clone());
     assert_eq!(needed(&[&failed, &nothing], 0), [false, false]);
-    assert_eq!(needed(&[&failed, &nothing], 2), [true, false]);
+    assert_eq!(needed(&[&failed, &nothing], 2), [true, true]);
+    assert_eq!(needed(&[&nothing, &failed], 2), [false, true]);
     assert_eq!(needed(&[&failed, &failed], 2), [false, true]);
+}
+
+#[test]
+fn who_ran_before_it_failed_does_not_find_what_comes_later() {
+    let lists = RUN.replace("<b/h.h >b/a.o", "<b/h.h /b ?b/b.o >b/a.o");
+    let kept = check(&lists, "b/a.o=ah", "0:b.o", &[], &[]);
+    let left = format!("{SOURCES} b/a.o=ah");
+    let again = "bash: <b/phase\n\tmake: <b/Makefile\n\t\tcc b: <b/b.c <b/h.h >b/b.o";
+    let judge = |sources: &str, prepared: &str, again: &str| {
+        let after = format!("{sources} b/a.o=ah b/b.o=B");
+        let rounds = [(prepared, again, &*after)];
+        let case = Case { sources, then: ("sh:", &left), rounds: &rounds, removed: &[] };
+        judge_after(&case, &kept.trace, &[])
+    };
+    let mended = SOURCES.replace("b/b.c=b", "b/b.c=B");
+    assert_eq!(judge(&mended, "b/b.c", again), Verdict::Settled);
+    // A source that is new would be there from the beginning.
+    let with_new = format!("{mended} b/new.c=n");
+    assert!(matches!(judge(&with_new, "b/b.c b/new.c", again), Verdict::Redo { .. }));
+    // Who keeps book may run in another order, now that it was told otherwise.
+    let ninja = |run: &str| run.replace("make: <b/Makefile", "ninja: <b/Makefile +b/.ninja_log");
+    let kept =
+        keeps_clean(SOURCES, &ninja(&lists), &format!("{left} b/.ninja_log=l"), "").expect("it can be kept");
+    let told = mended.replace("b/Makefile=m", "b/Makefile=b/a.o,b/b.o");
+    for (sources, prepared, is_settled) in [(&mended, "b/b.c", true), (&told, "b/b.c b/Makefile", false)] {
+        let after = format!("{sources} b/a.o=ah b/b.o=B b/.ninja_log=l");
+        let again = ninja(again);
+        let rounds = [(prepared, &*again, &*after)];
+        let left = format!("{left} b/.ninja_log=l");
+        let case = Case { sources, then: ("sh:", &left), rounds: &rounds, removed: &[] };
+        let verdict = judge_after(&case, &kept.trace, &[]);
+        assert_eq!(verdict == Verdict::Settled, is_settled, "{verdict:?}");
+    }
 }

@@ -27,6 +27,12 @@ resolver = \"2\"
 opt-level = 0
 ";
 
+const CARGO_MAIN: &str = "\
+fn main() {
+    println!(\"{} {:?} {}\", library::sum(), library::DATA, library::LISTED);
+}
+";
+
 /// Lists what there is before it compiles; an object that nobody needs any more stays and is not linked.
 const MAKEFILE: &str = "\
 MAKEFLAGS += -L
@@ -166,8 +172,7 @@ impl Project for Tool {
             project.push(write("Cargo.toml", CARGO_WORKSPACE));
             project.push(write("library/src/three.rs", module(3)));
             project.push(write("library/src/lib.rs", library(2)));
-            let main = "fn main() {\n    println!(\"{} {:?} {}\", library::sum(), library::DATA, library::LISTED);\n}\n";
-            project.push(write("prog/src/main.rs", main));
+            project.push(write("prog/src/main.rs", CARGO_MAIN));
         } else {
             let mut numbers = Numbers::new(1);
             project.extend(SOURCES[..4].iter().map(|path| write(path, source(&mut numbers))));
@@ -196,8 +201,12 @@ impl Project for Tool {
 
     fn slip(&self, numbers: &mut Numbers) -> (Edit, Edit) {
         if let Tool::Cargo = self {
+            let slip = "pub fn value( -> u32 {}\n";
             let path = numbers.one(&MODULES);
-            return (write(path, "pub fn value( -> u32 {}\n"), write(path, module(numbers.below(4))));
+            return match numbers.below(2) {
+                0 => (write(path, slip), write(path, module(numbers.below(4)))),
+                _ => (write("prog/src/main.rs", slip), write("prog/src/main.rs", CARGO_MAIN)),
+            };
         }
         let number = numbers.below(3);
         match numbers.below(4) {
