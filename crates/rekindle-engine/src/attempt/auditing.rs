@@ -306,6 +306,8 @@ impl Earlier {
     fn begin(files: &[TraceFile]) -> Earlier {
         let files = files.to_vec();
         let load = move || {
+            // The build tool starts meanwhile, and everybody waits for it. Where this may not be, it is just as fast.
+            let _ = rustix::process::nice(5);
             let load = |file: &TraceFile| {
                 let run = Run::new(file.load()?);
                 run.prepare();
