@@ -3,10 +3,8 @@
 //! clean build in another store.
 
 use std::fs;
-use std::path::PathBuf;
 
-use crate::checkpoints::json;
-use crate::project::Place;
+use crate::slips::Project;
 
 const RULES: &str = "OBJECTS = main.o f.o\n\
     prog: $(OBJECTS)\n\t@echo LINK; gcc -o $@ $^\n\
@@ -14,71 +12,18 @@ const RULES: &str = "OBJECTS = main.o f.o\n\
     install: prog\n\tinstall -D prog $(PREFIX)/prog\n\
     -include $(OBJECTS:.o=.d)\n";
 
-struct Project {
-    place: Place,
-    root: PathBuf,
-}
-
-struct Built {
-    success: bool,
-    /// What was compiled and linked, in all attempts.
-    work: Vec<String>,
-    restarts: usize,
-    audits: usize,
-    out: String,
-    errors: String,
-}
-
-impl Project {
-    fn new(makefile: &str) -> Project {
-        let place = Place::new();
-        place.write("p", "Makefile", makefile);
-        place.write("p", "main.c", "int f(void);\nint main(void) { return f() - 1; }\n");
-        place.write("p", "f.c", "#include \"f.h\"\nint f(void) { return F; }\n");
-        place.write("p", "f.h", "#define F 1\n");
-        let manifest = "[package]\nname = \"p\"\nversion = \"1\"\nbuild-system = \"make\"\n";
-        let root = place.write("p", "rekindle.toml", manifest);
-        Project { place, root }
-    }
-
-    fn build(&self) -> Built {
-        let finished =
-            self.place.rekindle(&["build", "--no-link", "--json", "--cores", "1"]).arg(&self.root).run();
-        let report = json(&finished);
-        let drv = report["goals"][0]["drvPath"].as_str().expect("a derivation");
-        let log = self.place.rekindle(&["log", drv]).run().stdout();
-        let said = log.lines().filter(|line| line.contains("COMPILE ") || line.contains("LINK"));
-        Built {
-            success: finished.success(),
-            work: said.map(str::to_owned).collect(),
-            audits: report["builds"][0]["audits"].as_array().expect("a list").len(),
-            restarts: report["builds"][0]["restarts"].as_array().expect("a list").len(),
-            out: report["goals"][0]["outputs"]["out"]["path"].as_str().unwrap_or_default().to_owned(),
-            errors: finished.stderr(),
-        }
-    }
-
-    fn put(&self, file: &str, text: &str) {
-        self.place.write("p", file, text);
-    }
-
-    /// Builds what has to be what a clean build makes of it.
-    fn builds(&self) -> Built {
-        let built = self.build();
-        assert!(built.success, "{}", built.errors);
-        let out = built.out.clone();
-        let clean = Place::new();
-        let again = clean.build(&self.root, &["--clean"]).remove(0);
-        assert_eq!(out, again);
-        let read = |place: &Place| fs::read(place.physical(&out).join("prog")).expect("it was built");
-        assert!(read(&self.place) == read(&clean));
-        built
-    }
+fn project(makefile: &str) -> Project {
+    Project::of(&[
+        ("Makefile", makefile),
+        ("main.c", "int f(void);\nint main(void) { return f() - 1; }\n"),
+        ("f.c", "#include \"f.h\"\nint f(void) { return F; }\n"),
+        ("f.h", "#define F 1\n"),
+    ])
 }
 
 #[test]
 fn a_mistake_is_told_at_the_price_of_the_edit() {
-    let project = Project::new(RULES);
+    let project = project(RULES);
     let first = project.builds();
     assert_eq!(first.work.len(), 3, "{:?}", first.work);
     for _ in 0..7 {
@@ -98,7 +43,7 @@ fn a_mistake_is_told_at_the_price_of_the_edit() {
 #[test]
 fn what_a_build_tool_itself_complains_of_is_tried_clean() {
     // What fails without harm is no reason for its complaint.
-    let project = Project::new(&format!("X := $(shell false)\n{RULES}"));
+    let project = project(&format!("X := $(shell false)\n{RULES}"));
     project.builds();
     // make was told by the compiler that there is such a header, and does not know how to make it.
     fs::remove_file(project.place.path().join("p/f.h")).expect("our own file");
@@ -116,7 +61,7 @@ fn what_a_build_tool_itself_complains_of_is_tried_clean() {
 #[test]
 fn a_command_that_failed_for_what_is_old_is_tried_clean() {
     let makefile = format!("{RULES}f.h:\n\tsh gen.sh > f.h\nf.o: f.h\n");
-    let project = Project::new(&makefile);
+    let project = project(&makefile);
     fs::remove_file(project.place.path().join("p/f.h")).expect("our own file");
     project.put("gen.sh", "echo '#define F 1'\n");
     project.builds();
@@ -131,7 +76,7 @@ fn a_command_that_failed_for_what_is_old_is_tried_clean() {
 
 #[test]
 fn what_fails_after_a_step_that_went_on_is_told() {
-    let project = Project::new(&format!("{RULES}check: prog\n\t./prog\n.PHONY: check\n"));
+    let project = project(&format!("{RULES}check: prog\n\t./prog\n.PHONY: check\n"));
     let manifest =
         "[package]\nname = \"p\"\nversion = \"1\"\nbuild-system = \"make\"\n[phases]\ncheck = true\n";
     project.put("rekindle.toml", manifest);

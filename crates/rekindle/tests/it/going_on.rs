@@ -2,12 +2,9 @@
 //! ran, and a clean build in another store.
 
 use std::fs;
-use std::path::PathBuf;
-
-use serde_json::Value;
 
 use crate::checkpoints::json;
-use crate::project::Place;
+use crate::slips::{Built, Project};
 
 /// Six sources and a library of one in a directory of its own; the headers are named by nobody.
 const RULES: &str = "OBJECTS = $(patsubst %.c,%.o,$(wildcard *.c))\n\
@@ -19,94 +16,37 @@ const RULES: &str = "OBJECTS = $(patsubst %.c,%.o,$(wildcard *.c))\n\
 const LIBRARY: &str = "l.o: l.c\n\t@echo COMPILE $<; gcc -c -o $@ $<\n";
 const SLIP: &str = "int f5(void) { return G; }\n";
 
-struct Project {
-    place: Place,
-    root: PathBuf,
-    cores: &'static str,
+fn project(makefile: &str) -> Project {
+    let project = Project::of(&[
+        ("Makefile", makefile),
+        ("lib/Makefile", LIBRARY),
+        ("lib/l.c", "int l(void) { return 0; }\n"),
+        ("h.h", "#define H 1\n"),
+        ("main.c", "int f5(void);\nint main(void) { return f5() - 1; }\n"),
+    ]);
+    for number in 1..=6 {
+        let text = format!("#include \"h.h\"\nint f{number}(void) {{ return H; }}\n");
+        project.put(&format!("f{number}.c"), &text);
+    }
+    project
 }
 
-struct Built {
-    success: bool,
-    code: Option<i32>,
-    /// What was compiled and linked, in all attempts.
-    work: Vec<String>,
-    failure: Value,
-    drv: String,
-    out: String,
-    errors: String,
-}
-
-impl Project {
-    fn new(makefile: &str) -> Project {
-        let place = Place::new();
-        place.write("p", "Makefile", makefile);
-        place.write("p", "lib/Makefile", LIBRARY);
-        place.write("p", "lib/l.c", "int l(void) { return 0; }\n");
-        for number in 1..=6 {
-            let text = format!("#include \"h.h\"\nint f{number}(void) {{ return H; }}\n");
-            place.write("p", &format!("f{number}.c"), &text);
-        }
-        place.write("p", "h.h", "#define H 1\n");
-        place.write("p", "main.c", "int f5(void);\nint main(void) { return f5() - 1; }\n");
-        let manifest = "[package]\nname = \"p\"\nversion = \"1\"\nbuild-system = \"make\"\n";
-        let root = place.write("p", "rekindle.toml", manifest);
-        Project { place, root, cores: "1" }
-    }
-
-    fn put(&self, file: &str, text: &str) {
-        self.place.write("p", file, text);
-    }
-
-    fn build(&self) -> Built {
-        let finished = self
-            .place
-            .rekindle(&["build", "--no-link", "--json", "--cores", self.cores])
-            .arg(&self.root)
-            .run();
-        let report = json(&finished);
-        let drv = report["goals"][0]["drvPath"].as_str().expect("a derivation");
-        let log = self.place.rekindle(&["log", drv]).run().stdout();
-        let said = log.lines().filter(|line| line.contains("COMPILE ") || line.contains("LINK"));
-        Built {
-            success: finished.success(),
-            code: finished.code(),
-            work: said.map(|line| line.trim_start_matches("COMPILE ").to_owned()).collect(),
-            failure: report["builds"][0]["failure"].clone(),
-            out: report["goals"][0]["outputs"]["out"]["path"].as_str().unwrap_or_default().to_owned(),
-            errors: finished.stderr(),
-            drv: drv.to_owned(),
-        }
-    }
-
-    /// Builds what fails, and of which all is kept that was built.
-    fn fails(&self) -> Built {
-        let failed = self.build();
-        assert!(!failed.success && failed.failure["goesOn"] == true, "{}\n{}", failed.failure, failed.errors);
-        assert!(failed.errors.contains("the next build goes on from there"), "{}", failed.errors);
-        failed
-    }
-
-    /// Builds what has to be what a clean build makes of it.
-    fn builds(&self) -> Built {
-        let built = self.build();
-        assert!(built.success, "{}", built.errors);
-        let clean = Place::new();
-        let again = clean.build(&self.root, &["--clean"]).remove(0);
-        assert_eq!(built.out, again);
-        let read = |place: &Place| fs::read(place.physical(&again).join("prog")).expect("it was built");
-        assert!(read(&self.place) == read(&clean));
-        built
-    }
+/// Builds what fails, and of which all is kept that was built.
+fn fails(project: &Project) -> Built {
+    let failed = project.build();
+    assert!(!failed.success && failed.failure["goesOn"] == true, "{}\n{}", failed.failure, failed.errors);
+    assert!(failed.errors.contains("the next build goes on from there"), "{}", failed.errors);
+    failed
 }
 
 #[test]
 fn what_was_compiled_before_a_mistake_is_not_compiled_again() {
-    let project = Project::new(RULES);
+    let project = project(RULES);
     project.put("f5.c", SLIP);
-    let failed = project.fails();
+    let failed = fails(&project);
     assert_eq!(failed.work, ["f1.c", "f2.c", "f3.c", "f4.c", "f5.c"], "{}", failed.errors);
     // Unchanged it fails again, and nothing else is compiled.
-    let again = project.fails();
+    let again = fails(&project);
     assert_eq!(
         (again.code, again.work.as_slice()),
         (failed.code, &["f5.c".to_owned()][..]),
@@ -120,9 +60,9 @@ fn what_was_compiled_before_a_mistake_is_not_compiled_again() {
 
 #[test]
 fn a_header_that_is_edited_with_the_mistake_counts_for_all_that_read_it() {
-    let project = Project::new(RULES);
+    let project = project(RULES);
     project.put("f5.c", SLIP);
-    project.fails();
+    fails(&project);
     project.put("h.h", "#define H 2\n");
     project.put("f5.c", "#include \"h.h\"\nint f5(void) { return H - 1; }\n");
     let mended = project.builds();
@@ -134,7 +74,7 @@ fn a_header_that_is_edited_with_the_mistake_counts_for_all_that_read_it() {
 
 #[test]
 fn what_was_compiled_after_an_edit_is_kept_as_well() {
-    let project = Project::new(RULES);
+    let project = project(RULES);
     project.builds();
     project.put("h.h", "#define H 1 + 0\n");
     for number in 1..=4 {
@@ -142,7 +82,7 @@ fn what_was_compiled_after_an_edit_is_kept_as_well() {
         project.put(&format!("f{number}.c"), &text);
     }
     project.put("f5.c", SLIP);
-    let failed = project.fails();
+    let failed = fails(&project);
     assert_eq!(failed.work, ["f1.c", "f2.c", "f3.c", "f4.c", "f5.c"], "{}", failed.errors);
     project.put("f5.c", "int f5(void) { return 1; }\n");
     let mended = project.builds();
@@ -155,23 +95,23 @@ fn a_file_of_which_the_recipe_failed_later_is_made_again() {
     let rules = "text: a.out b.out\n\tcat $^ > $@\n\
         %.out: %.in\n\t@echo COMPILE $<; cp $< $@\n\tsh post.sh\n\
         install: text\n\tinstall -D text $(PREFIX)/prog\n";
-    let project = Project::new(rules);
+    let project = project(rules);
     project.put("a.in", "a\n");
     project.put("b.in", "b\n");
     // What the second line does it does to what the first has made, and it is told the same each time.
     let post = "for f in *.out; do grep -q end $f || echo end >> $f; done\n";
     project.put("post.sh", &format!("set -e\ntest -f b.out\n{post}"));
-    let failed = project.fails();
+    let failed = fails(&project);
     assert_eq!(failed.work, ["a.in"], "{}", failed.errors);
     // In a clean build it fails each time, as there is no `b.out` yet.
-    assert_eq!(project.fails().work, ["a.in"]);
+    assert_eq!(fails(&project).work, ["a.in"]);
     project.put("post.sh", post);
     project.builds();
 }
 
 #[test]
 fn what_cannot_be_told_apart_is_not_kept() {
-    let project = Project::new(
+    let project = project(
         "prog: FORCE\n\t@echo x >> log; gcc -c f1.c; cp log $@\n.PHONY: FORCE\n\
         install: prog\n\tinstall -D prog $(PREFIX)/prog\n",
     );
@@ -196,14 +136,14 @@ fn what_cannot_be_told_apart_is_not_kept() {
 
 #[test]
 fn many_failures_do_not_pile_up() {
-    let project = Project::new(RULES);
+    let project = project(RULES);
     let checkpoints = || {
         let listed = json(&project.place.rekindle(&["checkpoint", "list", "--json"]).run());
         listed["checkpoints"].as_array().expect("a list").clone()
     };
     for slip in 0..10 {
         project.put("f5.c", &format!("int f5(void) {{ return G{slip}; }}\n"));
-        let failed = project.fails();
+        let failed = fails(&project);
         assert_eq!(failed.work.len(), if slip == 0 { 5 } else { 1 }, "{:?}", failed.work);
     }
     assert!(checkpoints().len() <= 2, "{:?}", checkpoints());
@@ -212,7 +152,7 @@ fn many_failures_do_not_pile_up() {
     assert_eq!(good.work, ["f5.c", "f6.c", "main.c", "l.c", "LINK"], "{}", good.errors);
     for slip in 0..10 {
         project.put("f5.c", &format!("int f5(void) {{ return G{slip}; }}\n"));
-        assert_eq!(project.fails().work.len(), 1);
+        assert_eq!(fails(&project).work.len(), 1);
     }
     let left = checkpoints();
     assert!(left.len() <= 3, "{left:?}");
@@ -223,10 +163,10 @@ fn many_failures_do_not_pile_up() {
 
 #[test]
 fn a_build_that_failed_never_counts_as_one_that_did_not() {
-    let project = Project::new(RULES);
+    let project = project(RULES);
     project.put("f5.c", SLIP);
-    let first = project.fails();
-    let again = project.fails();
+    let first = fails(&project);
+    let again = fails(&project);
     assert_eq!(again.code, first.code);
     let prepared = project.place.rekindle(&["prepare", "-q"]).arg(&project.root).run();
     assert_eq!(prepared.code(), first.code, "{}", prepared.stderr());
@@ -245,14 +185,14 @@ fn a_build_that_failed_never_counts_as_one_that_did_not() {
 #[test]
 fn what_make_was_told_by_something_that_failed_still_counts() {
     let told = "X := $(shell grep -o yes answer)\nCFLAGS = -DX=$(if $(X),2,1)\n";
-    let project = Project::new(&format!("{told}{}", RULES.replace("gcc -c", "gcc $(CFLAGS) -c")));
+    let project = project(&format!("{told}{}", RULES.replace("gcc -c", "gcc $(CFLAGS) -c")));
     for number in 1..=4 {
         project.put(&format!("f{number}.c"), &format!("int f{number}(void) {{ return X; }}\n"));
     }
     project.put("main.c", "int f1(void);\nint main(void) { return f1(); }\n");
     project.put("answer", "no\n");
     project.put("f5.c", SLIP);
-    project.fails();
+    fails(&project);
     project.put("answer", "yes\n");
     project.put("f5.c", "int f5(void) { return 1; }\n");
     let mended = project.builds();
@@ -261,9 +201,9 @@ fn what_make_was_told_by_something_that_failed_still_counts() {
 
 #[test]
 fn makes_in_makes_go_on() {
-    let project = Project::new(&RULES.replace("lib/l.o: FORCE\n", "lib/l.o: FORCE\n\t-false\n"));
+    let project = project(&RULES.replace("lib/l.o: FORCE\n", "lib/l.o: FORCE\n\t-false\n"));
     project.put("lib/l.c", SLIP);
-    let failed = project.fails();
+    let failed = fails(&project);
     assert_eq!(failed.work, ["f1.c", "f2.c", "f3.c", "f4.c", "f5.c", "f6.c", "main.c", "l.c"]);
     project.put("lib/l.c", "int l(void) { return 1; }\n");
     let mended = project.builds();
@@ -272,16 +212,16 @@ fn makes_in_makes_go_on() {
 
 #[test]
 fn a_make_that_goes_on_after_a_failure_goes_on() {
-    let project = Project::new(RULES);
+    let project = project(RULES);
     let manifest = "[package]\nname = \"p\"\nversion = \"1\"\nbuild-system = \"custom\"\n[phases]\n\
         build = \"make -k\"\ninstall = \"install -D prog $out/prog\"\n";
     project.put("rekindle.toml", manifest);
     project.put("f2.c", SLIP);
     project.put("f4.c", SLIP);
-    let failed = project.fails();
+    let failed = fails(&project);
     assert_eq!(failed.work.len(), 8, "{:?}", failed.work);
     project.put("f2.c", "int f2(void) { return 1; }\n");
-    assert_eq!(project.fails().work, ["f2.c", "f4.c"]);
+    assert_eq!(fails(&project).work, ["f2.c", "f4.c"]);
     project.put("f4.c", "int f4(void) { return 1; }\n");
     let mended = project.builds();
     assert_eq!(mended.work, ["f4.c", "LINK"], "{}", mended.errors);
@@ -289,7 +229,7 @@ fn a_make_that_goes_on_after_a_failure_goes_on() {
 
 #[test]
 fn ninja_goes_on() {
-    let project = Project::new("");
+    let project = project("");
     let rules = "rule cc\n  command = echo COMPILE $in && gcc -MD -MF $out.d -c -o $out $in\n  depfile = $out.d\n  deps = gcc\n\
         rule link\n  command = echo LINK && gcc -o $out $in\n";
     let object = |name: &str| format!("build {name}.o: cc {name}.c\n");
@@ -301,7 +241,7 @@ fn ninja_goes_on() {
         build = \"ninja -v -j1\"\ninstall = \"install -D prog $out/prog\"\n";
     project.put("rekindle.toml", manifest);
     project.put("f5.c", SLIP);
-    let failed = project.fails().work;
+    let failed = fails(&project).work;
     project.put("f5.c", "int f5(void) { return 1; }\n");
     let mended = project.builds().work;
     // Ninja compiles in an order of its own.
@@ -315,7 +255,7 @@ fn ninja_goes_on() {
 
 #[test]
 fn cargo_goes_on() {
-    let project = Project::new("");
+    let project = project("");
     fs::remove_file(project.place.path().join("p/Makefile")).expect("our own file");
     let package = |name: &str, rest: &str| {
         format!("[package]\nname = \"{name}\"\nversion = \"1.0.0\"\nedition = \"2021\"\n{rest}")
@@ -337,7 +277,7 @@ fn cargo_goes_on() {
         let log = project.place.rekindle(&["log", &built.drv]).run().stdout();
         log.contains(&format!("Compiling {name} "))
     };
-    let failed = project.fails();
+    let failed = fails(&project);
     assert!(compiles(&failed, "l") && compiles(&failed, "prog"));
     project.put("src/main.rs", "fn main() {\n    let _: i32 = l::one();\n}\n");
     let mended = project.builds();
@@ -346,7 +286,7 @@ fn cargo_goes_on() {
 
 #[test]
 fn cmake_goes_on() {
-    let project = Project::new("");
+    let project = project("");
     fs::remove_file(project.place.path().join("p/Makefile")).expect("our own file");
     let lists = "cmake_minimum_required(VERSION 3.16)\nproject(p C)\n\
         add_executable(prog f1.c f2.c f3.c f4.c f5.c f6.c main.c)\ninstall(TARGETS prog DESTINATION .)\n";
@@ -354,7 +294,7 @@ fn cmake_goes_on() {
     let manifest = "[package]\nname = \"p\"\nversion = \"1\"\nbuild-system = \"cmake-make\"\n";
     project.put("rekindle.toml", manifest);
     project.put("f5.c", SLIP);
-    project.fails();
+    fails(&project);
     project.put("f5.c", "int f5(void) { return 1; }\n");
     let mended = project.builds();
     let log = project.place.rekindle(&["log", &mended.drv]).run().stdout();
@@ -363,9 +303,9 @@ fn cmake_goes_on() {
 
 #[test]
 fn jobs_beside_the_one_that_failed_are_kept() {
-    let project = Project { cores: "2", ..Project::new(RULES) };
+    let project = Project { cores: "2", ..project(RULES) };
     project.put("f3.c", SLIP);
-    let failed = project.fails();
+    let failed = fails(&project);
     project.put("f3.c", "int f3(void) { return 1; }\n");
     let built = project.builds();
     let twice: Vec<&String> = built.work.iter().filter(|work| failed.work.contains(work)).collect();

@@ -24,5 +24,6 @@ mod pieces;
 mod project;
 mod report;
 mod restored;
+mod slips;
 mod verify;
 mod why;

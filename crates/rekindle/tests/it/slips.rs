@@ -1,0 +1,80 @@
+//! A package of C that is built by make, with slips and without: what was compiled is read from the log, and what has to succeed
+//! is held against a clean build in another store.
+
+use std::fs;
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use crate::checkpoints::json;
+use crate::project::Place;
+
+/// A package `p`, whose recipes say `COMPILE FILE` and `LINK`, and which installs `prog`.
+pub(crate) struct Project {
+    pub(crate) place: Place,
+    pub(crate) root: PathBuf,
+    pub(crate) cores: &'static str,
+}
+
+pub(crate) struct Built {
+    pub(crate) success: bool,
+    pub(crate) code: Option<i32>,
+    /// What was compiled and linked, in all attempts.
+    pub(crate) work: Vec<String>,
+    pub(crate) restarts: usize,
+    pub(crate) audits: usize,
+    pub(crate) failure: Value,
+    pub(crate) drv: String,
+    pub(crate) out: String,
+    pub(crate) errors: String,
+}
+
+impl Project {
+    pub(crate) fn of(files: &[(&str, &str)]) -> Project {
+        let place = Place::new();
+        for (file, text) in files {
+            place.write("p", file, text);
+        }
+        let manifest = "[package]\nname = \"p\"\nversion = \"1\"\nbuild-system = \"make\"\n";
+        let root = place.write("p", "rekindle.toml", manifest);
+        Project { place, root, cores: "1" }
+    }
+
+    pub(crate) fn put(&self, file: &str, text: &str) {
+        self.place.write("p", file, text);
+    }
+
+    pub(crate) fn build(&self) -> Built {
+        let options = ["build", "--no-link", "--json", "--cores", self.cores];
+        let finished = self.place.rekindle(&options).arg(&self.root).run();
+        let report = json(&finished);
+        let drv = report["goals"][0]["drvPath"].as_str().expect("a derivation");
+        let log = self.place.rekindle(&["log", drv]).run().stdout();
+        let said = log.lines().filter(|line| line.contains("COMPILE ") || line.contains("LINK"));
+        let build = &report["builds"][0];
+        let count = |what: &str| build[what].as_array().expect("a list").len();
+        Built {
+            success: finished.success(),
+            code: finished.code(),
+            work: said.map(|line| line.trim_start_matches("COMPILE ").to_owned()).collect(),
+            restarts: count("restarts"),
+            audits: count("audits"),
+            failure: build["failure"].clone(),
+            out: report["goals"][0]["outputs"]["out"]["path"].as_str().unwrap_or_default().to_owned(),
+            errors: finished.stderr(),
+            drv: drv.to_owned(),
+        }
+    }
+
+    /// Builds what has to be what a clean build makes of it.
+    pub(crate) fn builds(&self) -> Built {
+        let built = self.build();
+        assert!(built.success, "{}", built.errors);
+        let clean = Place::new();
+        let again = clean.build(&self.root, &["--clean"]).remove(0);
+        assert_eq!(built.out, again);
+        let read = |place: &Place| fs::read(place.physical(&again).join("prog")).expect("it was built");
+        assert!(read(&self.place) == read(&clean));
+        built
+    }
+}
