@@ -41,10 +41,17 @@ fn from_input(rule: &str) -> Vec<Edit> {
 /// of them it is as in a clean build, and then the audit has told why.
 #[track_caller]
 fn check(rule: &str, project: &[Edit], edits: &[Edit]) {
+    check_after(true, rule, project, edits);
+}
+
+/// The same where the first build ends well, or does not.
+#[track_caller]
+fn check_after(ends_well: bool, rule: &str, project: &[Edit], edits: &[Edit]) {
     let (place, clean) = (Place::new(), Place::new());
     let root = place.path().join("project");
     edit::make(&root, project);
-    place.build(&root, &[]);
+    let begin = place.rekindle(&["build", "--no-link"]).arg(&root).run();
+    assert_eq!(begin.success(), ends_well, "{}", begin.stderr());
     let first = checkpoints(&place);
     edits.iter().for_each(|edit| edit.apply(&root));
     let build = |without: &str| {
@@ -159,6 +166,17 @@ fn without_what_is_forgotten() {
 fn without_what_is_not_made_again() {
     let build = "mkdir -p out; [ -e stamp ] || cat in > out/list; touch stamp";
     check("not-made-again", &custom(build, &[("in", "in\n")]), &[write("in", "other\n")]);
+}
+
+/// What failed had been told to leave a note before, and the makefile asks in a way that nobody sees.
+#[test]
+fn without_what_is_not_run_again() {
+    let rules = "DONE := $(shell [ -e done ] && echo yes)\n\
+        out: $(if $(DONE),,extra)\n\tcat in extra.txt > out || cp in out\n\
+        extra:\n\ttouch done\n\ttest -s flag\n\tcp in extra.txt\n.PHONY: extra\n";
+    let mut project = from_input(rules);
+    project.push(write("flag", ""));
+    check_after(false, "not-run-again", &project, &[write("flag", "now\n")]);
 }
 
 /// In a clean build all sources are of the same age, and what is shipped is up to date.
