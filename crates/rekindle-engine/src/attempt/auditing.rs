@@ -9,7 +9,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use rekindle_layers::{Cursor, Draft, Timestamp, TreeChange, TreeChangeKind, View, difference, merge};
-use rekindle_plan::audit::{self, Evidence, Removal, Run, Verdict, audit};
+use rekindle_plan::audit::{self, Evidence, Removal, Run, Said, Verdict, audit};
 use rekindle_sandbox::Cancel;
 
 use super::kept::Runs;
@@ -34,6 +34,14 @@ pub(super) enum Made {
     Seeded(Runs),
     /// As far as it came before it failed.
     Unfinished(Result<Unfinished, String>),
+}
+
+/// What it means that a step failed which went on from a checkpoint.
+enum Failing {
+    /// It may end well if it runs clean, for this reason, in a clause.
+    Doubtful(String),
+    /// It would fail then, too. What is kept of it, or why nothing is, in a clause.
+    Certain(Result<Unfinished, String>),
 }
 
 impl Made {
@@ -114,16 +122,18 @@ impl Attempt<'_> {
                 }
                 Ended::Badly { kind, seen } => {
                     let began = Instant::now();
-                    let found = self.doubts(&mut going, seen)?;
+                    let failing = self.failing(&mut going, seen)?;
                     going.took += began.elapsed();
-                    let (doubt, seen) = match found {
-                        Ok(unfinished) => (None, Some(Made::Unfinished(unfinished))),
-                        Err(doubt) => (Some(doubt), None),
+                    let seen = match failing {
+                        Failing::Certain(unfinished) => {
+                            self.tell_audited(phase, &going.told(None), watch);
+                            Some(Made::Unfinished(unfinished))
+                        }
+                        Failing::Doubtful(why) => {
+                            self.doubt = Some(why);
+                            None
+                        }
                     };
-                    if doubt.is_none() {
-                        self.tell_audited(phase, &going.told(None), watch);
-                    }
-                    self.doubt = doubt;
                     return Ok(Ended::Badly { kind, seen });
                 }
                 Ended::Torn(reason) => return Ok(Ended::Torn(reason)),
@@ -179,44 +189,48 @@ impl Attempt<'_> {
         Trees::new(&before, &going.after, &going.prepared, &going.rounds)
     }
 
-    /// What is kept of a step that went on and failed, if anything, or why it may not fail if it runs clean, in a clause. `seen`
-    /// is what was seen of it if it ended by itself.
-    fn doubts(
-        &self,
-        going: &mut GoingOn,
-        seen: Option<Seen>,
-    ) -> Result<Result<Result<Unfinished, String>, String>, Error> {
+    /// What the failure of a step that went on means. `seen` is what was seen of it if it ended by itself.
+    fn failing(&self, going: &mut GoingOn, seen: Option<Seen>) -> Result<Failing, Error> {
         let Some(Seen { run, said, .. }) = seen else {
-            return Ok(Err("it did not end by itself".to_owned()));
+            return Ok(Failing::Doubtful("it did not end by itself".to_owned()));
         };
         let trace = match run {
             Ok((trace, _)) => trace,
-            Err(why) => return Ok(Err(why)),
+            Err(why) => return Ok(Failing::Doubtful(why)),
         };
         going.rounds.push(Run::new(trace));
         going.after.push(self.tree());
         let trees = self.trees(going)?;
-        let rules = self.given.rules;
-        if let Some(doubt) = audit::doubt(going.evidence()?, &trees, rules, &said) {
-            return Ok(Err(doubt));
+        match audit::doubt(going.evidence()?, &trees, self.given.rules, &said) {
+            Some(why) => Ok(Failing::Doubtful(why)),
+            None => self.left_unfinished(going, &trees, &said).map(Failing::Certain),
         }
+    }
+
+    /// What is kept of a step that went on and failed for certain, or why nothing is.
+    fn left_unfinished(
+        &self,
+        going: &mut GoingOn,
+        trees: &Trees,
+        said: &[Said],
+    ) -> Result<Result<Unfinished, String>, Error> {
         if let Err(why) = self.can_keep_failed() {
-            return Ok(Ok(Err(why)));
+            return Ok(Err(why));
         }
-        let left = match audit::unfinished(going.evidence()?, &trees, rules, &said) {
+        let left = match audit::unfinished(going.evidence()?, trees, self.given.rules, said) {
             Ok(left) => left,
-            Err(why) => return Ok(Ok(Err(why))),
+            Err(why) => return Ok(Err(why)),
         };
         let file = match TraceFile::pack(&left.trace) {
             Ok(file) => file,
-            Err(error) => return Ok(Ok(Err(error.to_string()))),
+            Err(error) => return Ok(Err(error.to_string())),
         };
         going.rounds = vec![Run::new(left.trace)];
         going.files = vec![file];
         going.open += 1;
         let (runs, open) = going.runs()?;
         let open = Open { runs: open, lost: left.lost };
-        Ok(Ok(Ok(Unfinished { runs, remove: left.remove, open, is_clean: false })))
+        Ok(Ok(Unfinished { runs, remove: left.remove, open, is_clean: false }))
     }
 
     /// Begins a layer in which products are gone, or are the sources again that they are.

@@ -6,7 +6,7 @@
 //! the body integers are little-endian, and everything of variable length follows its length. It must not know where
 //! records lie.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{self, Read};
 
 use rekindle_layers::{LayerId, Timestamp};
@@ -185,12 +185,12 @@ fn body(record: &Record) -> Vec<u8> {
         let Open { runs, lost } = step.open.clone().unwrap_or_default();
         out.extend(runs.to_le_bytes());
         out.extend((lost.len() as u64).to_le_bytes());
-        for Removal { path, is_tracked, maker } in &lost {
+        let mut first_of = HashMap::new();
+        for (at, Removal { path, is_tracked, maker }) in lost.iter().enumerate() {
             text(&mut out, path);
             out.push(u8::from(*is_tracked));
             // Numbers of runs are others in the next build. What matters is which are equal.
-            let of_maker = lost.iter().position(|other| other.maker == *maker).unwrap_or_default();
-            out.extend((of_maker as u64).to_le_bytes());
+            out.extend((*first_of.entry(maker).or_insert(at) as u64).to_le_bytes());
         }
     }
     out.extend((record.told.len() as u64).to_le_bytes());
