@@ -5,12 +5,17 @@ use rekindle_plan::audit::Said;
 /// A line of a make is not longer than this: it names one file.
 const LONGEST: usize = 1 << 14;
 
+/// Room for all that is picked, in bytes: a build that prints such lines without end is not to take all memory.
+const ROOM: usize = 4 << 20;
+
 /// Picks lines from a stream.
 #[derive(Debug, Default)]
 pub(crate) struct Saying {
     said: Vec<Said>,
     /// The beginning of a line that has not ended yet.
     line: Vec<u8>,
+    /// What is taken of [`ROOM`].
+    taken: usize,
 }
 
 impl Saying {
@@ -37,7 +42,14 @@ impl Saying {
     }
 
     fn end(&mut self) {
-        self.said.extend(Said::read(self.line.strip_suffix(b"\r").unwrap_or(&self.line)));
+        if let Some(said) = Said::read(self.line.strip_suffix(b"\r").unwrap_or(&self.line)) {
+            self.taken = self.taken.saturating_add(size_of::<Said>() + said.target.len());
+            match self.taken > ROOM {
+                // No make is so far below others, so this fits nothing that failed.
+                true => self.said = vec![Said { level: u32::MAX, target: Vec::new() }],
+                false => self.said.push(said),
+            }
+        }
         self.line.clear();
     }
 }
@@ -58,5 +70,13 @@ mod tests {
         let mut saying = Saying::default();
         saying.hear(&vec![b'x'; 3 * LONGEST]);
         assert!(saying.line.len() == LONGEST && saying.said().is_empty());
+    }
+
+    #[test]
+    fn what_is_said_without_end_fits_nothing() {
+        let mut saying = Saying::default();
+        (0..2 * ROOM / size_of::<Said>()).for_each(|_| saying.hear(b"make: *** [a.o] Error 1\n"));
+        let said = saying.said();
+        assert!(said.len() == 1 && said[0].level == u32::MAX, "{}", said.len());
     }
 }
