@@ -14,8 +14,8 @@ use rustix::thread::UnshareFlags;
 mod notify;
 
 pub(crate) use notify::{
-    Interruptions, Notice, NoticeBuffer, install_listener, is_thread_of, let_go_on, pid_info, read_memory,
-    set_sync_wake_up, still_waits,
+    Interruptions, Notice, NoticeBuffer, ask_for_turns_of, install_listener, is_thread_of, let_go_on,
+    pid_info, read_memory, set_sync_wake_up, still_waits,
 };
 
 /// Proof that this process has one thread only.

@@ -26,8 +26,8 @@
 //! that executes a program and ends costs 150 to 350 µs: its arguments, environment and descriptors are read from `/proc`,
 //! each by calls of its own. `benches/observe.rs` measures it, and notes what it came to.
 //!
-//! All processes are observed by one thread. Where many make calls at once, they wait for each other; who had to wait is
-//! woken where it ran before (see [`answer`]).
+//! All processes are observed by one thread. Where many make calls at once, they wait for each other. Who gets a processor
+//! when matters more than what the observer does ([`turns`]).
 
 mod exec;
 mod inherited;
@@ -41,6 +41,7 @@ mod sharing;
 mod start;
 mod target;
 mod tasks;
+mod turns;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -61,6 +62,7 @@ use procs::Procs;
 use start::{GLANCE, look_for_end};
 use target::{Base, Target};
 use tasks::Tasks;
+use turns::Turns;
 
 pub(super) use start::{Ended, Preparation};
 
@@ -112,17 +114,16 @@ impl<'a> Recorder<'a> {
     /// It waits in the very call that receives: to wait for several things at once first would make each call a quarter
     /// slower. So signals interrupt it: init's death, and now and then a timer, as one may come a moment too early.
     fn listen(&mut self, listener: &OwnedFd, caller: BorrowedFd<'_>, init: &OwnedFd) -> Option<Ended> {
-        let sync = sys::set_sync_wake_up(listener.as_fd(), true);
+        let turns = Turns::new(listener.as_fd(), &self.procs);
         let _interruptions = sys::Interruptions::every(GLANCE);
         let mut buffer = NoticeBuffer::new();
         let mut glance = Instant::now() + GLANCE;
         let mut heard = 0u32;
         loop {
-            let queued = sync && somebody_waits(listener);
             let received = buffer.receive(listener.as_fd());
             if let Ok(notice) = &received {
                 self.hear(listener.as_fd(), notice);
-                answer(listener.as_fd(), notice.id, queued);
+                turns.answer(notice.id);
                 heard += 1;
                 // A command that calls without a pause leaves no moment to be interrupted in.
                 if !heard.is_multiple_of(1024) || Instant::now() < glance {
@@ -270,25 +271,6 @@ impl<'a> Recorder<'a> {
         };
         ledger.touch_at(record, place, touch)
     }
-}
-
-/// Lets a call go on: at once on this processor, as its caller had it before and nobody else is to have it.
-///
-/// Who had to queue was on another processor, which has nothing to do now. To wake it here as well would put all that run
-/// at the same time on one processor, where it takes the kernel milliseconds to notice that the other one is idle.
-fn answer(listener: BorrowedFd<'_>, id: u64, queued: bool) {
-    if queued {
-        sys::set_sync_wake_up(listener, false);
-    }
-    sys::let_go_on(listener, id);
-    if queued {
-        sys::set_sync_wake_up(listener, true);
-    }
-}
-
-/// Whether a call waits to be heard of already.
-fn somebody_waits(listener: &OwnedFd) -> bool {
-    has(listener, PollFlags::IN)
 }
 
 /// Whether there are such events right now; of none in particular, whether nobody is left to make calls.

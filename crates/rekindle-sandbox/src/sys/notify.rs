@@ -37,6 +37,27 @@ pub(crate) fn set_sync_wake_up(listener: BorrowedFd<'_>, sync: bool) -> bool {
     unsafe { libc::ioctl(listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SET_FLAGS as _, flags) == 0 }
 }
 
+/// Asks for turns of so many nanoseconds on the processor for this thread, which come the earlier the shorter they are. Does
+/// nothing where it is not scheduled as is usual, or where the kernel (before 6.12) does not know of this.
+pub(crate) fn ask_for_turns_of(nanoseconds: u64) -> io::Result<()> {
+    const SIZE: usize = size_of::<libc::sched_attr>();
+    // SAFETY: the structure is integers, for which zero is a value.
+    let mut wanted: libc::sched_attr = unsafe { std::mem::zeroed() };
+    // SAFETY: `wanted` is as large as is said, and only written to. 0 is this thread.
+    if unsafe { libc::syscall(libc::SYS_sched_getattr, 0, &raw mut wanted, SIZE, 0) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    if wanted.sched_policy != libc::SCHED_OTHER.cast_unsigned() {
+        return Ok(());
+    }
+    wanted.sched_runtime = nanoseconds;
+    // SAFETY: `wanted` is as large as it says, and only read.
+    match unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const wanted, 0) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 /// Signals that interrupt this process in system calls that wait, and do nothing else, until this is dropped: when a
 /// child dies, and at intervals.
 pub(crate) struct Interruptions(());

@@ -25,6 +25,11 @@ impl Procs {
         rustix::fs::open("/proc", flags, Mode::empty()).map(Procs)
     }
 
+    /// What tells how many processes want to run, to be read again and again from its beginning.
+    pub(super) fn load(&self) -> Result<OwnedFd, Errno> {
+        rustix::fs::openat(&self.0, "loadavg", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+    }
+
     /// Where a link of a thread leads (`cwd`, `exe`, `fd/3`).
     pub(super) fn link(&self, tid: u32, name: &str) -> Result<Vec<u8>, Errno> {
         // The buffer is large enough for most, so that one call does.

@@ -1,0 +1,77 @@
+//! Who gets a processor when the observer and those that it observes wake each other.
+//!
+//! One that makes a call sleeps from then on, and so does the observer as soon as it has answered. So it is best that both use one
+//! processor by turns: nothing has to be woken elsewhere. But to answer like that puts who called on the observer's
+//! processor even if others wait for it already, and as nobody is idle for long where so much sleeps and wakes, it takes the kernel
+//! milliseconds to notice that another processor has nothing to do. With two jobs on two processors, that was most of
+//! what observing cost.
+//!
+//! So how many want to run is looked up before each answer. If it is only the observer, who called goes on here; if there are more, the
+//! kernel looks for a place. The number is the whole machine's, as nothing tells that of one processor.
+
+use std::os::fd::{BorrowedFd, OwnedFd};
+
+use super::procs::Procs;
+use crate::sys;
+
+/// Answers calls.
+pub(super) struct Turns<'a> {
+    listener: BorrowedFd<'a>,
+    /// What tells how many want to run; `None` where the kernel (before 6.6) always looks for a place, or nothing tells.
+    load: Option<OwnedFd>,
+}
+
+/// How long the observer wants to run at a time, in nanoseconds: as short as can be asked for. Who wants less gets its turn earlier,
+/// and others wait for it.
+const TURN: u64 = 100_000;
+
+impl<'a> Turns<'a> {
+    pub(super) fn new(listener: BorrowedFd<'a>, procs: &Procs) -> Self {
+        // Where this cannot be asked for (before 6.12), it waits for its turn like others.
+        let _ = sys::ask_for_turns_of(TURN);
+        let sync = sys::set_sync_wake_up(listener, true);
+        Turns { listener, load: procs.load().ok().filter(|_| sync) }
+    }
+
+    /// Lets a call go on.
+    pub(super) fn answer(&self, id: u64) {
+        let place = self.load.as_ref().is_some_and(others_want_to_run);
+        // It is about both ways, and who calls next is to be heard here.
+        if place {
+            sys::set_sync_wake_up(self.listener, false);
+        }
+        sys::let_go_on(self.listener, id);
+        if place {
+            sys::set_sync_wake_up(self.listener, true);
+        }
+    }
+}
+
+fn others_want_to_run(load: &OwnedFd) -> bool {
+    let mut text = [0; 64];
+    let count = rustix::io::pread(load, &mut text, 0).unwrap_or(0);
+    running(&text[..count]).is_some_and(|count| count > 1)
+}
+
+/// How many run or want to, of `/proc/loadavg`: three averages, then this number, a slash, and how many there are.
+fn running(load: &[u8]) -> Option<u32> {
+    let word = load.split(|&byte| byte == b' ').nth(3)?;
+    let count = word.split(|&byte| byte == b'/').next()?;
+    std::str::from_utf8(count).ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernel_tells_how_many_run() {
+        assert_eq!(running(b"0.74 2.29 2.98 1/123 4567\n"), Some(1));
+        assert_eq!(running(b"30.74 22.29 2.98 12/1230 4567\n"), Some(12));
+        assert_eq!(running(b"0.74 2.29 2.98"), None);
+        assert_eq!(running(b""), None);
+        let load = std::fs::read("/proc/loadavg").expect("there is a /proc");
+        // This test does.
+        assert!(running(&load).is_some_and(|count| count >= 1));
+    }
+}
