@@ -15,6 +15,9 @@
 //! A group that left nothing can only have told something to who started it, and so counts against that (**informer**).
 //! What passes from one group to another through a file that is gone is followed (**handed on**).
 //!
+//! Of several that write the same file, the one that wrote it last then has to have done so again if any of them has
+//! (**overwritten**, [`overwritten`]).
+//!
 //! What ran now may also have found a file that in a clean build would not be there yet (**order**): that of another one that runs
 //! later, or its own, if it changes it in place. And who empties an old file and writes it anew leaves it the mode that it had
 //! (**old mode**), where a clean build would have made it with another.
@@ -34,6 +37,7 @@ mod failure;
 pub(crate) mod groups;
 mod looks;
 pub(crate) mod marks;
+mod overwritten;
 mod rules;
 mod said;
 #[cfg(test)]
@@ -112,6 +116,8 @@ pub struct Rules {
     pub old_mode: bool,
     /// Whether what one looked at counts against those that it passed something on to, through files that are gone.
     pub handed_on: bool,
+    /// Whether who wrote a file last has to have the last word again.
+    pub overwritten: bool,
     /// Whether what stands no more in what a book-keeper reads has to go.
     pub forgotten: bool,
     /// Whether what was removed has to be made again.
@@ -134,6 +140,7 @@ impl Rules {
         order: true,
         old_mode: true,
         handed_on: true,
+        overwritten: true,
         forgotten: true,
         not_made_again: true,
         not_run_again: true,
@@ -153,6 +160,7 @@ impl Rules {
             "order" => &mut rules.order,
             "old-mode" => &mut rules.old_mode,
             "handed-on" => &mut rules.handed_on,
+            "overwritten" => &mut rules.overwritten,
             "forgotten" => &mut rules.forgotten,
             "not-made-again" => &mut rules.not_made_again,
             "not-run-again" => &mut rules.not_run_again,
@@ -264,6 +272,8 @@ pub enum Rule {
     OldProduct,
     /// Who decides what is made had looked at what changed.
     Orchestrator,
+    /// What somebody wrote was written again by another one, and not by it.
+    Overwritten,
     /// What was made by who keeps book does not stand any more in what it reads.
     Forgotten,
     /// What was removed was not made again.
@@ -281,6 +291,7 @@ impl Rule {
             Rule::Producer => "producer",
             Rule::OldProduct => "old-product",
             Rule::Orchestrator => "orchestrator",
+            Rule::Overwritten => "overwritten",
             Rule::Forgotten => "forgotten",
             Rule::NotMadeAgain => "not-made-again",
             Rule::NotRunAgain => "not-run-again",
@@ -314,6 +325,14 @@ impl fmt::Display for Finding {
             }
             (Rule::OldProduct, Some(product)) => {
                 write!(f, "{} was made from an old {path} by {}", quote(product), self.who)
+            }
+            (Rule::Overwritten, Some(product)) => {
+                write!(
+                    f,
+                    "{} was not made again although {path}, which {} writes as well, was overwritten",
+                    quote(product),
+                    self.who
+                )
             }
             (Rule::SourceMade, _) => {
                 write!(f, "{path} is a source, and the build made it, which a clean build would not")

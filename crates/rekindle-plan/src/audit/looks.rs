@@ -385,7 +385,7 @@ impl<'a> Auditor<'a> {
 }
 
 impl<'a> Hit<'a> {
-    fn new(access: &Access, change: SourceChange, process: &'a Process) -> Hit<'a> {
+    pub(super) fn new(access: &Access, change: SourceChange, process: &'a Process) -> Hit<'a> {
         Hit { at: when(access), change, process, is_too_early: false }
     }
 }

@@ -90,6 +90,12 @@ impl<'a> Auditor<'a> {
                 self.follow(run, group, hit, rule)?;
             }
         }
+        let written = if self.rules.overwritten { 0..self.runs() } else { 0..0 };
+        for run in written {
+            for (group, hit) in self.overwritten(run) {
+                self.follow(run, group, hit, Rule::Overwritten)?;
+            }
+        }
         Ok(())
     }
 
@@ -304,7 +310,7 @@ impl<'a> Auditor<'a> {
         let decides = matches!(groups.all[group].kind, Kind::Orchestrator(_) | Kind::Shell);
         let mut concerned: BTreeSet<GroupId> = BTreeSet::new();
         let is_on = |rules: Rules| if decides { rules.orchestrator } else { rules.producer };
-        if rule == Rule::OldProduct || is_on(self.rules) {
+        if rule != Rule::Producer || is_on(self.rules) {
             concerned.insert(group);
         }
         let starts = || self.starts[run].get_or_init(|| starts(self.trace(run), groups));

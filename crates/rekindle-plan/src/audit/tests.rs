@@ -3,6 +3,7 @@
 mod builds;
 mod failures;
 mod old_products;
+mod overwritten;
 mod unfinished;
 
 use super::{Rule, Rules, needed};
@@ -28,6 +29,7 @@ fn every_rule_can_be_switched_off() {
         Rule::Producer,
         Rule::OldProduct,
         Rule::Orchestrator,
+        Rule::Overwritten,
         Rule::Forgotten,
         Rule::NotMadeAgain,
         Rule::NotRunAgain,

@@ -161,6 +161,19 @@ fn without_what_is_forgotten() {
     check("forgotten", &project, &[write("build.ninja", rules)]);
 }
 
+/// Of two that write the same file, only the first has something to do.
+#[test]
+fn without_the_last_word() {
+    let ninja = "\
+rule copy
+  command = mkdir -p out; cp $in out/both; touch $out
+build one: copy in
+build two: copy other || one
+";
+    let project = custom("ninja", &[("in", "in\n"), ("other", "other\n"), ("build.ninja", ninja)]);
+    check("overwritten", &project, &[write("in", "new\n")]);
+}
+
 /// What the list is made from was removed by the audit, but the script asks for a stamp only.
 #[test]
 fn without_what_is_not_made_again() {

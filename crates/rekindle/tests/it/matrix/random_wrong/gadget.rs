@@ -183,6 +183,33 @@ pub(super) const GADGETS: &[Gadget] = &[
         ..PLAIN
     },
     Gadget {
+        name: "two that write the same file",
+        sources: &[("a", "a {n}\n", true), ("b", "b {n}\n", true)],
+        rules: &[
+            ("@/one", &["@/a"], "cp @/a OUT; touch @/one"),
+            ("@/two", &["@/b"], "cp @/b OUT; touch @/two"),
+        ],
+        ..PLAIN
+    },
+    Gadget {
+        name: "one that is renamed over another",
+        sources: &[("a", "a {n}\n", true), ("b", "b {n}\n", true)],
+        rules: &[
+            ("@/one", &["@/a"], "rm -f OUT; cp @/a OUT; touch @/one"),
+            ("@/two", &["@/b"], "cp @/b @/new; mv -f @/new OUT; touch @/two"),
+        ],
+        ..PLAIN
+    },
+    Gadget {
+        name: "a mode from somebody else",
+        sources: &[("a", "a {n}\n", true), ("b", "b {n}\n", true)],
+        rules: &[
+            ("@/one", &["@/a"], "rm -f OUT; cp @/a OUT; touch @/one"),
+            ("@/two", &["@/b"], "chmod $(wc -c < @/b | cut -c1-1)44 OUT; touch @/two"),
+        ],
+        ..PLAIN
+    },
+    Gadget {
         name: "a source that the build edits",
         sources: &[("in", "in {n}\n", true), ("notes", "notes {n}\n", true)],
         rules: &[("OUT", &["@/in"], "cat @/in >> @/notes; cp @/notes OUT")],

@@ -1,0 +1,118 @@
+//! What one wrote and another has written again since: whose word is the last.
+//!
+//! Where several write the same file, a clean build leaves what the last of them wrote. Here the last one is who had a reason to run
+//! again, which may be the first. Neither has to have looked at anything for that, so nothing of the other rules is about
+//! it. Whose word was the last in a run has to have spoken again since; or who has spoken since is one that did so after it in the
+//! oldest run in which both did; or all that it made then is made anew. Otherwise it has to run once more.
+
+use std::collections::BTreeMap;
+
+use super::groups::{GroupId, Kind};
+use super::rules::{Auditor, Hit, RunId};
+use crate::observation::{ChangeKind, SourceChange};
+use crate::trace::{Access, PathId, ProcessId, Touch};
+
+impl<'a> Auditor<'a> {
+    /// Those who had the last word about something in a run, and do not have it any more.
+    pub(super) fn overwritten(&self, run: RunId) -> BTreeMap<GroupId, Hit<'a>> {
+        let mut hits = BTreeMap::new();
+        if run + 1 == self.runs() {
+            return hits;
+        }
+        let trace = self.trace(run);
+        for change in self.written_since(run) {
+            let Some(path) = trace.paths().find(&change.path) else { continue };
+            for (writer, access) in self.last_words(run, path) {
+                let group = self.groups[run].of[writer.at()];
+                if self.groups[run].all[group].kind == Kind::Task
+                    && self.is_overwritten(run, group, &change.path)
+                {
+                    let process = trace.process(writer);
+                    hits.entry(group).or_insert_with(|| Hit::new(access, change.clone(), process));
+                }
+            }
+        }
+        hits
+    }
+
+    /// What a run left and is another now; and what is the same, if it was not there for who wrote it in an earlier round.
+    fn written_since(&self, run: RunId) -> Vec<SourceChange> {
+        let trace = self.trace(run);
+        let is_left = |path: &[u8]| trace.paths().find(path).is_some_and(|id| trace.left(id));
+        let round = (run + 1).saturating_sub(self.evidence.then.len());
+        let is_there_still = |kind| !matches!(kind, ChangeKind::Added | ChangeKind::Removed);
+        let changed = self.facts.changed_since(round).iter();
+        let changed = changed.filter(|change| is_there_still(change.kind) && is_left(&change.path));
+        let mut all: Vec<SourceChange> = changed.cloned().collect();
+        if round > 0 {
+            let accesses = trace.processes().iter().flat_map(|process| &process.accesses);
+            let made = accesses.filter(|access| access.touch.any(Touch::CREATED) && trace.left(access.path));
+            let made =
+                made.map(|access| trace.paths().get(access.path)).filter(|path| self.facts.exists(path));
+            all.extend(made.map(|path| SourceChange { path: path.to_vec(), kind: ChangeKind::Content }));
+        }
+        all
+    }
+
+    /// Who wrote to a path last in a run, and who gave it a mode: nothing tells when that was.
+    fn last_words(&self, run: RunId, path: PathId) -> impl Iterator<Item = (ProcessId, &'a Access)> {
+        let changes = || self.trace(run).changes_to(path);
+        let last =
+            changes().filter(|(_, access)| writes(access)).max_by_key(|(_, access)| access.changed_last);
+        let modes = changes().filter(|(_, access)| access.touch.any(Touch::MODE));
+        last.into_iter().chain(modes)
+    }
+
+    /// Whether others have written since what is not known to be written after this, and it was not written again.
+    fn is_overwritten(&self, run: RunId, group: GroupId, path: &[u8]) -> bool {
+        let mine = self.identity(run, group);
+        let mut is_overwritten = false;
+        for later in run + 1..self.runs() {
+            for (identity, _, access) in self.changers(later, path) {
+                if identity.is_some() && identity == mine {
+                    return false;
+                }
+                is_overwritten |= writes(access) && !self.is_written_after(mine, identity, path);
+            }
+        }
+        is_overwritten
+    }
+
+    /// Whether in the oldest run in which both of these changed a path, the second did so after the first.
+    fn is_written_after(&self, one: Option<Identity>, other: Option<Identity>, path: &[u8]) -> bool {
+        if one.is_none() || other.is_none() {
+            return false;
+        }
+        for run in 0..self.runs() {
+            let changers: Vec<_> = self.changers(run, path).collect();
+            let was = changers.iter().rfind(|(found, ..)| *found == one);
+            let is = changers.iter().find(|(found, ..)| *found == other);
+            if let (Some((_, first, was)), Some((_, second, is))) = (was, is) {
+                // Other modes have no moment. Processes are in the order of their beginnings.
+                let has_moments = writes(was) && writes(is);
+                return if has_moments { was.changed_last < is.changed_last } else { first < second };
+            }
+        }
+        false
+    }
+
+    /// Those that changed a path in a run, by what they were started to do.
+    fn changers(
+        &self,
+        run: RunId,
+        path: &[u8],
+    ) -> impl Iterator<Item = (Option<Identity<'a>>, ProcessId, &'a Access)> {
+        let trace = self.trace(run);
+        let of = &self.groups[run].of;
+        let id = trace.paths().find(path);
+        let changes = id.into_iter().flat_map(|id| trace.changes_to(id));
+        changes.map(move |(process, access)| (self.identity(run, of[process.at()]), process, access))
+    }
+}
+
+/// What a group was started to do, and where.
+type Identity<'t> = ([u8; 32], &'t [u8]);
+
+fn writes(access: &Access) -> bool {
+    access.touch.defines() || access.touch.any(Touch::UPDATED)
+}
