@@ -35,14 +35,14 @@ impl<'a> Auditor<'a> {
         hits
     }
 
-    /// What a run left and is another now; and what is the same, if it was not there for who wrote it in an earlier round.
+    /// What a run left or took away and is otherwise now; and what is the same, if it was not there for who wrote it in an earlier
+    /// round.
     fn written_since(&self, run: RunId) -> Vec<SourceChange> {
         let trace = self.trace(run);
         let is_left = |path: &[u8]| trace.paths().find(path).is_some_and(|id| trace.left(id));
         let round = (run + 1).saturating_sub(self.evidence.then.len());
-        let is_there_still = |kind| !matches!(kind, ChangeKind::Added | ChangeKind::Removed);
         let changed = self.facts.changed_since(round).iter();
-        let changed = changed.filter(|change| is_there_still(change.kind) && is_left(&change.path));
+        let changed = changed.filter(|change| is_left(&change.path) != (change.kind == ChangeKind::Added));
         let mut all: Vec<SourceChange> = changed.cloned().collect();
         if round > 0 {
             let accesses = trace.processes().iter().flat_map(|process| &process.accesses);
@@ -54,12 +54,13 @@ impl<'a> Auditor<'a> {
         all
     }
 
-    /// Who wrote to a path last in a run, and who gave it a mode: nothing tells when that was.
+    /// Who wrote to a path last in a run, or took it away, and who gave it a mode: nothing tells when that was.
     fn last_words(&self, run: RunId, path: PathId) -> impl Iterator<Item = (ProcessId, &'a Access)> {
         let changes = || self.trace(run).changes_to(path);
         let last =
             changes().filter(|(_, access)| writes(access)).max_by_key(|(_, access)| access.changed_last);
-        let modes = changes().filter(|(_, access)| access.touch.any(Touch::MODE));
+        let is_left = self.trace(run).left(path);
+        let modes = changes().filter(move |(_, access)| is_left && access.touch.any(Touch::MODE));
         last.into_iter().chain(modes)
     }
 

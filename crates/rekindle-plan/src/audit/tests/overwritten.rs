@@ -96,3 +96,48 @@ bash: <b/phase
     redoes(&case, Rules::ALL, &["b/two"]);
     settles(&case, without("overwritten"));
 }
+
+/// Neither looks whether anything is there.
+#[test]
+fn who_took_something_away_has_to_take_it_away_again() {
+    let then = "
+bash: <b/phase
+\tninja: <b/build.ninja
+\t\tcp a: <b/a >b/other >b/both >b/one
+\t\tunlink: -b/both >b/two
+";
+    let case = Case {
+        sources: "b/a=A b/phase=x b/build.ninja=n",
+        then: (then, "b/a=a b/other=a b/one=1 b/two=2 b/phase=x b/build.ninja=n"),
+        rounds: &[(
+            "b/a",
+            "bash: <b/phase\n\tninja: <b/build.ninja\n\t\tcp a: <b/a >b/other >b/both >b/one",
+            "b/a=A b/other=A b/both=A b/one=1 b/two=2 b/phase=x b/build.ninja=n",
+        )],
+        removed: &[],
+    };
+    redoes(&case, Rules::ALL, &["b/two"]);
+    settles(&case, without("overwritten"));
+}
+
+#[test]
+fn what_another_one_took_away_has_to_come_back() {
+    let then = "
+bash: <b/phase
+\tninja: <b/build.ninja
+\t\tclear: <b/a >b/one
+\t\tcp z: <b/z >b/both >b/two
+";
+    let case = Case {
+        sources: "b/a=A b/z=z b/phase=x b/build.ninja=n",
+        then: (then, "b/a=a b/z=z b/both=z b/one=1 b/two=2 b/phase=x b/build.ninja=n"),
+        rounds: &[(
+            "b/a",
+            "bash: <b/phase\n\tninja: <b/build.ninja\n\t\tclear: <b/a >b/one -b/both",
+            "b/a=A b/z=z b/one=1 b/two=2 b/phase=x b/build.ninja=n",
+        )],
+        removed: &[],
+    };
+    redoes(&case, Rules::ALL, &["b/two"]);
+    settles(&case, without("overwritten"));
+}

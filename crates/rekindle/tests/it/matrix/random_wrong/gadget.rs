@@ -201,6 +201,24 @@ pub(super) const GADGETS: &[Gadget] = &[
         ..PLAIN
     },
     Gadget {
+        name: "what somebody else takes away",
+        sources: &[("a", "a {n}\n", true), ("b", "b {n}\n", true)],
+        rules: &[
+            ("@/one", &["@/a"], "cp @/a OUT.tmp; cp @/a OUT; cp @/a @/one"),
+            ("@/two", &["@/b"], "perl -e 'unlink $ARGV[0]' OUT.tmp; cp @/b @/two"),
+        ],
+        ..PLAIN
+    },
+    Gadget {
+        name: "a directory that somebody else empties",
+        sources: &[("a", "a {n}\n", true), ("b", "b {n}\n", true)],
+        rules: &[
+            ("@/one", &["@/a"], "rm -rf OUT; mkdir OUT; cp @/a OUT/a; cp @/a @/one"),
+            ("@/two", &["@/b"], "perl -pe 'BEGIN { open STDOUT, q(>), shift }' OUT/b @/b; cp @/b @/two"),
+        ],
+        ..PLAIN
+    },
+    Gadget {
         name: "a mode from somebody else",
         sources: &[("a", "a {n}\n", true), ("b", "b {n}\n", true)],
         rules: &[
