@@ -223,7 +223,11 @@ pub(super) const GADGETS: &[Gadget] = &[
         sources: &[("a", "a {n}\n", true), ("b", "b {n}\n", true)],
         rules: &[
             ("@/one", &["@/a"], "rm -f OUT; cp @/a OUT; touch @/one"),
-            ("@/two", &["@/b"], "chmod $(wc -c < @/b | cut -c1-1)44 OUT; touch @/two"),
+            (
+                "@/two",
+                &["@/b"],
+                "if grep -q [13579] @/b; then chmod 755 OUT; else chmod 644 OUT; fi; touch @/two",
+            ),
         ],
         ..PLAIN
     },
