@@ -38,6 +38,7 @@ pub(crate) mod groups;
 mod looks;
 pub(crate) mod marks;
 mod overwritten;
+mod products;
 mod rules;
 mod said;
 #[cfg(test)]

@@ -7,7 +7,7 @@ use super::groups::{Book, GroupId, Groups, Kind};
 use super::trace_facts::{self, describe, identity, starts};
 use super::{Evidence, Facts, Finding, Orchestrator, Removal, Rule, Rules, Run, Verdict};
 use crate::observation::{ChangeKind, SourceChange};
-use crate::trace::{Access, Move, PathId, Process, ProcessId, Touch, Trace};
+use crate::trace::{Access, Move, Process, ProcessId, Touch, Trace};
 
 /// One of all runs: those of the builds before, then the rounds of this one.
 pub(super) type RunId = usize;
@@ -405,59 +405,6 @@ impl<'a> Auditor<'a> {
                 self.failing.entry(path).or_insert(removal);
             }
         }
-    }
-
-    /// What these groups left that is still what they left: nobody made it anew since.
-    pub(super) fn products_of(&self, run: RunId, groups: &BTreeSet<GroupId>) -> Vec<(GroupId, Vec<u8>)> {
-        let trace = self.trace(run);
-        let of = &self.groups[run].of;
-        let moved: BTreeSet<PathId> = trace.moves().iter().map(|step| step.to).collect();
-        let mut products = Vec::new();
-        for (process, group) in trace.processes().iter().zip(of) {
-            if !groups.contains(group) {
-                continue;
-            }
-            for access in &process.accesses {
-                let path = trace.paths().get(access.path);
-                if access.touch.changes()
-                    && trace.left(access.path)
-                    && !path.starts_with(b"/")
-                    && !self.is_made_later(run, path)
-                    && self.facts.exists(path)
-                    && (moved.contains(&access.path) || !self.facts.is_directory(path))
-                {
-                    products.push((*group, path.to_vec()));
-                }
-            }
-        }
-        // Another name that it was given, by whomever, is its product, too.
-        for step in trace.moves() {
-            let [from, to] = [step.from, step.to].map(|id| trace.paths().get(id));
-            let mut writers = trace.changes_to(step.from).map(|(process, _)| of[process.at()]);
-            if let Some(group) = writers.find(|group| groups.contains(group))
-                && from != to
-                && trace.left(step.to)
-                && !self.is_made_later(run, to)
-                && self.facts.exists(to)
-            {
-                products.push((group, to.to_vec()));
-            }
-        }
-        products.sort();
-        products.dedup();
-        products
-    }
-
-    fn is_made_later(&self, run: RunId, path: &[u8]) -> bool {
-        let rounds_before = (run + 1).saturating_sub(self.evidence.then.len());
-        // What was removed after a round was made by it or before it.
-        let is_removed = self.evidence.removed.iter().skip(rounds_before.saturating_sub(1)).flatten();
-        is_removed.into_iter().any(|removal| removal.path == path)
-            || (run + 1..self.runs()).any(|later| {
-                let trace = self.trace(later);
-                let found = trace.paths().find(path);
-                found.is_some_and(|id| trace.changes_to(id).any(|(_, access)| access.touch.defines()))
-            })
     }
 }
 

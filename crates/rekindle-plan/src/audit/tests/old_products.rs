@@ -224,3 +224,23 @@ bash: <b/phase
     let again = "\n\t\tcp -r a o: <b/a >b/stamp.a";
     check("b/stamp.a,b/stamp.c", again, "b/a=file", &["b/o/a", "b/o/a/x", "b/stamp.a"]);
 }
+
+/// `touch` does not empty it, but nothing is in it.
+#[test]
+fn an_empty_product_is_made_again_by_touching_it() {
+    let check = |stamp: &str, command: &str, removed: &[&str]| {
+        let then = "bash: <b/phase\n\tmake: <b/Makefile\n\t\tsh a: <b/a >b/x ^b/stamp";
+        let left = format!("b/Makefile=m b/a=a b/x=a b/stamp={stamp} b/phase=x");
+        let again = format!("bash: <b/phase\n\tmake: <b/Makefile\n\t\t{command}: <b/a >b/x +b/stamp");
+        let now = format!("b/Makefile=m b/a=A b/x=A b/stamp={stamp} b/phase=x");
+        let rounds = [("b/a", &*again, &*now)];
+        let sources = "b/Makefile=m b/a=A b/phase=x";
+        let case = Case { sources, then: (then, &left), rounds: &rounds, removed: &[] };
+        if removed.is_empty() { settles(&case, Rules::ALL) } else { redoes(&case, Rules::ALL, removed) }
+    };
+    check("", "sh a", &[]);
+    // Something is in it, which may be from then.
+    check("a", "sh a", &["b/stamp", "b/x"]);
+    // Another command need not do all that the first one did, such as give it a mode.
+    check("", "sh b", &["b/stamp"]);
+}

@@ -26,6 +26,7 @@ mod random;
 mod random_wrong;
 mod recipes;
 mod shapes;
+mod stamps;
 mod tree;
 mod undeclared;
 

@@ -1,0 +1,87 @@
+//! What somebody left that is still what he left.
+//!
+//! A product that was made anew since is the later maker's. One that was only added to is not made anew: what was there before
+//! is in it. But there is nothing before in what is empty.
+
+use std::collections::BTreeSet;
+
+use super::groups::GroupId;
+use super::rules::{Auditor, RunId};
+use crate::trace::{Access, PathId, Touch};
+
+impl Auditor<'_> {
+    /// What these groups left that is still what they left: nobody made it anew since.
+    pub(super) fn products_of(&self, run: RunId, groups: &BTreeSet<GroupId>) -> Vec<(GroupId, Vec<u8>)> {
+        let trace = self.trace(run);
+        let of = &self.groups[run].of;
+        let moved: BTreeSet<PathId> = trace.moves().iter().map(|step| step.to).collect();
+        let mut products = Vec::new();
+        for (process, group) in trace.processes().iter().zip(of) {
+            if !groups.contains(group) {
+                continue;
+            }
+            for access in &process.accesses {
+                let path = trace.paths().get(access.path);
+                if access.touch.changes()
+                    && trace.left(access.path)
+                    && !path.starts_with(b"/")
+                    && !self.is_made_later(run, *group, path)
+                    && self.facts.exists(path)
+                    && (moved.contains(&access.path) || !self.facts.is_directory(path))
+                {
+                    products.push((*group, path.to_vec()));
+                }
+            }
+        }
+        // Another name that it was given, by whomever, is its product, too.
+        for step in trace.moves() {
+            let [from, to] = [step.from, step.to].map(|id| trace.paths().get(id));
+            let mut writers = trace.changes_to(step.from).map(|(process, _)| of[process.at()]);
+            if let Some(group) = writers.find(|group| groups.contains(group))
+                && from != to
+                && trace.left(step.to)
+                && !self.is_made_later(run, group, to)
+                && self.facts.exists(to)
+            {
+                products.push((group, to.to_vec()));
+            }
+        }
+        products.sort();
+        products.dedup();
+        products
+    }
+
+    fn is_made_later(&self, run: RunId, maker: GroupId, path: &[u8]) -> bool {
+        let rounds_before = (run + 1).saturating_sub(self.evidence.then.len());
+        // What was removed after a round was made by it or before it.
+        let is_removed = self.evidence.removed.iter().skip(rounds_before.saturating_sub(1)).flatten();
+        is_removed.into_iter().any(|removal| removal.path == path)
+            || (run + 1..self.runs()).any(|later| {
+                let trace = self.trace(later);
+                let found = trace.paths().find(path);
+                found.is_some_and(|id| {
+                    let mut changes = trace.changes_to(id);
+                    changes.any(|(process, access)| {
+                        let group = self.groups[later].of[process.at()];
+                        access.touch.defines() || self.is_touched(access, path, (run, maker), (later, group))
+                    })
+                })
+            })
+    }
+
+    /// Whether the same command has opened a file for writing again in which there is nothing, as `touch` does: nothing of what it
+    /// was before is left in it.
+    fn is_touched(
+        &self,
+        access: &Access,
+        path: &[u8],
+        (run, maker): (RunId, GroupId),
+        (later, group): (RunId, GroupId),
+    ) -> bool {
+        let identity = self.identity(run, maker);
+        access.touch.any(Touch::UPDATED)
+            && identity.is_some()
+            && identity == self.identity(later, group)
+            && self.facts.is_empty(path)
+    }
+}
