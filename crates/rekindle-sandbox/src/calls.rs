@@ -159,6 +159,11 @@ impl Arch {
                 _ => body.finish(Action::Notify),
             });
         }
+        // To read where a link leads is to read it all. Other looks are too many to be heard of each time.
+        let reads = self.looks.iter().filter(|(_, call)| matches!(call, Call::ReadLink(_)));
+        for &(number, _) in reads.filter(|_| !lookups) {
+            program.when_equal(number, |body| body.finish(Action::Notify));
+        }
         if lookups {
             let old = if self.wide { &[][..] } else { OLD_LOOKS };
             for &(number, call) in self.looks.iter().chain(old).chain(COMMON_LOOKS) {
@@ -199,7 +204,9 @@ mod tests {
                     let old = if arch.wide { &[][..] } else { OLD_LOOKS };
                     let looks = [arch.looks, old, COMMON_LOOKS].concat();
                     arch.calls.iter().chain(COMMON).any(|(known, _)| *known == number)
-                        || (lookups && looks.iter().any(|(known, _)| *known == number))
+                        || looks.iter().any(|(known, call)| {
+                            *known == number && (lookups || matches!(call, Call::ReadLink(_)))
+                        })
                 };
                 for number in 0..600 {
                     // All clone flags, and the bit of `open_tree`, without those that stand for mere looking.

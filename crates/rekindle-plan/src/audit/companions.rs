@@ -2,6 +2,7 @@
 //!
 //! - One that was given the same to do, then and now, is the same: what it left then was there when it ran now, and it may have
 //!   looked at that without opening it. So all of it goes, of both runs.
+//! - Who adds to what another one made has to find that. So what goes takes all with it that had a part in it.
 //! - A directory that it made goes if nothing stays in it. Who copies a tree does not replace a directory by a file, and who
 //!   is not run any more would leave it empty.
 
@@ -24,11 +25,17 @@ impl Auditor<'_> {
                 makers.entry(run).or_default().insert(group);
             }
         }
-        for (run, groups) in self.alike(&makers) {
-            for (group, path) in self.products_of(run, &groups) {
-                self.fail(path, (run, group));
+        loop {
+            let before = self.failing.len();
+            for (run, groups) in self.alike(&makers).into_iter().chain(self.joint_makers()) {
+                for (group, path) in self.products_of(run, &groups) {
+                    self.fail(path, (run, group));
+                }
+                makers.entry(run).or_default().extend(groups);
             }
-            makers.entry(run).or_default().extend(groups);
+            if self.failing.len() == before {
+                break;
+            }
         }
         // What is in a directory comes after it.
         for (dir, maker) in self.made_directories(&makers).into_iter().rev() {
@@ -40,6 +47,25 @@ impl Auditor<'_> {
                 self.fail(dir, maker);
             }
         }
+    }
+
+    /// All that had a part in what goes and is one that is added to: who is left would add to nothing.
+    fn joint_makers(&self) -> Makers {
+        let mut joint = Makers::new();
+        for path in self.failing.keys() {
+            for run in 0..self.runs() {
+                let trace = self.trace(run);
+                let Some(id) = trace.paths().find(path).filter(|id| trace.left(*id)) else { continue };
+                if !trace.changes_to(id).any(|(_, access)| access.touch.any(Touch::UPDATED)) {
+                    continue;
+                }
+                let groups = &self.groups[run];
+                let makers = trace.changes_to(id).map(|(process, _)| groups.of[process.at()]);
+                let makers = makers.filter(|group| groups.all[*group].kind == Kind::Task);
+                joint.entry(run).or_default().extend(makers);
+            }
+        }
+        joint
     }
 
     fn fail(&mut self, path: Vec<u8>, (run, group): (RunId, GroupId)) {

@@ -224,7 +224,8 @@ impl Groups {
             }
         }
         for (group, gives) in self.all.iter_mut().zip(gives) {
-            group.informs = !gives && group.kind != Kind::Shell && !group.failed;
+            // The step's own shell has nobody to inform.
+            group.informs = !gives && group.parent.is_some() && !group.failed;
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::groups::{GroupId, Kind, is_ninjas_book};
+use super::groups::{Book, GroupId, Kind, is_ninjas_book};
 use super::marks::Marks;
 use super::rules::{Auditor, Hit, Likes, RunId};
 use super::trace_facts::{first_changes, has_kin};
@@ -42,7 +42,7 @@ impl<'a> Auditor<'a> {
         let mut looks = looks.into_iter().peekable();
         let processes = (0..).map(ProcessId).zip(trace.processes());
         for ((id, process), group) in processes.zip(&self.groups[run].of) {
-            let is_of_no_concern = self.is_of_no_concern(run, *group);
+            let is_of_no_concern = self.is_of_no_concern(run, *group) && !self.told_an_own_book(run, *group);
             let makefiles = OnceCell::new();
             while let Some((_, _, access)) = looks.next_if(|(looker, ..)| *looker == id) {
                 if is_of_no_concern {
@@ -63,7 +63,7 @@ impl<'a> Auditor<'a> {
                 && self.groups[run].all[*group].kind == Kind::Task
                 && let Some(change) = self.told(run, process, &names)
             {
-                let hit = Hit { at: 1, change: change.clone(), process, is_too_early: false };
+                let hit = Hit { at: 1, change: change.clone(), process, is_too_early: false, is_told: false };
                 self.note(&mut hits, run, *group, hit);
             }
         }
@@ -110,6 +110,25 @@ impl<'a> Auditor<'a> {
     fn is_of_no_concern(&self, run: RunId, group: GroupId) -> bool {
         let speaker = self.speaker(run, group);
         matches!(self.groups[run].all[speaker].kind, Kind::Orchestrator(found) if found.knows_all())
+    }
+
+    /// Whether a group only told something to one that keeps book of what it is told (a build script that only prints), and was not
+    /// started again. Whether it has to be, that one knows from what it was told, too, which may not be all.
+    pub(super) fn told_an_own_book(&self, run: RunId, group: GroupId) -> bool {
+        let found = &self.groups[run].all[group];
+        found.kind == Kind::Task
+            && found.informs
+            && self.rules.informer
+            && self.groups[run].started_by(group) == Some(Orchestrator::Tracked(Book::Own))
+            && !self.ran_now(run, group)
+    }
+
+    /// Whether one that was started to do the same ran in any round.
+    fn ran_now(&self, run: RunId, group: GroupId) -> bool {
+        let identity = self.identity(run, group);
+        let mut now = self.evidence.then.len()..self.runs();
+        identity.is_some()
+            && now.any(|now| (0..self.groups[now].all.len()).any(|id| self.identity(now, id) == identity))
     }
 
     /// A path that came or went and that a program was told of: it may have looked for it and not at it, as compilers do with
@@ -324,7 +343,13 @@ impl<'a> Auditor<'a> {
         }
         // With which mode it would have been made is only known of some. Others (`cp`) take one from what they read, and the
         // same one if they are told the same.
-        if access.touch.any(Touch::MODE_KEPT) || self.like(run, process).is_none() {
+        let Some((then, like)) = self.like(run, process) else { return true };
+        let was = self.trace(then);
+        let was_given = |id| {
+            let mut changes = was.changes_to(id);
+            changes.any(|(other, access)| other != like && access.touch.any(Touch::MODE))
+        };
+        if access.touch.any(Touch::MODE_KEPT) || was.paths().find(path).is_some_and(was_given) {
             return true;
         }
         let made_by = (1..round).rev().find(|round| {
@@ -362,7 +387,21 @@ impl<'a> Auditor<'a> {
     fn note(&self, hits: &mut BTreeMap<GroupId, Hit<'a>>, run: RunId, group: GroupId, hit: Hit<'a>) {
         let groups = &self.groups[run];
         let is_task = groups.all[group].kind == Kind::Task;
+        if run < self.evidence.then.len() && self.told_an_own_book(run, group) {
+            if self.facts.was_prepared(1, &hit.change.path) {
+                hits.entry(group).or_insert(hit);
+            }
+            return;
+        }
+        let informer = group;
         let group = self.speaker(run, group);
+        // What a shell hears through a pipe may reach what it has started before.
+        let hit = match groups.all[group].kind {
+            Kind::Shell if group != informer => {
+                Hit { at: self.span_of(run, informer).0, is_told: true, ..hit }
+            }
+            _ => hit,
+        };
         if hits.get(&group).is_some_and(|known| known.at <= hit.at) {
             return;
         }
@@ -386,7 +425,7 @@ impl<'a> Auditor<'a> {
 
 impl<'a> Hit<'a> {
     pub(super) fn new(access: &Access, change: SourceChange, process: &'a Process) -> Hit<'a> {
-        Hit { at: when(access), change, process, is_too_early: false }
+        Hit { at: when(access), change, process, is_too_early: false, is_told: false }
     }
 }
 

@@ -66,7 +66,7 @@ impl<'a> Auditor<'a> {
 
     /// Whether others have written since what is not known to be written after this, and it was not written again.
     fn is_overwritten(&self, run: RunId, group: GroupId, path: &[u8]) -> bool {
-        let mine = self.identity(run, group);
+        let mine = self.order(run, group);
         let mut is_overwritten = false;
         for later in run + 1..self.runs() {
             for (identity, _, access) in self.changers(later, path) {
@@ -97,6 +97,12 @@ impl<'a> Auditor<'a> {
         false
     }
 
+    fn order(&self, run: RunId, group: GroupId) -> Option<Identity<'a>> {
+        let (argv, cwd) = self.identity(run, group)?;
+        let exec = self.trace(run).process(self.groups[run].all[group].leader).exec.as_ref()?;
+        Some((argv, cwd, exec.env_digest))
+    }
+
     /// Those that changed a path in a run, by what they were started to do.
     fn changers(
         &self,
@@ -107,12 +113,12 @@ impl<'a> Auditor<'a> {
         let of = &self.groups[run].of;
         let id = trace.paths().find(path);
         let changes = id.into_iter().flat_map(|id| trace.changes_to(id));
-        changes.map(move |(process, access)| (self.identity(run, of[process.at()]), process, access))
+        changes.map(move |(process, access)| (self.order(run, of[process.at()]), process, access))
     }
 }
 
-/// What a group was started to do, and where.
-type Identity<'t> = ([u8; 32], &'t [u8]);
+/// What a group was started to do, where, and in what environment.
+type Identity<'t> = ([u8; 32], &'t [u8], [u8; 32]);
 
 fn writes(access: &Access) -> bool {
     access.touch.defines() || access.touch.any(Touch::UPDATED)

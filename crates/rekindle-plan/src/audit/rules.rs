@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::groups::{Book, GroupId, Groups, Kind};
-use super::trace_facts::{self, describe, identity, starts};
+use super::trace_facts::{self, describe, identity, spans};
 use super::{Evidence, Facts, Finding, Orchestrator, Removal, Rule, Rules, Run, Verdict};
 use crate::observation::{ChangeKind, SourceChange};
 use crate::trace::{Access, Move, Process, ProcessId, Touch, Trace};
@@ -20,8 +20,8 @@ pub(super) struct Auditor<'a> {
     pub(super) facts: &'a dyn Facts,
     pub(super) rules: Rules,
     pub(super) groups: Vec<&'a Groups>,
-    /// When each group of a run began, as far as anybody asked.
-    starts: Vec<OnceCell<Vec<u32>>>,
+    /// When each group of a run began and ended, as far as anybody asked.
+    spans: Vec<OnceCell<Vec<(u32, u32)>>>,
     /// The processes of the builds before, by the digest of what they were given to do.
     pub(super) likes: OnceCell<Likes>,
     /// Whether those who decided in the builds before would decide the same.
@@ -39,19 +39,21 @@ pub(super) struct Hit<'a> {
     pub(super) process: &'a Process,
     /// Whether it is what was left from an earlier build, and in a clean one would be made later.
     pub(super) is_too_early: bool,
+    /// Whether somebody else looked, beginning at that time, and may have told it: through a pipe what runs beside it, too.
+    pub(super) is_told: bool,
 }
 
 impl<'a> Auditor<'a> {
     pub(super) fn new(evidence: Evidence<'a>, facts: &'a dyn Facts, rules: Rules) -> Self {
         let runs = evidence.then.iter().chain(evidence.rounds);
         let groups: Vec<&Groups> = runs.map(Run::groups).collect();
-        let starts = groups.iter().map(|_| OnceCell::new()).collect();
+        let spans = groups.iter().map(|_| OnceCell::new()).collect();
         Auditor {
             evidence,
             facts,
             rules,
             groups,
-            starts,
+            spans,
             likes: OnceCell::new(),
             decides_the_same: OnceCell::new(),
             failing: BTreeMap::new(),
@@ -175,7 +177,10 @@ impl<'a> Auditor<'a> {
             {
                 return false;
             }
-            match was_made(rounds, path) && !self.facts.is_source(rounds.len(), path) {
+            // It may have another name by which it was written to.
+            match !self.facts.is_source(rounds.len(), path)
+                && (was_made(rounds, path) || !was_made(then, path))
+            {
                 true => !was_made(then, path),
                 // It is the source of today, and a clean build would make something else of it.
                 false => {
@@ -245,6 +250,35 @@ impl<'a> Auditor<'a> {
         })
     }
 
+    /// When a group was first and last seen to do something.
+    pub(super) fn span_of(&self, run: RunId, group: GroupId) -> (u32, u32) {
+        self.spans[run].get_or_init(|| spans(self.trace(run), self.groups[run]))[group]
+    }
+
+    /// The orchestrators that keep book and were started again in the last round as they were in this run: told the same, in the same
+    /// environment, one after the other. They notice what they look at, but not what they are not asked.
+    fn asked_again(&self, run: RunId) -> BTreeSet<GroupId> {
+        let order = |run: RunId, group: GroupId| {
+            let Kind::Orchestrator(Orchestrator::Tracked(_)) = self.groups[run].all[group].kind else {
+                return None;
+            };
+            let exec = self.trace(run).process(self.groups[run].all[group].leader).exec.as_ref()?;
+            Some((exec.argv_digest, exec.env_digest, self.trace(run).paths().get(exec.cwd)))
+        };
+        let last = self.runs() - 1;
+        let now: Vec<_> = (0..self.groups[last].all.len()).filter_map(|id| order(last, id)).collect();
+        let mut left = &now[..];
+        let mut again = BTreeSet::new();
+        for id in 0..self.groups[run].all.len() {
+            let Some(wanted) = order(run, id) else { continue };
+            if let Some(at) = left.iter().position(|found| *found == wanted) {
+                left = &left[at + 1..];
+                again.insert(id);
+            }
+        }
+        again
+    }
+
     /// What a group was started to do, and where.
     pub(super) fn identity(&self, run: RunId, group: GroupId) -> Option<([u8; 32], &'a [u8])> {
         identity(self.trace(run), self.groups[run], group)
@@ -307,24 +341,35 @@ impl<'a> Auditor<'a> {
             return Ok(());
         }
         let groups = &self.groups[run];
+        if rule == Rule::Producer && self.told_an_own_book(run, group) {
+            // What it told is in its book, and nobody knows where.
+            let who = describe(self.trace(run), self.trace(run).process(groups.all[group].leader));
+            return Err(Finding { rule: Rule::Orchestrator, change: hit.change, who, product: None });
+        }
         let decides = matches!(groups.all[group].kind, Kind::Orchestrator(_) | Kind::Shell);
         let mut concerned: BTreeSet<GroupId> = BTreeSet::new();
         let is_on = |rules: Rules| if decides { rules.orchestrator } else { rules.producer };
         if rule != Rule::Producer || is_on(self.rules) {
             concerned.insert(group);
         }
-        let starts = || self.starts[run].get_or_init(|| starts(self.trace(run), groups));
         if rule == Rule::OldProduct || self.rules.orchestrator {
+            let asked_again = self.asked_again(run);
             for (id, below) in groups.all.iter().enumerate() {
                 let Some(parent) = below.parent else { continue };
                 let is_tracked = matches!(below.kind, Kind::Orchestrator(found) if found.is_tracked());
-                let is_later = || parent != group || starts()[id] > hit.at;
+                let is_tracked = is_tracked && asked_again.contains(&id);
+                let (start, end) = self.span_of(run, id);
+                let is_later = || parent != group || start > hit.at || (hit.is_told && end > hit.at);
                 if concerned.contains(&parent) && !is_tracked && is_later() {
                     concerned.insert(id);
                 }
             }
         }
         let mut failing = self.products_of(run, &concerned);
+        // Where there is nothing else by which it is started again, it is what was overwritten.
+        if rule == Rule::Overwritten && failing.is_empty() && self.facts.exists(&hit.change.path) {
+            failing.push((group, hit.change.path.clone()));
+        }
         if rule == Rule::Producer && !decides {
             failing.retain(|(maker, path)| !self.was_compared(run, *maker, path));
         }

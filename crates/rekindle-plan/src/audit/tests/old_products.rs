@@ -242,5 +242,5 @@ fn an_empty_product_is_made_again_by_touching_it() {
     // Something is in it, which may be from then.
     check("a", "sh a", &["b/stamp", "b/x"]);
     // Another command need not do all that the first one did, such as give it a mode.
-    check("", "sh b", &["b/stamp"]);
+    check("", "sh b", &["b/stamp", "b/x"]);
 }

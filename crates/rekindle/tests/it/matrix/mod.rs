@@ -13,6 +13,7 @@ mod cmake;
 mod company;
 mod copied;
 mod damage;
+mod doubts;
 mod edit;
 mod edits;
 mod faults;

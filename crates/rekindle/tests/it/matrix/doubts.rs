@@ -1,0 +1,143 @@
+//! Builds in which something passes on what no build tool and no single look tells: an environment, an exit code, the order of two
+//! writers, a second name. Each was once installed stale.
+
+use super::edit::{self, Edit, write};
+use super::make::MANIFEST;
+use super::{Built, tree};
+use crate::project::Place;
+
+/// A project that is built by a script, and installs all that is in `out`.
+fn project(build: &str, files: &[(&str, &str)]) -> Vec<Edit> {
+    let manifest = format!(
+        "{MANIFEST}build-system = \"custom\"\n[package.phases]\nbuild = '''{build}'''\n\
+         install = 'mkdir -p $out; cp -a out $out/'\n"
+    );
+    let sources = [("a", "a\n"), ("b", "b\n")].iter().chain(files);
+    std::iter::once(write("rekindle.toml", manifest))
+        .chain(sources.map(|(path, text)| write(path, text)))
+        .collect()
+}
+
+/// After each edit the project is built from its checkpoint as it is built clean.
+#[track_caller]
+fn check(build: &str, files: &[(&str, &str)], edits: &[Edit]) {
+    let (place, clean) = (Place::new(), Place::new());
+    let root = place.path().join("project");
+    edit::make(&root, &project(build, files));
+    Built::of(&place, &root, &[]).good();
+    for edit in edits {
+        edit.apply(&root);
+        let ours = Built::of(&place, &root, &[]).good();
+        let theirs = Built::of(&clean, &root, &["--clean"]).good();
+        let (one, other) = (ours.outputs(&place).expect("built"), theirs.outputs(&clean).expect("built"));
+        assert_eq!(tree::differences(&one, &other), Vec::<String>::new(), "{}", ours.told);
+    }
+}
+
+const COPY: &str = "rule c\n  command = cp $in $out\n";
+
+#[test]
+fn who_keeps_book_is_started_in_another_environment() {
+    let ninja = "rule c\n  command = echo $$V > $out\nbuild out/x: c\n";
+    check("export V=$(cat a); ninja", &[("build.ninja", ninja)], &[write("a", "other\n")]);
+    let makefile = "export V = 1\nall:\n\tninja\n";
+    let files = [("build.ninja", ninja), ("Makefile", makefile)];
+    check("make", &files, &[write("Makefile", makefile.replace('1', "2"))]);
+}
+
+#[test]
+fn who_keeps_book_is_asked_for_less() {
+    let ninja = format!("{COPY}build out/x: c a\nbuild out/y: c b\n");
+    let files = [("build.ninja", &*ninja), ("targets", "out/x out/y\n")];
+    check("ninja $(cat targets)", &files, &[write("targets", "out/x\n")]);
+}
+
+#[test]
+fn who_keeps_book_runs_in_another_order() {
+    let ninja = |name: &str| {
+        format!(
+            "builddir = .{name}\nrule c\n  command = mkdir -p out; cp {name} out/x; cp {name} $out\n\
+             build out/{name}: c {name}\n"
+        )
+    };
+    let (a, b) = (ninja("a"), ninja("b"));
+    let files = [("a.ninja", &*a), ("b.ninja", &*b), ("order.sh", "ninja -f a.ninja; ninja -f b.ninja\n")];
+    check("sh order.sh", &files, &[write("order.sh", "ninja -f b.ninja; ninja -f a.ninja\n")]);
+}
+
+#[test]
+fn a_build_script_that_only_prints_did_not_run_again() {
+    let build = "fn main() { println!(\"cargo:rerun-if-changed=build.rs\");\n\
+        println!(\"cargo:rustc-env=V={}\", std::fs::read_to_string(\"a\").unwrap().trim()); }\n";
+    let files = [
+        ("Cargo.toml", "[package]\nname = \"p\"\nversion = \"1.0.0\"\nedition = \"2021\"\n"),
+        ("Cargo.lock", "version = 3\n\n[[package]]\nname = \"p\"\nversion = \"1.0.0\"\n"),
+        ("build.rs", build),
+        ("src/main.rs", "fn main() { println!(\"{}\", env!(\"V\")); }\n"),
+    ];
+    let cargo =
+        "export CARGO_HOME=$PWD/.home; cargo build -q --offline; mkdir -p out; target/debug/p > out/told";
+    check(cargo, &files, &[write("a", "other\n")]);
+}
+
+/// The first makes it and the others add to it. What is left of it goes with all of them.
+#[test]
+fn who_is_left_adds_to_nothing() {
+    let makefile = "all: one two\none: a\n\tmkdir -p out; cp a out/x; touch one\n\
+        two: b | one\n\tcat b >> out/x; touch two\n";
+    let edits = [write("b", "other\n"), write("a", "other\n")];
+    check("make", &[("Makefile", makefile)], &edits);
+    let quiet = makefile.replace("cat b >> out/x", "perl -e 'open F, q(>>out/x); print F 1'");
+    check("make", &[("Makefile", &quiet)], &edits);
+}
+
+#[test]
+fn what_two_rules_make_has_nothing_beside_it() {
+    let makefile = "all: out/x\nout/x:: a\n\tmkdir -p out; cp a out/x\nout/x:: b\n\tcp b out/x\n";
+    check("make", &[("Makefile", makefile)], &[write("a", "other\n")]);
+}
+
+#[test]
+fn what_is_written_by_the_same_command_in_another_environment() {
+    let makefile = "all: one two\nexport W T\none: W=a\none: T=one\none: a\n\tsh mk.sh\n\
+        two: W=b\ntwo: T=two\ntwo: b | one\n\tsh mk.sh\n";
+    let files = [("Makefile", makefile), ("mk.sh", "mkdir -p out; cp $W out/x; touch $T\n")];
+    check("make", &files, &[write("a", "other\n")]);
+}
+
+#[test]
+fn what_the_shell_hears_through_a_pipe() {
+    check("mkdir -p out; [ -e out/x ] || cat a | tr a-z A-Z > out/x", &[], &[write("a", "other\n")]);
+    let makefile = "all: out/x\nout/x: b\n\tmkdir -p out; echo $(V) > out/x\n";
+    check("make V=\"$(cat a | tr a-z A-Z)\"", &[("Makefile", makefile)], &[write("a", "other\n")]);
+}
+
+#[test]
+fn where_a_link_leads_is_read() {
+    let makefile = "all: out/x out/l\nout/x:\n\tmkdir -p out; readlink l > out/x\nout/l:\n\tcp -P l out/l\n";
+    let mut files = project("make", &[("Makefile", makefile)]);
+    files.push(Edit::Link("l".into(), "a".into()));
+    let (place, clean) = (Place::new(), Place::new());
+    let root = place.path().join("project");
+    edit::make(&root, &files);
+    Built::of(&place, &root, &[]).good();
+    Edit::Link("l".into(), "b".into()).apply(&root);
+    let ours = Built::of(&place, &root, &[]).good();
+    let theirs = Built::of(&clean, &root, &["--clean"]).good();
+    let (one, other) = (ours.outputs(&place).expect("built"), theirs.outputs(&clean).expect("built"));
+    assert_eq!(tree::differences(&one, &other), Vec::<String>::new(), "{}", ours.told);
+}
+
+#[test]
+fn a_mode_that_nobody_gives_any_more() {
+    let makefile = "all: out/x\nout/x: a g.sh\n\tmkdir -p out; sh g.sh $@\n";
+    let files = [("Makefile", makefile), ("g.sh", "cp a $1; chmod 755 $1\n")];
+    check("make", &files, &[write("g.sh", "cp a $1\n")]);
+}
+
+#[test]
+fn a_source_is_written_to_by_another_name() {
+    let makefile = "all: one two\none: a\n\tmkdir -p out; cp a out/x; touch one\n\
+        two: b | one\n\tln -f b out/x; touch two\n";
+    check("make", &[("Makefile", makefile)], &[write("a", "other\n")]);
+}
