@@ -160,21 +160,18 @@ impl Arch {
             });
         }
         // To read where a link leads is to read it all. Other looks are too many to be heard of each time.
-        let reads = self.looks.iter().filter(|(_, call)| matches!(call, Call::ReadLink(_)));
-        for &(number, _) in reads.filter(|_| !lookups) {
-            program.when_equal(number, |body| body.finish(Action::Notify));
-        }
-        if lookups {
-            let old = if self.wide { &[][..] } else { OLD_LOOKS };
-            for &(number, call) in self.looks.iter().chain(old).chain(COMMON_LOOKS) {
-                program.when_equal(number, |body| match call {
-                    // The way in which C libraries make `fstat`, which looks for nothing.
-                    Call::Look(Place { last: Last::FollowUnless(flags), .. }) => {
-                        unless(body, flags, AT_EMPTY_PATH);
-                    }
-                    _ => body.finish(Action::Notify),
-                });
+        let old = if self.wide { &[][..] } else { OLD_LOOKS };
+        for &(number, call) in self.looks.iter().chain(old).chain(COMMON_LOOKS) {
+            if !lookups && !matches!(call, Call::ReadLink(_)) {
+                continue;
             }
+            program.when_equal(number, |body| match call {
+                // The way in which C libraries make `fstat`, which looks for nothing.
+                Call::Look(Place { last: Last::FollowUnless(flags), .. }) => {
+                    unless(body, flags, AT_EMPTY_PATH);
+                }
+                _ => body.finish(Action::Notify),
+            });
         }
         program.finish(Action::Allow);
     }

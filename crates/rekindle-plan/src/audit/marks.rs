@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::Rules;
 use crate::observation::{ChangeKind, SourceChange};
-use crate::trace::{Access, PathId, Touch, Trace};
+use crate::trace::{Access, PathId, Touch, Trace, name_of};
 
 /// The changes, by the paths of a trace.
 #[derive(Debug)]
@@ -38,13 +38,17 @@ impl<'a> Marks<'a> {
                 marks.at[id.at()] = place;
                 marks.concerned.push(id);
             }
-            let dir = change.path.iter().rposition(|byte| *byte == b'/').map(|slash| &change.path[..slash]);
-            if is_name
-                && rules.listing
-                && let Some(id) = dir.and_then(|dir| paths.find(dir))
-            {
-                marks.names.entry(id).or_default().push(place - 1);
-                marks.concerned.push(id);
+            let dir = parent(&change.path);
+            // Python lists the directory that a package is in, and then only asks whether there is this file in the package.
+            let above = dir.filter(|_| name_of(&change.path).starts_with(b"__init__.")).and_then(parent);
+            for dir in [dir, above].into_iter().flatten() {
+                if is_name
+                    && rules.listing
+                    && let Some(id) = paths.find(dir)
+                {
+                    marks.names.entry(id).or_default().push(place - 1);
+                    marks.concerned.push(id);
+                }
             }
         }
         marks.concerned.sort_unstable();
@@ -92,4 +96,9 @@ impl<'a> Marks<'a> {
         };
         is_seen.then_some(change)
     }
+}
+
+/// The directory that a path is in.
+fn parent(path: &[u8]) -> Option<&[u8]> {
+    path.iter().rposition(|byte| *byte == b'/').map(|slash| &path[..slash])
 }

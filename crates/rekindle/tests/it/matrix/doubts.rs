@@ -141,3 +141,12 @@ fn a_source_is_written_to_by_another_name() {
         two: b | one\n\tln -f b out/x; touch two\n";
     check("make", &[("Makefile", makefile)], &[write("a", "other\n")]);
 }
+
+/// Python finds packages by asking, not by opening.
+#[test]
+fn a_directory_becomes_a_package() {
+    let makefile = "all: out/x\nout/x: gen.py\n\tmkdir -p out; python3 gen.py > out/x\n";
+    let gen_py = "import one\nprint(getattr(one, 'V', 'none'))\n";
+    let files = [("Makefile", makefile), ("gen.py", gen_py), ("one/other.py", "")];
+    check("make", &files, &[write("one/__init__.py", "V = 1\n")]);
+}

@@ -214,7 +214,7 @@ pub(super) const GADGETS: &[Gadget] = &[
         sources: &[("a", "a {n}\n", true), ("b", "b {n}\n", true)],
         rules: &[
             ("@/one", &["@/a"], "rm -rf OUT; mkdir OUT; cp @/a OUT/a; cp @/a @/one"),
-            ("@/two", &["@/b"], "perl -pe 'BEGIN { open STDOUT, q(>), shift }' OUT/b @/b; cp @/b @/two"),
+            ("@/two", &["@/b"], "perl -e 'open F, q(>), shift; print F <>' OUT/b @/b; cp @/b @/two"),
         ],
         ..PLAIN
     },
