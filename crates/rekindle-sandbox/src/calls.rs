@@ -159,19 +159,17 @@ impl Arch {
                 _ => body.finish(Action::Notify),
             });
         }
-        // To read where a link leads is to read it all. Other looks are too many to be heard of each time.
-        let old = if self.wide { &[][..] } else { OLD_LOOKS };
-        for &(number, call) in self.looks.iter().chain(old).chain(COMMON_LOOKS) {
-            if !lookups && !matches!(call, Call::ReadLink(_)) {
-                continue;
+        if lookups {
+            let old = if self.wide { &[][..] } else { OLD_LOOKS };
+            for &(number, call) in self.looks.iter().chain(old).chain(COMMON_LOOKS) {
+                program.when_equal(number, |body| match call {
+                    // The way in which C libraries make `fstat`, which looks for nothing.
+                    Call::Look(Place { last: Last::FollowUnless(flags), .. }) => {
+                        unless(body, flags, AT_EMPTY_PATH);
+                    }
+                    _ => body.finish(Action::Notify),
+                });
             }
-            program.when_equal(number, |body| match call {
-                // The way in which C libraries make `fstat`, which looks for nothing.
-                Call::Look(Place { last: Last::FollowUnless(flags), .. }) => {
-                    unless(body, flags, AT_EMPTY_PATH);
-                }
-                _ => body.finish(Action::Notify),
-            });
         }
         program.finish(Action::Allow);
     }
@@ -201,9 +199,7 @@ mod tests {
                     let old = if arch.wide { &[][..] } else { OLD_LOOKS };
                     let looks = [arch.looks, old, COMMON_LOOKS].concat();
                     arch.calls.iter().chain(COMMON).any(|(known, _)| *known == number)
-                        || looks.iter().any(|(known, call)| {
-                            *known == number && (lookups || matches!(call, Call::ReadLink(_)))
-                        })
+                        || (lookups && looks.iter().any(|(known, _)| *known == number))
                 };
                 for number in 0..600 {
                     // All clone flags, and the bit of `open_tree`, without those that stand for mere looking.

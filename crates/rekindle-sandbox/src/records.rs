@@ -14,7 +14,7 @@
 //! that the kernel opens itself are recorded too: the interpreter of a script, the loader of a program.
 //!
 //! Not recorded: looking without opening (unless [`Observe::lookups`](crate::Observe::lookups) asks for it; symbolic links that lead
-//! to what is opened, or are read, are recorded always); `ioctl`s that change a file's flags; opens in `/proc` and `/dev`.
+//! to what is opened are recorded always); `ioctl`s that change a file's flags; opens in `/proc` and `/dev`.
 //! The interpreter that `binfmt_misc` adds is seen by its own opens only.
 //!
 //! # What a hostile command could hide

@@ -157,8 +157,7 @@ pub struct Observe {
     /// Inside paths. What happens elsewhere is not recorded, but for the programs that are executed. Empty for
     /// everything but `/proc` and `/dev`.
     pub roots: Vec<PathBuf>,
-    /// Whether to record looking without opening (`stat`, `access` and their kin) too; where links lead is
-    /// recorded always. It makes commands
+    /// Whether to record looking without opening (`stat`, `access`, `readlink` and their kin) too. It makes commands
     /// that do much of it, as `make` does, several times slower.
     pub lookups: bool,
     /// Most memory for the records while the command runs, in bytes. Where it does not suffice, the command goes on and

@@ -290,11 +290,6 @@ impl Recorder<'_> {
         link: Touch,
     ) -> Result<(), String> {
         let Target::Found(found) = self.resolve(who, place, args, None)? else { return Ok(()) };
-        let hears_looks = self.spec.observe.as_ref().is_some_and(|observe| observe.lookups);
-        // To ask what is no link where it leads is a look like those that are not heard of.
-        if !hears_looks && found.kind != Kind::Link {
-            return Ok(());
-        }
         let touch = match found.kind {
             Kind::Missing => Touch::ABSENT,
             Kind::Link => link,

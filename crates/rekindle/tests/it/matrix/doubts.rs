@@ -113,22 +113,6 @@ fn what_the_shell_hears_through_a_pipe() {
 }
 
 #[test]
-fn where_a_link_leads_is_read() {
-    let makefile = "all: out/x out/l\nout/x:\n\tmkdir -p out; readlink l > out/x\nout/l:\n\tcp -P l out/l\n";
-    let mut files = project("make", &[("Makefile", makefile)]);
-    files.push(Edit::Link("l".into(), "a".into()));
-    let (place, clean) = (Place::new(), Place::new());
-    let root = place.path().join("project");
-    edit::make(&root, &files);
-    Built::of(&place, &root, &[]).good();
-    Edit::Link("l".into(), "b".into()).apply(&root);
-    let ours = Built::of(&place, &root, &[]).good();
-    let theirs = Built::of(&clean, &root, &["--clean"]).good();
-    let (one, other) = (ours.outputs(&place).expect("built"), theirs.outputs(&clean).expect("built"));
-    assert_eq!(tree::differences(&one, &other), Vec::<String>::new(), "{}", ours.told);
-}
-
-#[test]
 fn a_mode_that_nobody_gives_any_more() {
     let makefile = "all: out/x\nout/x: a g.sh\n\tmkdir -p out; sh g.sh $@\n";
     let files = [("Makefile", makefile), ("g.sh", "cp a $1; chmod 755 $1\n")];
