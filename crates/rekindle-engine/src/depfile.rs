@@ -67,7 +67,8 @@ pub(crate) fn is_compiled(target: &[u8]) -> bool {
     name.iter().rposition(|byte| *byte == b'.').is_some_and(|dot| SUFFIXES.contains(&&name[dot + 1..]))
 }
 
-/// Whether a description for ninja has this path among what is built. One that is only read, or that a rule speaks of, is not.
+/// Whether a description for ninja has this path among what is built. One that is only read, that a rule speaks of, or that only
+/// stands for others (`phony`) is not.
 pub(crate) fn is_built_by_ninja(text: &[u8], path: &[u8]) -> bool {
     let mut rest = text;
     while !rest.is_empty() {
@@ -80,7 +81,12 @@ pub(crate) fn is_built_by_ninja(text: &[u8], path: &[u8]) -> bool {
             }
             end += if rest[end] == b'$' { 2 } else { 1 };
         }
-        let outputs = colon.and_then(|colon| rest[..colon].strip_prefix(b"build "));
+        let is_phony = |colon: usize| {
+            let rule = rest.get(colon + 1..end).unwrap_or_default().trim_ascii_start();
+            rule.strip_prefix(b"phony").is_some_and(|rest| rest.first().is_none_or(|byte| *byte == b' '))
+        };
+        let made = colon.filter(|colon| !is_phony(*colon));
+        let outputs = made.and_then(|colon| rest[..colon].strip_prefix(b"build "));
         if outputs.is_some_and(|outputs| has_word(outputs, path)) {
             return true;
         }

@@ -63,7 +63,7 @@ impl<'a> Auditor<'a> {
                 && self.groups[run].all[*group].kind == Kind::Task
                 && let Some(change) = self.told(run, process, &names)
             {
-                let hit = Hit { at: 1, change: change.clone(), process, is_too_early: false, is_told: false };
+                let hit = Hit { at: 1, ..Hit::of(change.clone(), process) };
                 self.note(&mut hits, run, *group, hit);
             }
         }
@@ -248,6 +248,10 @@ impl<'a> Auditor<'a> {
                 {
                     continue;
                 }
+                if self.rules.old_product && self.moves_old_away(run, round, access) {
+                    let change = SourceChange { path: path.to_vec(), kind: ChangeKind::Content };
+                    hit(Hit { is_too_early: true, ..Hit::new(access, change, process) });
+                }
                 if self.rules.old_mode && self.keeps_old_mode(run, process, access) {
                     let change = SourceChange { path: path.to_vec(), kind: ChangeKind::Mode };
                     hit(Hit::new(access, change, process));
@@ -317,6 +321,17 @@ impl<'a> Auditor<'a> {
             let trace = self.trace(*run);
             trace.process(*id).exec.as_ref().is_some_and(|exec| trace.paths().get(exec.cwd) == cwd)
         })
+    }
+
+    /// Whether what was left from before the round was given another name under which it is still there. No other look is needed for
+    /// that.
+    fn moves_old_away(&self, run: RunId, round: usize, access: &Access) -> bool {
+        let trace = self.trace(run);
+        let path = trace.paths().get(access.path);
+        access.touch.any(Touch::REMOVED)
+            && self.facts.existed(round - 1, path)
+            && !self.facts.is_source(round - 1, path)
+            && trace.moves().iter().any(|step| step.from == access.path && trace.left(step.to))
     }
 
     /// Whether a process emptied an old file, with the mode that this has, where a clean build might have made one with another.
@@ -397,9 +412,7 @@ impl<'a> Auditor<'a> {
         let group = self.speaker(run, group);
         // What a shell hears through a pipe may reach what it has started before.
         let hit = match groups.all[group].kind {
-            Kind::Shell if group != informer => {
-                Hit { at: self.span_of(run, informer).0, is_told: true, ..hit }
-            }
+            Kind::Shell if group != informer => Hit { told_by: Some(informer), ..hit },
             _ => hit,
         };
         if hits.get(&group).is_some_and(|known| known.at <= hit.at) {
@@ -425,7 +438,11 @@ impl<'a> Auditor<'a> {
 
 impl<'a> Hit<'a> {
     pub(super) fn new(access: &Access, change: SourceChange, process: &'a Process) -> Hit<'a> {
-        Hit { at: when(access), change, process, is_too_early: false, is_told: false }
+        Hit { at: when(access), ..Hit::of(change, process) }
+    }
+
+    fn of(change: SourceChange, process: &'a Process) -> Hit<'a> {
+        Hit { at: 0, change, process, is_too_early: false, told_by: None, is_overwritten: false }
     }
 }
 

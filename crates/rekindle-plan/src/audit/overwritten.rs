@@ -25,10 +25,12 @@ impl<'a> Auditor<'a> {
             for (writer, access) in self.last_words(run, path) {
                 let group = self.groups[run].of[writer.at()];
                 if self.groups[run].all[group].kind == Kind::Task
-                    && self.is_overwritten(run, group, &change.path)
+                    && let Some(is_known) = self.is_overwritten(run, group, &change.path)
                 {
                     let process = trace.process(writer);
-                    hits.entry(group).or_insert_with(|| Hit::new(access, change.clone(), process));
+                    let hit =
+                        || Hit { is_overwritten: is_known, ..Hit::new(access, change.clone(), process) };
+                    hits.entry(group).or_insert_with(hit);
                 }
             }
         }
@@ -64,19 +66,23 @@ impl<'a> Auditor<'a> {
         last.into_iter().chain(modes)
     }
 
-    /// Whether others have written since what is not known to be written after this, and it was not written again.
-    fn is_overwritten(&self, run: RunId, group: GroupId, path: &[u8]) -> bool {
+    /// Whether others have written since what is not known to be written after this, and it was not written again; and then whether
+    /// one of them is known to have been before it.
+    fn is_overwritten(&self, run: RunId, group: GroupId, path: &[u8]) -> Option<bool> {
         let mine = self.order(run, group);
-        let mut is_overwritten = false;
+        let mut others = Vec::new();
         for later in run + 1..self.runs() {
             for (identity, _, access) in self.changers(later, path) {
                 if identity.is_some() && identity == mine {
-                    return false;
+                    return None;
                 }
-                is_overwritten |= writes(access) && !self.is_written_after(mine, identity, path);
+                if writes(access) && !self.is_written_after(mine, identity, path) {
+                    others.push(identity);
+                }
             }
         }
-        is_overwritten
+        let is_before = |other: &Option<Identity<'_>>| self.is_written_after(*other, mine, path);
+        (!others.is_empty()).then(|| others.iter().any(is_before))
     }
 
     /// Whether in the oldest run in which both of these changed a path, the second did so after the first.

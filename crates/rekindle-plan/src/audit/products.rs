@@ -51,6 +51,17 @@ impl Auditor<'_> {
         products
     }
 
+    /// Whether another command has changed it since.
+    pub(super) fn is_taken_over(&self, run: RunId, maker: GroupId, path: &[u8]) -> bool {
+        let identity = self.identity(run, maker);
+        (run + 1..self.runs()).any(|later| {
+            let trace = self.trace(later);
+            let Some(id) = trace.paths().find(path) else { return false };
+            let mut changers = trace.changes_to(id).map(|(process, _)| self.groups[later].of[process.at()]);
+            changers.any(|group| self.identity(later, group) != identity)
+        })
+    }
+
     fn is_made_later(&self, run: RunId, maker: GroupId, path: &[u8]) -> bool {
         let rounds_before = (run + 1).saturating_sub(self.evidence.then.len());
         // What was removed after a round was made by it or before it.

@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::groups::{Book, GroupId, Groups, Kind};
-use super::trace_facts::{self, describe, identity, spans};
+use super::trace_facts::{self, describe, identity, starts};
 use super::{Evidence, Facts, Finding, Orchestrator, Removal, Rule, Rules, Run, Verdict};
 use crate::observation::{ChangeKind, SourceChange};
 use crate::trace::{Access, Move, Process, ProcessId, Touch, Trace};
@@ -20,8 +20,8 @@ pub(super) struct Auditor<'a> {
     pub(super) facts: &'a dyn Facts,
     pub(super) rules: Rules,
     pub(super) groups: Vec<&'a Groups>,
-    /// When each group of a run began and ended, as far as anybody asked.
-    spans: Vec<OnceCell<Vec<(u32, u32)>>>,
+    /// When each group of a run began, as far as anybody asked.
+    starts: Vec<OnceCell<Vec<u32>>>,
     /// The processes of the builds before, by the digest of what they were given to do.
     pub(super) likes: OnceCell<Likes>,
     /// Whether those who decided in the builds before would decide the same.
@@ -39,21 +39,23 @@ pub(super) struct Hit<'a> {
     pub(super) process: &'a Process,
     /// Whether it is what was left from an earlier build, and in a clean one would be made later.
     pub(super) is_too_early: bool,
-    /// Whether somebody else looked, beginning at that time, and may have told it: through a pipe what runs beside it, too.
-    pub(super) is_told: bool,
+    /// Who looked in its place and may have told it: through a pipe what runs beside that, too.
+    pub(super) told_by: Option<GroupId>,
+    /// Whether it was overwritten by one that it had overwritten itself.
+    pub(super) is_overwritten: bool,
 }
 
 impl<'a> Auditor<'a> {
     pub(super) fn new(evidence: Evidence<'a>, facts: &'a dyn Facts, rules: Rules) -> Self {
         let runs = evidence.then.iter().chain(evidence.rounds);
         let groups: Vec<&Groups> = runs.map(Run::groups).collect();
-        let spans = groups.iter().map(|_| OnceCell::new()).collect();
+        let starts = groups.iter().map(|_| OnceCell::new()).collect();
         Auditor {
             evidence,
             facts,
             rules,
             groups,
-            spans,
+            starts,
             likes: OnceCell::new(),
             decides_the_same: OnceCell::new(),
             failing: BTreeMap::new(),
@@ -250,9 +252,9 @@ impl<'a> Auditor<'a> {
         })
     }
 
-    /// When a group was first and last seen to do something.
-    pub(super) fn span_of(&self, run: RunId, group: GroupId) -> (u32, u32) {
-        self.spans[run].get_or_init(|| spans(self.trace(run), self.groups[run]))[group]
+    /// When a group was first seen to do something.
+    fn start_of(&self, run: RunId, group: GroupId) -> u32 {
+        self.starts[run].get_or_init(|| starts(self.trace(run), self.groups[run]))[group]
     }
 
     /// The orchestrators that keep book and were started again in the last round as they were in this run: told the same, in the same
@@ -358,8 +360,14 @@ impl<'a> Auditor<'a> {
                 let Some(parent) = below.parent else { continue };
                 let is_tracked = matches!(below.kind, Kind::Orchestrator(found) if found.is_tracked());
                 let is_tracked = is_tracked && asked_again.contains(&id);
-                let (start, end) = self.span_of(run, id);
-                let is_later = || parent != group || start > hit.at || (hit.is_told && end > hit.at);
+                let runs_beside = |teller: GroupId| {
+                    let [teller, this] =
+                        [teller, id].map(|id| self.trace(run).process(groups.all[id].leader));
+                    this.ended > teller.started
+                };
+                let is_later = || {
+                    parent != group || self.start_of(run, id) > hit.at || hit.told_by.is_some_and(runs_beside)
+                };
                 if concerned.contains(&parent) && !is_tracked && is_later() {
                     concerned.insert(id);
                 }
@@ -367,7 +375,7 @@ impl<'a> Auditor<'a> {
         }
         let mut failing = self.products_of(run, &concerned);
         // Where there is nothing else by which it is started again, it is what was overwritten.
-        if rule == Rule::Overwritten && failing.is_empty() && self.facts.exists(&hit.change.path) {
+        if hit.is_overwritten && failing.is_empty() && self.facts.exists(&hit.change.path) {
             failing.push((group, hit.change.path.clone()));
         }
         if rule == Rule::Producer && !decides {
@@ -429,7 +437,12 @@ impl<'a> Auditor<'a> {
         for (maker, path) in self.products_of(run, &commands.keys().copied().collect()) {
             products.entry(commands[&maker]).or_default().push((maker, path));
         }
-        for products in products.into_values() {
+        for mut products in products.into_values() {
+            // What another command has touched since is that one's: that it is described says nothing about this one.
+            products.retain(|(maker, path)| !self.is_taken_over(run, *maker, path));
+            if products.is_empty() {
+                continue;
+            }
             let mut paths = products.iter().map(|(_, path)| path);
             let is_kept = match book {
                 Book::Own | Book::Commands => true,

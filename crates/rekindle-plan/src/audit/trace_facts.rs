@@ -103,20 +103,19 @@ pub(super) fn first_changes(trace: &Trace) -> Vec<u32> {
     first
 }
 
-/// When each group was first and last seen to do something.
-pub(super) fn spans(trace: &Trace, groups: &Groups) -> Vec<(u32, u32)> {
-    let mut spans = vec![(u32::MAX, 0); groups.all.len()];
+/// When each group began, as far as it was seen to do something.
+pub(super) fn starts(trace: &Trace, groups: &Groups) -> Vec<u32> {
+    let mut starts = vec![u32::MAX; groups.all.len()];
     for (process, group) in trace.processes().iter().zip(&groups.of) {
         for access in &process.accesses {
-            for at in [access.observed, access.changed, access.changed_last] {
-                let (start, end) = &mut spans[*group];
-                if at != 0 {
-                    (*start, *end) = (at.min(*start), at.max(*end));
+            for at in [access.observed, access.changed] {
+                if at != 0 && at < starts[*group] {
+                    starts[*group] = at;
                 }
             }
         }
     }
-    spans
+    starts
 }
 
 /// What a process is, for a person: its command, or that of who started it.

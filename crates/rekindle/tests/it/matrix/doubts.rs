@@ -20,7 +20,7 @@ fn project(build: &str, files: &[(&str, &str)]) -> Vec<Edit> {
 
 /// After each edit the project is built from its checkpoint as it is built clean.
 #[track_caller]
-fn check(build: &str, files: &[(&str, &str)], edits: &[Edit]) {
+pub(super) fn check(build: &str, files: &[(&str, &str)], edits: &[Edit]) {
     let (place, clean) = (Place::new(), Place::new());
     let root = place.path().join("project");
     edit::make(&root, &project(build, files));

@@ -7,6 +7,7 @@
 
 mod archives;
 mod autotools;
+mod awaited;
 mod cargo;
 mod chains;
 mod cmake;
