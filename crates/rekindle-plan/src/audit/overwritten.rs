@@ -67,22 +67,26 @@ impl<'a> Auditor<'a> {
     }
 
     /// Whether others have written since what is not known to be written after this, and it was not written again; and then whether
-    /// one of them is known to have been before it.
+    /// the last one of them is known to have been before it.
     fn is_overwritten(&self, run: RunId, group: GroupId, path: &[u8]) -> Option<bool> {
         let mine = self.order(run, group);
-        let mut others = Vec::new();
+        let (mut is_overwritten, mut is_first_last) = (false, false);
         for later in run + 1..self.runs() {
+            let mut last = 0;
             for (identity, _, access) in self.changers(later, path) {
                 if identity.is_some() && identity == mine {
                     return None;
                 }
-                if writes(access) && !self.is_written_after(mine, identity, path) {
-                    others.push(identity);
+                if writes(access) {
+                    is_overwritten |= !self.is_written_after(mine, identity, path);
+                    if access.changed_last >= last {
+                        last = access.changed_last;
+                        is_first_last = self.is_written_after(identity, mine, path);
+                    }
                 }
             }
         }
-        let is_before = |other: &Option<Identity<'_>>| self.is_written_after(*other, mine, path);
-        (!others.is_empty()).then(|| others.iter().any(is_before))
+        is_overwritten.then_some(is_first_last)
     }
 
     /// Whether in the oldest run in which both of these changed a path, the second did so after the first.
