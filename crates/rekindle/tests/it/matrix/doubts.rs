@@ -134,3 +134,35 @@ fn a_directory_becomes_a_package() {
     let files = [("Makefile", makefile), ("gen.py", gen_py), ("one/other.py", "")];
     check("make", &files, &[write("one/__init__.py", "V = 1\n")]);
 }
+
+#[test]
+fn a_backup_of_what_was_there() {
+    let makefile = "out/x: a\n\t-mv -f out/x out/x.bak\n\tcp a out/x\n";
+    check("mkdir -p out; make", &[("Makefile", makefile)], &[write("a", "other\n")]);
+}
+
+#[test]
+fn two_that_give_a_mode() {
+    let makefile = "all: one two\nout/x:\n\techo > out/x\none: a | out/x\n\tchmod `cat a` out/x; touch one\n\
+        two: b | one\n\tchmod `cat b` out/x; touch two\n";
+    check(
+        "mkdir -p out; make",
+        &[("Makefile", makefile)],
+        &[write("a", "755\n"), write("b", "644\n"), write("a", "711\n")],
+    );
+}
+
+#[test]
+fn what_ninja_only_calls_something() {
+    let rules = format!("{COPY}build out/a: c a\nbuild out/b: ");
+    let files = [("build.ninja", &*format!("{rules}c b\n"))];
+    check("ninja", &files, &[write("build.ninja", format!("{rules}phony a\n"))]);
+}
+
+#[test]
+fn what_was_made_beside_a_stamp() {
+    let text = |name: &str| {
+        format!("rule c\n  command = mkdir -p out; cp a out/{name} && touch out/stamp\nbuild out/stamp: c\n")
+    };
+    check("ninja", &[("build.ninja", &text("two"))], &[write("build.ninja", text("one"))]);
+}
