@@ -355,11 +355,9 @@ impl<'a> Auditor<'a> {
             concerned.insert(group);
         }
         if rule == Rule::OldProduct || self.rules.orchestrator {
-            let asked_again = self.asked_again(run);
+            let asked_again = OnceCell::new();
             for (id, below) in groups.all.iter().enumerate() {
                 let Some(parent) = below.parent else { continue };
-                let is_tracked = matches!(below.kind, Kind::Orchestrator(found) if found.is_tracked());
-                let is_tracked = is_tracked && asked_again.contains(&id);
                 let runs_beside = |teller: GroupId| {
                     let [teller, this] =
                         [teller, id].map(|id| self.trace(run).process(groups.all[id].leader));
@@ -368,7 +366,11 @@ impl<'a> Auditor<'a> {
                 let is_later = || {
                     parent != group || self.start_of(run, id) > hit.at || hit.told_by.is_some_and(runs_beside)
                 };
-                if concerned.contains(&parent) && !is_tracked && is_later() {
+                let decides_for_itself = || {
+                    matches!(below.kind, Kind::Orchestrator(found) if found.is_tracked())
+                        && asked_again.get_or_init(|| self.asked_again(run)).contains(&id)
+                };
+                if concerned.contains(&parent) && is_later() && !decides_for_itself() {
                     concerned.insert(id);
                 }
             }
