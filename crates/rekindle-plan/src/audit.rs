@@ -32,13 +32,16 @@
 //! Where that cannot help, the step has to run clean. All that is asked of the trees is asked through [`Facts`]. It must not know
 //! where traces and trees lie.
 
+mod book_keepers;
 mod companions;
 mod failure;
 pub(crate) mod groups;
+mod leftovers;
 mod looks;
 pub(crate) mod marks;
 mod overwritten;
 mod products;
+mod returns;
 mod rules;
 mod said;
 #[cfg(test)]

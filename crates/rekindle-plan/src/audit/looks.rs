@@ -3,13 +3,13 @@
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::groups::{Book, GroupId, Kind, is_ninjas_book};
+use super::groups::{GroupId, Kind, is_ninjas_book};
 use super::marks::Marks;
 use super::rules::{Auditor, Hit, Likes, RunId};
 use super::trace_facts::{first_changes, has_kin};
 use super::{Orchestrator, Run};
 use crate::observation::{ChangeKind, SourceChange};
-use crate::trace::{Access, Move, PathId, Process, ProcessId, Touch, name_of};
+use crate::trace::{Access, PathId, Process, ProcessId, Touch, name_of};
 
 const USES: Touch = Touch::READ.and(Touch::EXECUTED).and(Touch::UPDATED).and(Touch::LISTED);
 
@@ -110,25 +110,6 @@ impl<'a> Auditor<'a> {
     fn is_of_no_concern(&self, run: RunId, group: GroupId) -> bool {
         let speaker = self.speaker(run, group);
         matches!(self.groups[run].all[speaker].kind, Kind::Orchestrator(found) if found.knows_all())
-    }
-
-    /// Whether a group only told something to one that keeps book of what it is told (a build script that only prints), and was not
-    /// started again. Whether it has to be, that one knows from what it was told, too, which may not be all.
-    pub(super) fn told_an_own_book(&self, run: RunId, group: GroupId) -> bool {
-        let found = &self.groups[run].all[group];
-        found.kind == Kind::Task
-            && found.informs
-            && self.rules.informer
-            && self.groups[run].started_by(group) == Some(Orchestrator::Tracked(Book::Own))
-            && !self.ran_now(run, group)
-    }
-
-    /// Whether one that was started to do the same ran in any round.
-    fn ran_now(&self, run: RunId, group: GroupId) -> bool {
-        let identity = self.identity(run, group);
-        let mut now = self.evidence.then.len()..self.runs();
-        identity.is_some()
-            && now.any(|now| (0..self.groups[now].all.len()).any(|id| self.identity(now, id) == identity))
     }
 
     /// A path that came or went and that a program was told of: it may have looked for it and not at it, as compilers do with
@@ -303,7 +284,7 @@ impl<'a> Auditor<'a> {
     }
 
     /// The last process of the builds before that was given the same to do.
-    fn like(&self, run: RunId, process: &Process) -> Option<(RunId, ProcessId)> {
+    pub(super) fn like(&self, run: RunId, process: &Process) -> Option<(RunId, ProcessId)> {
         let cwd = self.trace(run).paths().get(process.exec.as_ref()?.cwd);
         let digest = process.exec.as_ref()?.argv_digest;
         let known = self.likes.get_or_init(|| {
@@ -320,65 +301,6 @@ impl<'a> Auditor<'a> {
         known.get(&digest)?.iter().rev().copied().find(|(run, id)| {
             let trace = self.trace(*run);
             trace.process(*id).exec.as_ref().is_some_and(|exec| trace.paths().get(exec.cwd) == cwd)
-        })
-    }
-
-    /// Whether what was left from before the round was given another name under which it is still there. No other look is needed for
-    /// that.
-    fn moves_old_away(&self, run: RunId, round: usize, access: &Access) -> bool {
-        let trace = self.trace(run);
-        let path = trace.paths().get(access.path);
-        access.touch.any(Touch::REMOVED)
-            && self.facts.existed(round - 1, path)
-            && !self.facts.is_source(round - 1, path)
-            && trace.moves().iter().any(|step| step.from == access.path && trace.left(step.to))
-    }
-
-    /// Whether a process emptied an old file, with the mode that this has, where a clean build might have made one with another.
-    fn keeps_old_mode(&self, run: RunId, process: &Process, access: &Access) -> bool {
-        let trace = self.trace(run);
-        let path = trace.paths().get(access.path);
-        let round = run + 1 - self.evidence.then.len();
-        // To rename something else onto it gives it the mode of that.
-        let is_moved_to = |step: &Move| step.to == access.path;
-        if !access.touch.any(Touch::REPLACED)
-            || !access.touch.any(Touch::MODE_KEPT.and(Touch::PRESENT))
-            || trace.moves().iter().any(is_moved_to)
-            || !self.facts.exists(path)
-            || self.facts.is_source(round - 1, path)
-        {
-            return false;
-        }
-        // Whoever then gives it a mode gives it the same one each time.
-        let later = trace.processes().iter().skip_while(|other| !std::ptr::eq(*other, process));
-        let gives =
-            |other: &Process| other.access(access.path).is_some_and(|access| access.touch.any(Touch::MODE));
-        if later.into_iter().any(gives) {
-            return false;
-        }
-        // With which mode it would have been made is only known of some. Others (`cp`) take one from what they read, and the
-        // same one if they are told the same.
-        let Some((then, like)) = self.like(run, process) else { return true };
-        let was = self.trace(then);
-        let was_given = |id| {
-            let mut changes = was.changes_to(id);
-            changes.any(|(other, access)| other != like && access.touch.any(Touch::MODE))
-        };
-        if access.touch.any(Touch::MODE_KEPT) || was.paths().find(path).is_some_and(was_given) {
-            return true;
-        }
-        let made_by = (1..round).rev().find(|round| {
-            let trace = self.evidence.rounds[round - 1].trace();
-            let found = trace.paths().find(path);
-            found.is_some_and(|id| trace.changes_to(id).any(|(_, access)| access.touch.any(Touch::CREATED)))
-        });
-        let made_by = made_by.unwrap_or(0);
-        let marks = Marks::new(trace, self.facts.changed_since(made_by), self.rules);
-        let mut seen = process.accesses.iter().filter(|other| other.path != access.path);
-        seen.any(|other| {
-            marks.touched(other, self.rules).is_some_and(|change| {
-                change.kind != ChangeKind::Content || !self.facts.has_same_mode(made_by, &change.path)
-            })
         })
     }
 

@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::groups::{Book, GroupId, Groups, Kind};
-use super::trace_facts::{self, describe, identity, starts};
+use super::trace_facts::{describe, identity, starts};
 use super::{Evidence, Facts, Finding, Orchestrator, Removal, Rule, Rules, Run, Verdict};
 use crate::observation::{ChangeKind, SourceChange};
 use crate::trace::{Access, Move, Process, ProcessId, Touch, Trace};
@@ -117,50 +117,6 @@ impl<'a> Auditor<'a> {
         if self.rules.informer { self.groups[run].speaker(group) } else { group }
     }
 
-    /// What was removed has to be there again, or not to be needed for a reason that is known.
-    fn came_back(&self) -> Result<(), Finding> {
-        self.are_back(self.evidence.removed.iter().flatten())
-    }
-
-    /// What failed in the builds before has to have run again, and what was lost with it has to be there again.
-    fn is_over(&self) -> Result<(), Finding> {
-        let open = self.evidence.open;
-        if self.rules.not_made_again {
-            self.are_back(open.lost.iter())?;
-        }
-        if !self.rules.not_run_again {
-            return Ok(());
-        }
-        let then = self.evidence.then.len();
-        for run in then.saturating_sub(open.runs)..then {
-            if let Some(group) = trace_facts::not_run_again(run, &self.groups, |run| self.trace(run)) {
-                let leader = self.trace(run).process(self.groups[run].all[group].leader);
-                let change = SourceChange { path: Vec::new(), kind: ChangeKind::Removed };
-                let who = describe(self.trace(run), leader);
-                return Err(Finding { rule: Rule::NotRunAgain, change, who, product: None });
-            }
-        }
-        Ok(())
-    }
-
-    fn are_back<'r>(&self, removed: impl Iterator<Item = &'r Removal>) -> Result<(), Finding> {
-        let mut makers: BTreeMap<(usize, usize), Vec<(&Removal, bool)>> = BTreeMap::new();
-        for removal in removed {
-            let exists = self.facts.exists(&removal.path);
-            makers.entry(removal.maker).or_default().push((removal, exists));
-        }
-        for removals in makers.values() {
-            let some_exist = removals.iter().any(|(_, exists)| *exists);
-            let missing =
-                removals.iter().find(|(removal, exists)| !exists && (some_exist || !removal.is_tracked));
-            if let Some((removal, _)) = missing {
-                let change = SourceChange { path: removal.path.clone(), kind: ChangeKind::Removed };
-                return Err(Finding::of_nobody(Rule::NotMadeAgain, change));
-            }
-        }
-        Ok(())
-    }
-
     /// What is a source has to be what it is, unless it was made then, too.
     fn left_sources_alone(&self) -> Result<(), Finding> {
         let Evidence { then, rounds, .. } = self.evidence;
@@ -255,30 +211,6 @@ impl<'a> Auditor<'a> {
     /// When a group was first seen to do something.
     fn start_of(&self, run: RunId, group: GroupId) -> u32 {
         self.starts[run].get_or_init(|| starts(self.trace(run), self.groups[run]))[group]
-    }
-
-    /// The orchestrators that keep book and were started again in the last round as they were in this run: told the same, in the same
-    /// environment, one after the other. They notice what they look at, but not what they are not asked.
-    fn asked_again(&self, run: RunId) -> BTreeSet<GroupId> {
-        let order = |run: RunId, group: GroupId| {
-            let Kind::Orchestrator(Orchestrator::Tracked(_)) = self.groups[run].all[group].kind else {
-                return None;
-            };
-            let exec = self.trace(run).process(self.groups[run].all[group].leader).exec.as_ref()?;
-            Some((exec.argv_digest, exec.env_digest, self.trace(run).paths().get(exec.cwd)))
-        };
-        let last = self.runs() - 1;
-        let now: Vec<_> = (0..self.groups[last].all.len()).filter_map(|id| order(last, id)).collect();
-        let mut left = &now[..];
-        let mut again = BTreeSet::new();
-        for id in 0..self.groups[run].all.len() {
-            let Some(wanted) = order(run, id) else { continue };
-            if let Some(at) = left.iter().position(|found| *found == wanted) {
-                left = &left[at + 1..];
-                again.insert(id);
-            }
-        }
-        again
     }
 
     /// What a group was started to do, and where.
