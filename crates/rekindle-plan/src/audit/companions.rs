@@ -13,6 +13,9 @@ use super::groups::{GroupId, Kind, Orchestrator};
 use super::rules::{Auditor, RunId};
 use crate::trace::Touch;
 
+/// To change what another one has made.
+const ADDS: Touch = Touch::UPDATED.and(Touch::MODE);
+
 /// Some groups of each run.
 type Makers = BTreeMap<RunId, BTreeSet<GroupId>>;
 
@@ -49,14 +52,14 @@ impl Auditor<'_> {
         }
     }
 
-    /// All that had a part in what goes and is one that is added to: who is left would add to nothing.
+    /// All that had a part in what goes and is one that is added to or given a mode: who is left would find nothing to do that to.
     fn joint_makers(&self) -> Makers {
         let mut joint = Makers::new();
         for path in self.failing.keys() {
             for run in 0..self.runs() {
                 let trace = self.trace(run);
                 let Some(id) = trace.paths().find(path).filter(|id| trace.left(*id)) else { continue };
-                if !trace.changes_to(id).any(|(_, access)| access.touch.any(Touch::UPDATED)) {
+                if !trace.changes_to(id).any(|(_, access)| access.touch.any(ADDS)) {
                     continue;
                 }
                 let groups = &self.groups[run];

@@ -139,7 +139,8 @@ impl<'a> Auditor<'a> {
             match !self.facts.is_source(rounds.len(), path)
                 && (was_made(rounds, path) || !was_made(then, path))
             {
-                true => !was_made(then, path),
+                // What was the source then was not made then, but in an earlier build.
+                true => !was_made(then, path) || self.facts.is_source(0, path),
                 // It is the source of today, and a clean build would make something else of it.
                 false => {
                     let prepared =
