@@ -1,6 +1,8 @@
 //! Builds in which something passes on what no build tool and no single look tells: an environment, an exit code, the order of two
 //! writers, a second name. Each was once installed stale.
 
+use std::path::PathBuf;
+
 use super::edit::{self, Edit, write};
 use super::make::MANIFEST;
 use super::{Built, tree};
@@ -20,18 +22,30 @@ fn project(build: &str, files: &[(&str, &str)]) -> Vec<Edit> {
 
 /// After each edit the project is built from its checkpoint as it is built clean.
 #[track_caller]
-pub(super) fn check(build: &str, files: &[(&str, &str)], edits: &[Edit]) {
+fn check(build: &str, files: &[(&str, &str)], edits: &[Edit]) {
+    for (differences, told) in differences(build, files, edits) {
+        assert!(differences.is_empty(), "{differences:?}\n{told}");
+    }
+}
+
+/// How what is built from a checkpoint differs from what is built clean, after each edit, and what was said.
+pub(super) fn differences(
+    build: &str,
+    files: &[(&str, &str)],
+    edits: &[Edit],
+) -> Vec<(Vec<PathBuf>, String)> {
     let (place, clean) = (Place::new(), Place::new());
     let root = place.path().join("project");
     edit::make(&root, &project(build, files));
     Built::of(&place, &root, &[]).good();
-    for edit in edits {
+    let after = |edit: &Edit| {
         edit.apply(&root);
         let ours = Built::of(&place, &root, &[]).good();
         let theirs = Built::of(&clean, &root, &["--clean"]).good();
         let (one, other) = (ours.outputs(&place).expect("built"), theirs.outputs(&clean).expect("built"));
-        assert_eq!(tree::differences(&one, &other), Vec::<String>::new(), "{}", ours.told);
-    }
+        (tree::differences(&one, &other), ours.told)
+    };
+    edits.iter().map(after).collect()
 }
 
 const COPY: &str = "rule c\n  command = cp $in $out\n";
