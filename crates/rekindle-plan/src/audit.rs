@@ -8,7 +8,8 @@
 //! - **producer**: no product that is still there was made by someone who had looked at something in D;
 //! - **old product**: no one who ran now looked at an old product that is in D: it saw what was then replaced;
 //! - **orchestrator**: nobody who decides *what* is made (a makefile's `make`, a script) had looked at something in D, unless it
-//!   is one that keeps book of what it was told to run, and does it again when that changes ([`groups`]).
+//!   is one that keeps book of what it was told to run, and does it again when that changes ([`groups`]), and that was started
+//!   itself as it was then ([`book_keepers`]).
 //!
 //! Who looked is not one process but a *group*: all that one line of a makefile starts, say, because what one process of
 //! it read may reach another through a pipe, an exit code or an argument. What a group reads counts against all that it left.
@@ -34,6 +35,7 @@
 
 mod book_keepers;
 mod companions;
+mod compared;
 mod failure;
 pub(crate) mod groups;
 mod leftovers;

@@ -11,19 +11,16 @@ impl Auditor<'_> {
     /// The orchestrators that keep book and were started again in the last round as they were in this run: told the same, in the same
     /// environment, one after the other. They notice what they look at, but not what they are not asked.
     pub(super) fn asked_again(&self, run: RunId) -> BTreeSet<GroupId> {
-        let order = |run: RunId, group: GroupId| {
-            let Kind::Orchestrator(Orchestrator::Tracked(_)) = self.groups[run].all[group].kind else {
-                return None;
-            };
-            let exec = self.trace(run).process(self.groups[run].all[group].leader).exec.as_ref()?;
-            Some((exec.argv_digest, exec.env_digest, self.trace(run).paths().get(exec.cwd)))
+        let keepers = |run: RunId| {
+            let all = self.groups[run].all.iter().enumerate();
+            let tracked =
+                all.filter(|(_, group)| matches!(group.kind, Kind::Orchestrator(Orchestrator::Tracked(_))));
+            tracked.filter_map(move |(id, _)| Some((id, self.invocation(run, id)?)))
         };
-        let last = self.runs() - 1;
-        let now: Vec<_> = (0..self.groups[last].all.len()).filter_map(|id| order(last, id)).collect();
+        let now: Vec<_> = keepers(self.runs() - 1).map(|(_, invocation)| invocation).collect();
         let mut left = &now[..];
         let mut again = BTreeSet::new();
-        for id in 0..self.groups[run].all.len() {
-            let Some(wanted) = order(run, id) else { continue };
+        for (id, wanted) in keepers(run) {
             if let Some(at) = left.iter().position(|found| *found == wanted) {
                 left = &left[at + 1..];
                 again.insert(id);

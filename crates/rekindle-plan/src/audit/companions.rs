@@ -57,14 +57,12 @@ impl Auditor<'_> {
         let mut joint = Makers::new();
         for path in self.failing.keys() {
             for run in 0..self.runs() {
-                let trace = self.trace(run);
-                let Some(id) = trace.paths().find(path).filter(|id| trace.left(*id)) else { continue };
-                if !trace.changes_to(id).any(|(_, access)| access.touch.any(ADDS)) {
+                let is_left = self.trace(run).paths().find(path).is_some_and(|id| self.trace(run).left(id));
+                if !is_left || !self.changes_in(run, path).any(|(.., access)| access.touch.any(ADDS)) {
                     continue;
                 }
-                let groups = &self.groups[run];
-                let makers = trace.changes_to(id).map(|(process, _)| groups.of[process.at()]);
-                let makers = makers.filter(|group| groups.all[*group].kind == Kind::Task);
+                let makers = self.changes_in(run, path).map(|(_, group, _)| group);
+                let makers = makers.filter(|group| self.groups[run].all[*group].kind == Kind::Task);
                 joint.entry(run).or_default().extend(makers);
             }
         }

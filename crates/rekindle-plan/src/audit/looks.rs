@@ -337,9 +337,6 @@ impl<'a> Auditor<'a> {
             Kind::Shell if group != informer => Hit { told_by: Some(informer), ..hit },
             _ => hit,
         };
-        if hits.get(&group).is_some_and(|known| known.at <= hit.at) {
-            return;
-        }
         match groups.all[group].kind {
             Kind::Orchestrator(found) if found.knows_all() => return,
             // What describes it is read as a source.
@@ -354,6 +351,10 @@ impl<'a> Auditor<'a> {
             }
             _ => {}
         }
+        let hit = match hits.remove(&group) {
+            Some(known) => known.and(hit),
+            None => hit,
+        };
         hits.insert(group, hit);
     }
 }
@@ -361,6 +362,12 @@ impl<'a> Auditor<'a> {
 impl<'a> Hit<'a> {
     pub(super) fn new(access: &Access, change: SourceChange, process: &'a Process) -> Hit<'a> {
         Hit { at: when(access), ..Hit::of(change, process) }
+    }
+
+    /// The first of two looks. Whoever told of one may have told it before.
+    fn and(self, other: Hit<'a>) -> Hit<'a> {
+        let told_by = self.told_by.into_iter().chain(other.told_by).min();
+        Hit { told_by, ..if self.at <= other.at { self } else { other } }
     }
 
     fn of(change: SourceChange, process: &'a Process) -> Hit<'a> {

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use super::groups::{GroupId, Kind};
-use super::rules::{Auditor, Hit, RunId};
+use super::rules::{Auditor, Hit, Invocation, RunId};
 use crate::observation::{ChangeKind, SourceChange};
 use crate::trace::{Access, PathId, ProcessId, Touch};
 
@@ -69,19 +69,19 @@ impl<'a> Auditor<'a> {
     /// Whether others have written since what is not known to be written after this, and it was not written again; and then whether
     /// the last one of them is known to have been before it.
     fn is_overwritten(&self, run: RunId, group: GroupId, path: &[u8]) -> Option<bool> {
-        let mine = self.order(run, group);
+        let mine = self.invocation(run, group);
         let (mut is_overwritten, mut is_first_last) = (false, false);
         for later in run + 1..self.runs() {
             let mut last = 0;
-            for (identity, _, access) in self.changers(later, path) {
-                if identity.is_some() && identity == mine {
+            for (invocation, _, access) in self.changers(later, path) {
+                if invocation.is_some() && invocation == mine {
                     return None;
                 }
                 if writes(access) {
-                    is_overwritten |= !self.is_written_after(mine, identity, path);
+                    is_overwritten |= !self.is_written_after(mine, invocation, path);
                     if access.changed_last >= last {
                         last = access.changed_last;
-                        is_first_last = self.is_written_after(identity, mine, path);
+                        is_first_last = self.is_written_after(invocation, mine, path);
                     }
                 }
             }
@@ -90,7 +90,12 @@ impl<'a> Auditor<'a> {
     }
 
     /// Whether in the oldest run in which both of these changed a path, the second did so after the first.
-    fn is_written_after(&self, one: Option<Identity>, other: Option<Identity>, path: &[u8]) -> bool {
+    fn is_written_after(
+        &self,
+        one: Option<Invocation<'_>>,
+        other: Option<Invocation<'_>>,
+        path: &[u8],
+    ) -> bool {
         if one.is_none() || other.is_none() {
             return false;
         }
@@ -107,28 +112,16 @@ impl<'a> Auditor<'a> {
         false
     }
 
-    fn order(&self, run: RunId, group: GroupId) -> Option<Identity<'a>> {
-        let (argv, cwd) = self.identity(run, group)?;
-        let exec = self.trace(run).process(self.groups[run].all[group].leader).exec.as_ref()?;
-        Some((argv, cwd, exec.env_digest))
-    }
-
     /// Those that changed a path in a run, by what they were started to do.
     fn changers(
         &self,
         run: RunId,
         path: &[u8],
-    ) -> impl Iterator<Item = (Option<Identity<'a>>, ProcessId, &'a Access)> {
-        let trace = self.trace(run);
-        let of = &self.groups[run].of;
-        let id = trace.paths().find(path);
-        let changes = id.into_iter().flat_map(|id| trace.changes_to(id));
-        changes.map(move |(process, access)| (self.order(run, of[process.at()]), process, access))
+    ) -> impl Iterator<Item = (Option<Invocation<'a>>, ProcessId, &'a Access)> {
+        let changes = self.changes_in(run, path);
+        changes.map(move |(process, group, access)| (self.invocation(run, group), process, access))
     }
 }
-
-/// What a group was started to do, where, and in what environment.
-type Identity<'t> = ([u8; 32], &'t [u8], [u8; 32]);
 
 fn writes(access: &Access) -> bool {
     access.touch.defines() || access.touch.any(Touch::UPDATED)

@@ -55,10 +55,7 @@ impl Auditor<'_> {
     pub(super) fn is_taken_over(&self, run: RunId, maker: GroupId, path: &[u8]) -> bool {
         let identity = self.identity(run, maker);
         (run + 1..self.runs()).any(|later| {
-            let trace = self.trace(later);
-            let Some(id) = trace.paths().find(path) else { return false };
-            let mut changers = trace.changes_to(id).map(|(process, _)| self.groups[later].of[process.at()]);
-            changers.any(|group| self.identity(later, group) != identity)
+            self.changes_in(later, path).any(|(_, group, _)| self.identity(later, group) != identity)
         })
     }
 
@@ -68,14 +65,8 @@ impl Auditor<'_> {
         let is_removed = self.evidence.removed.iter().skip(rounds_before.saturating_sub(1)).flatten();
         is_removed.into_iter().any(|removal| removal.path == path)
             || (run + 1..self.runs()).any(|later| {
-                let trace = self.trace(later);
-                let found = trace.paths().find(path);
-                found.is_some_and(|id| {
-                    let mut changes = trace.changes_to(id);
-                    changes.any(|(process, access)| {
-                        let group = self.groups[later].of[process.at()];
-                        access.touch.defines() || self.is_touched(access, path, (run, maker), (later, group))
-                    })
+                self.changes_in(later, path).any(|(_, group, access)| {
+                    access.touch.defines() || self.is_touched(access, path, (run, maker), (later, group))
                 })
             })
     }

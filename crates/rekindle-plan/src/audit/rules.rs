@@ -7,10 +7,13 @@ use super::groups::{Book, GroupId, Groups, Kind};
 use super::trace_facts::{describe, identity, starts};
 use super::{Evidence, Facts, Finding, Orchestrator, Removal, Rule, Rules, Run, Verdict};
 use crate::observation::{ChangeKind, SourceChange};
-use crate::trace::{Access, Move, Process, ProcessId, Touch, Trace};
+use crate::trace::{Access, Process, ProcessId, Touch, Trace};
 
 /// One of all runs: those of the builds before, then the rounds of this one.
 pub(super) type RunId = usize;
+
+/// What a group was started to do, where, and in what environment.
+pub(super) type Invocation<'t> = ([u8; 32], &'t [u8], [u8; 32]);
 
 /// Processes by the digest of what they were given to do.
 pub(super) type Likes = HashMap<[u8; 32], Vec<(RunId, ProcessId)>>;
@@ -94,10 +97,11 @@ impl<'a> Auditor<'a> {
                 self.follow(run, group, hit, rule)?;
             }
         }
-        let written = if self.rules.overwritten { 0..self.runs() } else { 0..0 };
-        for run in written {
-            for (group, hit) in self.overwritten(run) {
-                self.follow(run, group, hit, Rule::Overwritten)?;
+        if self.rules.overwritten {
+            for run in 0..self.runs() {
+                for (group, hit) in self.overwritten(run) {
+                    self.follow(run, group, hit, Rule::Overwritten)?;
+                }
             }
         }
         Ok(())
@@ -135,20 +139,18 @@ impl<'a> Auditor<'a> {
             {
                 return false;
             }
-            // It may have another name by which it was written to.
-            match !self.facts.is_source(rounds.len(), path)
-                && (was_made(rounds, path) || !was_made(then, path))
-            {
-                // What was the source then was not made then, but in an earlier build.
-                true => !was_made(then, path) || self.facts.is_source(0, path),
-                // It is the source of today, and a clean build would make something else of it.
-                false => {
-                    let prepared =
-                        (1..=rounds.len()).rev().find(|round| self.facts.was_prepared(*round, path));
-                    was_made(then, path)
-                        && prepared.is_some_and(|round| !was_made(&rounds[round - 1..], path))
-                }
+            let (is_other, was_made_then) = (!self.facts.is_source(rounds.len(), path), was_made(then, path));
+            // Whoever wrote it: it may have another name.
+            if is_other && !was_made_then {
+                return true;
             }
+            if is_other && was_made(rounds, path) {
+                // What was the source then was not made then, but in an earlier build.
+                return self.facts.is_source(0, path);
+            }
+            // It is the source of today, and a clean build would make something else of it.
+            let prepared = (1..=rounds.len()).rev().find(|round| self.facts.was_prepared(*round, path));
+            was_made_then && prepared.is_some_and(|round| !was_made(&rounds[round - 1..], path))
         });
         match made {
             None => Ok(()),
@@ -156,57 +158,16 @@ impl<'a> Auditor<'a> {
         }
     }
 
-    /// Whether the one that made a product by giving a file its name was started again by who keeps book, made that file anew,
-    /// looked at the product, and left it as it is: it gives it the name only if there is a difference. That somebody looked at
-    /// what he made himself and went on says nothing: he would not have found it in a clean build.
-    fn was_compared(&self, run: RunId, maker: GroupId, path: &[u8]) -> bool {
-        let book = match self.groups[run].started_by(maker) {
-            Some(Orchestrator::Tracked(book)) if !self.facts.is_in_sources(path) => book,
-            _ => return false,
-        };
-        if book == Book::Commands {
-            return self.was_run_again(run, maker, path);
-        }
-        let Some(identity) = self.identity(run, maker) else { return false };
-        let then = self.trace(run);
-        let is_its = |step: &&Move| {
-            self.groups[run].of[step.process.at()] == maker && then.paths().get(step.to) == path
-        };
-        let names = then.moves().iter().filter(is_its).map(|step| then.paths().get(step.from));
-        let names: Vec<&[u8]> = names.collect();
-        (self.evidence.then.len()..self.runs()).any(|now| {
-            let trace = self.trace(now);
-            let of = &self.groups[now].of;
-            let does = |path: &[u8], does: &dyn Fn(&Access) -> bool| {
-                trace.paths().find(path).is_some_and(|id| {
-                    let mut doers = trace.accesses_to(id).filter(|(_, access)| does(access));
-                    doers.any(|(process, _)| self.identity(now, of[process.at()]) == Some(identity))
-                })
-            };
-            let makes = Touch::CREATED.and(Touch::REPLACED);
-            does(path, &reads) && names.iter().any(|name| does(name, &|access| access.touch.any(makes)))
-        })
-    }
-
-    /// Whether the program that made a product was told the same again, looked at the product, and ended well.
-    fn was_run_again(&self, run: RunId, maker: GroupId, path: &[u8]) -> bool {
-        let then = self.trace(run);
-        let Some(id) = then.paths().find(path) else { return false };
-        let told = |trace: &Trace, process: ProcessId| {
-            let exec = trace.process(process).exec.as_ref()?;
-            Some((exec.argv_digest, trace.paths().get(exec.cwd).to_vec()))
-        };
-        let makers = then.changes_to(id).filter(|(process, _)| self.groups[run].of[process.at()] == maker);
-        let makers: Vec<_> = makers.filter_map(|(process, _)| told(then, process)).collect();
-        (self.evidence.then.len()..self.runs()).any(|now| {
-            let trace = self.trace(now);
-            let Some(id) = trace.paths().find(path) else { return false };
-            let mut readers = trace.accesses_to(id).filter(|(_, access)| reads(access));
-            readers.any(|(process, _)| {
-                trace.process(process).exit == Some(0)
-                    && told(trace, process).is_some_and(|told| makers.contains(&told))
-            })
-        })
+    /// Those that changed a path in a run, in the order in which they began.
+    pub(super) fn changes_in(
+        &self,
+        run: RunId,
+        path: &[u8],
+    ) -> impl Iterator<Item = (ProcessId, GroupId, &'a Access)> {
+        let trace = self.trace(run);
+        let of = &self.groups[run].of;
+        let changes = trace.paths().find(path).into_iter().flat_map(|id| trace.changes_to(id));
+        changes.map(move |(process, access)| (process, of[process.at()], access))
     }
 
     /// When a group was first seen to do something.
@@ -217,6 +178,13 @@ impl<'a> Auditor<'a> {
     /// What a group was started to do, and where.
     pub(super) fn identity(&self, run: RunId, group: GroupId) -> Option<([u8; 32], &'a [u8])> {
         identity(self.trace(run), self.groups[run], group)
+    }
+
+    /// The same, and in what environment.
+    pub(super) fn invocation(&self, run: RunId, group: GroupId) -> Option<Invocation<'a>> {
+        let (argv, cwd) = self.identity(run, group)?;
+        let exec = self.trace(run).process(self.groups[run].all[group].leader).exec.as_ref()?;
+        Some((argv, cwd, exec.env_digest))
     }
 
     /// Whether a product is of no concern to anybody but those who decide what is made.
@@ -402,6 +370,6 @@ impl<'a> Auditor<'a> {
 }
 
 /// Whether an access used the content that was there.
-fn reads(access: &Access) -> bool {
+pub(super) fn reads(access: &Access) -> bool {
     access.observed > 0 && access.touch.any(Touch::READ)
 }
