@@ -160,11 +160,11 @@ mod tests {
     #[test]
     fn ninja_builds_what_stands_before_the_colon() {
         let text = b"# build c: d\nrule r\n  command = make out/three: in\nbuild out/one out/two $\n  | a$:b: r in $\n  more\n\
-                     build four:r five\ndefault out/one";
-        for path in ["out/one", "out/two", "four"] {
+                     build four:r five\nbuild all: phony four\nbuild none:phony\nbuild phonies: phonybook x\ndefault out/one";
+        for path in ["out/one", "out/two", "four", "phonies"] {
             assert!(is_built_by_ninja(text, path.as_bytes()), "{path}");
         }
-        for path in ["out/three", "in", "more", "five", "c", "d", "r", "build"] {
+        for path in ["out/three", "in", "more", "five", "all", "none", "c", "d", "r", "build"] {
             assert!(!is_built_by_ninja(text, path.as_bytes()), "{path}");
         }
         assert!(!is_built_by_ninja(b"build a$", b"a") && !is_built_by_ninja(b"", b"a"));

@@ -7,7 +7,8 @@
 //! what observing cost.
 //!
 //! So how many want to run is looked up before each answer. If it is only the observer, who called goes on here; if there are more, the
-//! kernel looks for a place. The number is the whole machine's, as nothing tells that of one processor.
+//! kernel looks for a place. The number is the whole machine's, as nothing tells that of one processor. It was measured where there are
+//! two; where many processors are busy with something else, the kernel always looks, as it does for others who observe like this.
 
 use std::os::fd::{BorrowedFd, OwnedFd};
 

@@ -11,8 +11,8 @@ const OTHER: &str = "other\n";
 #[track_caller]
 fn check(build: &str, files: &[(&str, &str)], edits: &[Edit]) {
     let all = differences(build, files, edits);
-    let (last, told) = all.last().expect("at least one edit");
-    assert!(!last.is_empty(), "it is right now, and belongs to `doubts`\n{told}");
+    let (last, built) = all.last().expect("at least one edit");
+    assert!(!last.is_empty(), "it is right now, and belongs to `doubts`\n{}", built.told);
 }
 
 #[track_caller]

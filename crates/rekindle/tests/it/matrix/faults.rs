@@ -6,7 +6,7 @@ use std::fs;
 
 use super::edit::{self, Edit, mode, remove, replace, write};
 use super::make::{MANIFEST, with_makefile};
-use super::{Built, checkpoints, tree};
+use super::{Built, checkpoints};
 use crate::project::Place;
 
 const VARIABLE: &str = "REKINDLE_AUDIT_WITHOUT";
@@ -59,12 +59,10 @@ fn check_after(ends_well: bool, rule: &str, project: &[Edit], edits: &[Edit]) {
         write("with", format!("all but {without}\n")).apply(&root);
         let invocation = place.rekindle(&["build", "--no-link", "--json", "-L"]).arg(&root);
         let ours = Built::from(&invocation.env(VARIABLE, without).run()).good();
-        let theirs = Built::of(&clean, &root, &["--clean"]).good();
         for other in checkpoints(&place).iter().filter(|dir| !first.contains(dir)) {
             fs::remove_dir_all(other).expect("our own directory");
         }
-        let (one, other) = (ours.outputs(&place).expect("built"), theirs.outputs(&clean).expect("built"));
-        (tree::differences(&one, &other), ours)
+        (ours.differences_to_clean(&place, &clean, &root), ours)
     };
     let (differs, ours) = build(rule);
     assert!(!differs.is_empty(), "{rule}: is right without it\n{}", ours.told);

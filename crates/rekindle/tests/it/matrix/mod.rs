@@ -257,6 +257,13 @@ impl Built {
         self
     }
 
+    /// How its outputs differ from those of a clean build in another place.
+    fn differences_to_clean(&self, place: &Place, clean: &Place, root: &Path) -> Vec<PathBuf> {
+        let theirs = Built::of(clean, root, &["--clean"]).good();
+        let (one, other) = (self.outputs(place).expect("built"), theirs.outputs(clean).expect("built"));
+        tree::differences(&one, &other)
+    }
+
     /// Where the outputs of the last package that was asked for lie; `None` if it failed.
     fn outputs(&self, place: &Place) -> Option<Vec<PathBuf>> {
         let outputs = self.report["goals"].as_array()?.last()?["outputs"].as_object()?;

@@ -1,8 +1,8 @@
 //! Stamps: empty files of which only the time counts.
 
+use super::Built;
 use super::edit::{self, write};
 use super::make::with_makefile;
-use super::{Built, tree};
 use crate::project::Place;
 
 const MAKEFILE: &str = "\
@@ -28,9 +28,8 @@ fn what_is_touched_again_is_made_again() {
     Built::of(&place, &root, &[]).good();
     write("a.h", "#define A 77\n").apply(&root);
     let ours = Built::of(&place, &root, &[]).good();
-    let theirs = Built::of(&clean, &root, &["--clean"]).good();
-    let (one, other) = (ours.outputs(&place).expect("built"), theirs.outputs(&clean).expect("built"));
-    assert_eq!(tree::differences(&one, &other), Vec::<String>::new(), "{}", ours.told);
+    let differences = ours.differences_to_clean(&place, &clean, &root);
+    assert!(differences.is_empty(), "{differences:?}\n{}", ours.told);
     let audits = &ours.build()["audits"];
     assert_eq!(audits[0]["phase"], "buildPhase", "{}", ours.told);
     assert_eq!(audits[0]["rounds"], 1, "{}", ours.told);
