@@ -67,46 +67,6 @@ pub(crate) fn is_compiled(target: &[u8]) -> bool {
     name.iter().rposition(|byte| *byte == b'.').is_some_and(|dot| SUFFIXES.contains(&&name[dot + 1..]))
 }
 
-/// Whether a description for ninja has this path among what is built. One that is only read, that a rule speaks of, or that only
-/// stands for others (`phony`) is not.
-pub(crate) fn is_built_by_ninja(text: &[u8], path: &[u8]) -> bool {
-    let mut rest = text;
-    while !rest.is_empty() {
-        // A `$` makes nothing special of what follows it, the end of a line included.
-        let mut end = 0;
-        let mut colon = None;
-        while end < rest.len() && rest[end] != b'\n' {
-            if rest[end] == b':' && colon.is_none() {
-                colon = Some(end);
-            }
-            end += if rest[end] == b'$' { 2 } else { 1 };
-        }
-        let is_phony = |colon: usize| {
-            let rule = rest.get(colon + 1..end).unwrap_or_default().trim_ascii_start();
-            rule.strip_prefix(b"phony").is_some_and(|rest| rest.first().is_none_or(|byte| *byte == b' '))
-        };
-        let made = colon.filter(|colon| !is_phony(*colon));
-        let outputs = made.and_then(|colon| rest[..colon].strip_prefix(b"build "));
-        if outputs.is_some_and(|outputs| has_word(outputs, path)) {
-            return true;
-        }
-        rest = rest.get(end + 1..).unwrap_or_default();
-    }
-    false
-}
-
-/// Whether a text has this path as a word of its own, and not as a part of another.
-fn has_word(text: &[u8], path: &[u8]) -> bool {
-    let is_part =
-        |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || b"._-+/".contains(byte));
-    !path.is_empty()
-        && text.windows(path.len()).enumerate().any(|(at, part)| {
-            // `./name` is the name.
-            let before = text[..at].strip_suffix(b"./").unwrap_or(&text[..at]);
-            part == path && !is_part(before.last()) && !is_part(text.get(at + path.len()))
-        })
-}
-
 fn logical_lines(content: &[u8]) -> Vec<Vec<u8>> {
     let mut lines = vec![Vec::new()];
     let mut continues = false;
@@ -143,31 +103,6 @@ mod tests {
         check("# dummy\n", &[]);
         check("a.o: a.c \\\n  a.h\n\na.h:\n", &[("a.o", &["a.c", "a.h"]), ("a.h", &[])]);
         check("a.o b.o: c.h\na.o : d.h", &[("a.o", &["c.h", "d.h"]), ("b.o", &["c.h"])]);
-    }
-
-    #[test]
-    fn a_word_is_no_part_of_another() {
-        let text = b"build out/2: copy in\n  n = 25 ./b c/2.o";
-        assert!(has_word(text, b"out/2") && has_word(text, b"b") && has_word(text, b"c/2.o"));
-        assert!(
-            !has_word(text, b"2")
-                && !has_word(text, b"2.o")
-                && !has_word(text, b"ut/2")
-                && !has_word(text, b"")
-        );
-    }
-
-    #[test]
-    fn ninja_builds_what_stands_before_the_colon() {
-        let text = b"# build c: d\nrule r\n  command = make out/three: in\nbuild out/one out/two $\n  | a$:b: r in $\n  more\n\
-                     build four:r five\nbuild all: phony four\nbuild none:phony\nbuild phonies: phonybook x\ndefault out/one";
-        for path in ["out/one", "out/two", "four", "phonies"] {
-            assert!(is_built_by_ninja(text, path.as_bytes()), "{path}");
-        }
-        for path in ["out/three", "in", "more", "five", "all", "none", "c", "d", "r", "build"] {
-            assert!(!is_built_by_ninja(text, path.as_bytes()), "{path}");
-        }
-        assert!(!is_built_by_ninja(b"build a$", b"a") && !is_built_by_ninja(b"", b"a"));
     }
 
     #[test]

@@ -7,19 +7,27 @@ use std::fs::File;
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use rekindle_layers::{Cursor, FileType, Metadata, View};
 use rekindle_plan::SourceChange;
-use rekindle_plan::audit::{Facts, Run};
+use rekindle_plan::audit::{Call, Facts, Run};
 use rekindle_plan::trace::name_of;
 
 use crate::depfile;
 use crate::error::Error;
 use crate::makefile;
+use crate::ninja::Told;
 use crate::tree::Changes;
 
 /// Advice is not larger than this.
 const LARGEST_ADVICE: u64 = 16 << 20;
+
+/// Nor is a manifest of ninja's larger than this that is read.
+const LARGEST_MANIFEST: u64 = 128 << 20;
+
+/// The round, and the arguments and the directory of a ninja.
+type NinjaKey = (usize, [u8; 32], Vec<u8>);
 
 /// The trees of a seeded step.
 pub(crate) struct Trees {
@@ -35,6 +43,8 @@ pub(crate) struct Trees {
     made: BTreeSet<Vec<u8>>,
     /// What was found out about advice.
     advice: RefCell<HashMap<Vec<u8>, bool>>,
+    /// What ninjas were found to be told.
+    ninjas: RefCell<HashMap<NinjaKey, Rc<Told>>>,
 }
 
 impl Trees {
@@ -63,6 +73,7 @@ impl Trees {
             prepared: prepared.to_vec(),
             made,
             advice: RefCell::default(),
+            ninjas: RefCell::default(),
         })
     }
 
@@ -149,15 +160,14 @@ impl Facts for Trees {
         makefiles.iter().any(|makefile| recipe(&self.after[0], makefile) != recipe(self.last(), makefile))
     }
 
-    fn is_named(&self, descriptions: &[&[u8]], path: &[u8]) -> bool {
-        let names = |description: &&[u8]| {
-            let dir = &description[..description.len() - name_of(description).len()];
-            let name = path.strip_prefix(dir).unwrap_or_else(|| name_of(path));
-            let text = self.last().content(description).unwrap_or_default();
-            // A name with odd characters is written with `$` before them, and so is not found: it is made again.
-            depfile::is_built_by_ninja(&text, name)
-        };
-        descriptions.iter().any(names)
+    fn tells_ninja(&self, round: usize, call: Call<'_>, path: &[u8]) -> bool {
+        let told = self.told(round, call);
+        // As long as that is not known, all that it looked at then may have told it.
+        told.is_by(path) || (round == 0 && !told.is_known())
+    }
+
+    fn is_asked_of_ninja(&self, call: Call<'_>, path: &[u8]) -> bool {
+        self.told(self.after.len() - 1, call).keeps_up(&self.told(0, call), path)
     }
 
     fn is_meant(&self, makefiles: &[&[u8]], path: &[u8], has_kin: bool) -> bool {
@@ -171,6 +181,18 @@ impl Facts for Trees {
 }
 
 impl Trees {
+    /// What a ninja that is called so is told in the tree after this round.
+    fn told(&self, round: usize, call: Call<'_>) -> Rc<Told> {
+        let key = (round, call.exec.argv_digest, call.cwd.to_vec());
+        if let Some(known) = self.ninjas.borrow().get(&key) {
+            return Rc::clone(known);
+        }
+        let read = |path: &[u8]| self.after[round].content_up_to(path, LARGEST_MANIFEST);
+        let told = Rc::new(Told::new(call.exec.argv.iter(), call.cwd, &read));
+        self.ninjas.borrow_mut().insert(key, Rc::clone(&told));
+        told
+    }
+
     fn finds_advice(&self, path: &[u8]) -> bool {
         if depfile::is_book_of_cmake(path) {
             return true;
@@ -221,12 +243,17 @@ impl Tree {
     }
 
     fn content(&self, path: &[u8]) -> Option<Vec<u8>> {
+        self.content_up_to(path, LARGEST_ADVICE)
+    }
+
+    /// What is in a file, or something that nobody can read if it is larger than that.
+    fn content_up_to(&self, path: &[u8], largest: u64) -> Option<Vec<u8>> {
         let known = self.metadata(path).filter(|known| known.file_type == FileType::File)?;
-        if known.size > LARGEST_ADVICE {
+        if known.size > largest {
             return Some(vec![0]);
         }
         let mut content = Vec::new();
-        self.open_file(path)?.take(LARGEST_ADVICE).read_to_end(&mut content).ok()?;
+        self.open_file(path)?.take(largest).read_to_end(&mut content).ok()?;
         Some(content)
     }
 }

@@ -34,6 +34,7 @@ mod job;
 mod links;
 mod makefile;
 mod mounted;
+mod ninja;
 mod observing;
 mod offered;
 mod outputs;

@@ -37,6 +37,7 @@ mod book_keepers;
 mod companions;
 mod compared;
 mod failure;
+mod forgotten;
 pub(crate) mod groups;
 mod leftovers;
 mod looks;
@@ -56,7 +57,7 @@ use std::sync::OnceLock;
 
 use crate::observation::{ChangeKind, SourceChange};
 use crate::quote::quote;
-use crate::trace::Trace;
+use crate::trace::{Exec, Trace};
 
 use groups::{Groups, Orchestrator};
 use rules::Auditor;
@@ -97,8 +98,20 @@ pub trait Facts {
     fn is_meant(&self, makefiles: &[&[u8]], path: &[u8], has_kin: bool) -> bool;
     /// Whether the recipe for this path in one of these makefiles was another one in the tree of round 0.
     fn has_other_recipe(&self, makefiles: &[&[u8]], path: &[u8]) -> bool;
-    /// Whether one of these files, as they are in the last tree, names this path or its last component.
-    fn is_named(&self, descriptions: &[&[u8]], path: &[u8]) -> bool;
+    /// Whether a ninja that is called so is told by this file of the tree after this round what to make.
+    fn tells_ninja(&self, round: usize, call: Call<'_>, path: &[u8]) -> bool;
+    /// Whether what such a ninja is told in the last tree has it make this path, and it would have noticed if it was told in the tree
+    /// of round 0 to make it otherwise.
+    fn is_asked_of_ninja(&self, call: Call<'_>, path: &[u8]) -> bool;
+}
+
+/// How a program was called.
+#[derive(Debug, Clone, Copy)]
+pub struct Call<'a> {
+    /// What it was told.
+    pub exec: &'a Exec,
+    /// Where, as a path of the trace.
+    pub cwd: &'a [u8],
 }
 
 /// Which rules hold. All of them, but for a test that shows that each is needed.

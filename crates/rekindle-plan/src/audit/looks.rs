@@ -3,7 +3,7 @@
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::groups::{GroupId, Kind, is_ninjas_book};
+use super::groups::{Book, GroupId, Kind, is_ninjas_book};
 use super::marks::Marks;
 use super::rules::{Auditor, Hit, Likes, RunId};
 use super::trace_facts::{first_changes, has_kin};
@@ -340,8 +340,10 @@ impl<'a> Auditor<'a> {
         match groups.all[group].kind {
             Kind::Orchestrator(found) if found.knows_all() => return,
             // What describes it is read as a source.
-            Kind::Orchestrator(Orchestrator::Tracked(_))
-                if is_task || !self.facts.was_prepared(1, &hit.change.path) =>
+            Kind::Orchestrator(Orchestrator::Tracked(book))
+                if is_task
+                    || !(self.facts.was_prepared(1, &hit.change.path)
+                        || (book == Book::Names && self.was_told_by(run, group, &hit.change.path))) =>
             {
                 return;
             }

@@ -3,7 +3,7 @@
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::groups::{Book, GroupId, Groups, Kind};
+use super::groups::{GroupId, Groups, Kind};
 use super::trace_facts::{describe, identity, starts};
 use super::{Evidence, Facts, Finding, Orchestrator, Removal, Rule, Rules, Run, Verdict};
 use crate::observation::{ChangeKind, SourceChange};
@@ -31,7 +31,7 @@ pub(super) struct Auditor<'a> {
     pub(super) decides_the_same: OnceCell<bool>,
     /// What has to go, and who made it.
     pub(super) failing: BTreeMap<Vec<u8>, Removal>,
-    findings: Vec<Finding>,
+    pub(super) findings: Vec<Finding>,
 }
 
 /// The first look of a group at what changed.
@@ -239,7 +239,7 @@ impl<'a> Auditor<'a> {
     fn follow(&mut self, run: RunId, group: GroupId, hit: Hit<'a>, rule: Rule) -> Result<(), Finding> {
         if let Kind::Orchestrator(Orchestrator::Tracked(book)) = self.groups[run].all[group].kind {
             if rule == Rule::Producer && self.rules.forgotten {
-                self.forget(run, group, &hit, book);
+                return self.forget(run, group, &hit, book);
             }
             return Ok(());
         }
@@ -316,56 +316,6 @@ impl<'a> Auditor<'a> {
             self.failing.entry(path).or_insert(removal);
         }
         Ok(())
-    }
-
-    /// What a tracked orchestrator made that does not stand any more in what describes it is made by nobody.
-    fn forget(&mut self, run: RunId, group: GroupId, hit: &Hit<'a>, book: Book) {
-        let trace = self.trace(run);
-        let descriptions = self.descriptions(run, hit.process);
-        // Of each group that a command of its has started, that command: another `make`, say, and what that started.
-        let mut commands: BTreeMap<GroupId, GroupId> = BTreeMap::new();
-        for (id, below) in self.groups[run].all.iter().enumerate() {
-            let Some(parent) = below.parent else { continue };
-            let has_own_book = matches!(below.kind, Kind::Orchestrator(found) if found.is_tracked());
-            if has_own_book && book != Book::Names {
-                continue;
-            }
-            match commands.get(&parent) {
-                _ if parent == group => commands.insert(id, id),
-                Some(command) => commands.insert(id, *command),
-                None => None,
-            };
-        }
-        let mut products: BTreeMap<GroupId, Vec<(GroupId, Vec<u8>)>> = BTreeMap::new();
-        for (maker, path) in self.products_of(run, &commands.keys().copied().collect()) {
-            products.entry(commands[&maker]).or_default().push((maker, path));
-        }
-        for mut products in products.into_values() {
-            // What another command has touched since is that one's: that it is described says nothing about this one.
-            products.retain(|(maker, path)| !self.is_taken_over(run, *maker, path));
-            if products.is_empty() {
-                continue;
-            }
-            let mut paths = products.iter().map(|(_, path)| path);
-            let is_kept = match book {
-                Book::Own | Book::Commands => true,
-                Book::Names => paths.any(|path| self.facts.is_named(&descriptions, path)),
-                Book::Recipes => !paths.any(|path| self.facts.has_other_recipe(&descriptions, path)),
-            };
-            if is_kept {
-                continue;
-            }
-            self.findings.push(Finding {
-                rule: Rule::Forgotten,
-                change: hit.change.clone(),
-                who: describe(trace, hit.process),
-                product: products.first().map(|(_, path)| path.clone()),
-            });
-            for (maker, path) in products {
-                let removal = Removal { path: path.clone(), is_tracked: true, maker: (run, maker) };
-                self.failing.entry(path).or_insert(removal);
-            }
-        }
     }
 }
 

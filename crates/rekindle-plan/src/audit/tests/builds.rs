@@ -172,10 +172,13 @@ impl Facts for Trees {
         false
     }
 
-    fn is_named(&self, descriptions: &[&[u8]], path: &[u8]) -> bool {
-        let last = self.after.last().expect("one at least");
-        let name = String::from_utf8_lossy(path).into_owned();
-        descriptions.iter().any(|path| last.get(*path).is_some_and(|text| text.contains(&name)))
+    fn tells_ninja(&self, _: usize, _: Call<'_>, path: &[u8]) -> bool {
+        path == b"b/build.ninja"
+    }
+
+    fn is_asked_of_ninja(&self, _: Call<'_>, path: &[u8]) -> bool {
+        let manifest = self.after.last().and_then(|last| last.get(&b"b/build.ninja"[..]));
+        manifest.is_some_and(|text| text.contains(&*String::from_utf8_lossy(path)))
     }
 
     fn is_meant(&self, makefiles: &[&[u8]], path: &[u8], has_kin: bool) -> bool {

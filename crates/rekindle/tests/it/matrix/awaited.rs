@@ -21,13 +21,6 @@ fn make(makefile: &str, files: &[(&str, &str)], edits: &[Edit]) {
     check("mkdir -p out; make", &files, edits);
 }
 
-#[track_caller]
-fn ninja(before: &str, after: &str) {
-    let rules = "rule c\n  command = cp $in $out\n";
-    let text = |edges: &str| format!("{rules}{edges}");
-    check("ninja", &[("build.ninja", &text(before))], &[write("build.ninja", text(after))]);
-}
-
 /// A command that tells make something and leaves a file is no informer.
 #[test]
 fn who_tells_and_leaves() {
@@ -98,30 +91,6 @@ fn which_source_is_newer() {
     let makefile =
         "out/x: a b\n\tcat a b > /dev/null; if [ b -nt a ]; then echo newer; else echo not; fi > out/x\n";
     make(makefile, &[], &[write("b", OTHER)]);
-}
-
-/// What is described counts as asked for.
-#[test]
-fn what_ninja_is_not_asked_for() {
-    let edges = "build out/a: c a\nbuild out/b: c b\n";
-    ninja(&format!("{edges}default out/a out/b\n"), &format!("{edges}default out/a\n"));
-}
-
-/// Ninja does not run these for another command.
-#[test]
-fn what_generates_ninjas_rules() {
-    let text = |word: &str| {
-        format!("rule g\n  command = mkdir -p out; echo {word} > $out\n  generator = 1\nbuild out/x: g\n")
-    };
-    check("ninja", &[("build.ninja", &text("one"))], &[write("build.ninja", text("two"))]);
-}
-
-/// What is made in the step is no description of it.
-#[test]
-fn rules_that_are_made_in_the_step() {
-    let script = "echo 'rule c'; echo ' command = cp $in $out'\nfor f in $(cat list); do echo \"build out/$f: c $f\"; done\n";
-    let files = [("gen.sh", script), ("list", "a b\n")];
-    check("sh gen.sh > build.ninja; ninja", &files, &[write("list", "a\n")]);
 }
 
 /// Who removes what another made has left nothing.

@@ -176,3 +176,70 @@ fn what_was_made_beside_a_stamp() {
     };
     check("ninja", &[("build.ninja", &text("two"))], &[write("build.ninja", text("one"))]);
 }
+
+/// A project that ninja builds, before and after an edit of what it is told.
+#[track_caller]
+fn ninja(call: &str, before: &str, after: &str) {
+    let text = |edges: &str| format!("{COPY}{edges}");
+    check(call, &[("build.ninja", &text(before))], &[write("build.ninja", text(after))]);
+}
+
+#[test]
+fn what_ninja_is_asked_for_no_more() {
+    let edges = "build out/a: c a\nbuild out/b: c b\n";
+    ninja("ninja", &format!("{edges}default out/a out/b\n"), &format!("{edges}default out/a\n"));
+    let all = |names: &str| format!("{edges}build all: phony {names}\n");
+    ninja("ninja -j 2 all", &all("out/a out/b"), &all("out/a"));
+    // What something waited for.
+    ninja("ninja out/a", &edges.replace("c a", "c a || out/b"), edges);
+}
+
+#[test]
+fn what_ninja_is_asked_for_elsewhere() {
+    let sub = |names: &str| {
+        names.split(' ').map(|name| format!("build out/{name}/x: c ../a\n")).collect::<String>()
+    };
+    let files = [
+        ("w/build.ninja", &*format!("{COPY}subninja one.ninja\nsubninja two.ninja\n")),
+        ("w/one.ninja", &*sub("one")),
+        ("w/two.ninja", &*sub("two three")),
+    ];
+    check("mkdir -p out; ninja -C w; cp -r w/out .", &files, &[write("w/two.ninja", sub("three"))]);
+}
+
+/// Ninja does not run these for another command.
+#[test]
+fn what_generates_for_ninja_is_told_otherwise() {
+    let text = |word: &str| {
+        format!("rule g\n  command = mkdir -p out; echo {word} > $out\n  generator = 1\nbuild out/x: g\n")
+    };
+    check("ninja", &[("build.ninja", &text("one"))], &[write("build.ninja", text("two"))]);
+}
+
+#[test]
+fn rules_that_are_made_in_the_step() {
+    let script = "echo 'rule c'; echo ' command = cp $in $out'\nfor f in $(cat list); do echo \"build out/$f: c $f\"; done\n";
+    let files = [("gen.sh", script), ("list", "a b\n")];
+    check("sh gen.sh > build.ninja; ninja", &files, &[write("list", "a\n")]);
+}
+
+/// What makes the rules leaves more than those.
+#[test]
+fn rules_that_ninja_has_made() {
+    let script = "[ -e out/first ] || { mkdir -p out; cp a out/first; }\n{ cat rules; cat list; } > build.ninja; touch stamp\n";
+    let rules = format!(
+        "{COPY}rule g\n  command = sh gen.sh\n  generator = 1\nbuild build.ninja | stamp: g list gen.sh\n"
+    );
+    let list = |names: &str| {
+        names.split(' ').map(|name| format!("build out/{name}: c {name}\n")).collect::<String>()
+    };
+    let files = [("gen.sh", script), ("rules", &*rules), ("list", &*list("a b"))];
+    let build = "[ -e build.ninja ] || cp rules build.ninja; ninja";
+    check(build, &files, &[write("list", list("b"))]);
+    // Told otherwise by another file, ninja does not make them again.
+    let rules = format!("{COPY}include g.ninja\nbuild build.ninja | stamp: g gen.sh\nbuild out/b: c b\n");
+    let script = "{ cat rules; echo \"build out/$1: c a\"; } > build.ninja; touch stamp\n";
+    let rule = |word: &str| format!("rule g\n  command = sh gen.sh {word}\n  generator = 1\n");
+    let files = [("gen.sh", script), ("rules", &*rules), ("g.ninja", &*rule("one"))];
+    check(build, &files, &[write("g.ninja", rule("two"))]);
+}
