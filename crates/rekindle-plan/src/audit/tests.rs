@@ -2,6 +2,7 @@
 
 mod builds;
 mod failures;
+mod forgotten;
 mod old_products;
 mod overwritten;
 mod unfinished;
