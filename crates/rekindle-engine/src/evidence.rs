@@ -1,7 +1,7 @@
 //! What the audit asks of the trees, answered from their layers.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Read;
@@ -35,7 +35,8 @@ pub(crate) struct Trees {
     before: Tree,
     /// What the checkpoint's step left, and then what each round left.
     after: Vec<Tree>,
-    /// How the last differs from each of those before it.
+    /// How the last differs from each of those before it; and from the first also what is another before the step, even where
+    /// the step has then made of it what is there now, or has removed it: who looked at it earlier saw something else.
     changed: Vec<Vec<SourceChange>>,
     /// What was changed before each round.
     prepared: Vec<BTreeSet<Vec<u8>>>,
@@ -48,15 +49,24 @@ pub(crate) struct Trees {
 }
 
 impl Trees {
-    /// `after` are the stacks that the checkpoint's step and each round left, `prepared` what was changed before each round.
+    /// `after` are the stacks that the checkpoint's step and each round left, `prepared` what was changed before each round, `sources`
+    /// what is another before the step than it was then.
     pub(crate) fn new(
         before: &[PathBuf],
         after: &[Vec<PathBuf>],
         prepared: &[BTreeSet<Vec<u8>>],
         rounds: &[Run],
+        sources: &[SourceChange],
     ) -> Result<Trees, Error> {
         let (last, earlier) = after.split_last().expect("there is what the checkpoint's step left");
         let changed = earlier.iter().map(|stack| Ok(Changes::between(stack, last)?.into_seen()));
+        let mut changed = changed.collect::<Result<Vec<_>, Error>>()?;
+        if let Some(first) = changed.first_mut() {
+            let known: HashSet<&[u8]> = first.iter().map(|change| &change.path[..]).collect();
+            let is_new = |change: &&SourceChange| !known.contains(&change.path[..]);
+            let others: Vec<SourceChange> = sources.iter().filter(is_new).cloned().collect();
+            first.extend(others);
+        }
         let mut made = BTreeSet::new();
         for trace in rounds.iter().map(Run::trace) {
             for access in trace.processes().iter().flat_map(|process| &process.accesses) {
@@ -69,7 +79,7 @@ impl Trees {
         Ok(Trees {
             before: Tree::open(before)?,
             after: after.iter().map(|stack| Tree::open(stack)).collect::<Result<_, _>>()?,
-            changed: changed.collect::<Result<_, Error>>()?,
+            changed,
             prepared: prepared.to_vec(),
             made,
             advice: RefCell::default(),

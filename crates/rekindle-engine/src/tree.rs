@@ -174,6 +174,11 @@ impl Changes {
     }
 
     /// The changes, as a step may have seen them.
+    pub(crate) fn seen(&self) -> &[SourceChange] {
+        &self.seen
+    }
+
+    /// The same.
     pub(crate) fn into_seen(self) -> Vec<SourceChange> {
         self.seen
     }

@@ -9,7 +9,7 @@
 //! - **old product**: no one who ran now looked at an old product that is in D: it saw what was then replaced;
 //! - **orchestrator**: nobody who decides *what* is made (a makefile's `make`, a script) had looked at something in D, unless it
 //!   is one that keeps book of what it was told to run, and does it again when that changes ([`groups`]), and that was started
-//!   itself as it was then ([`book_keepers`]).
+//!   itself as it was then ([`asked`]). A make that was asked for something else than then is nobody's (**asked otherwise**).
 //!
 //! Who looked is not one process but a *group*: all that one line of a makefile starts, say, because what one process of
 //! it read may reach another through a pipe, an exit code or an argument. What a group reads counts against all that it left.
@@ -20,7 +20,8 @@
 //! (**overwritten**, [`overwritten`]).
 //!
 //! What ran now may also have found a file that in a clean build would not be there yet (**order**): that of another one that runs
-//! later, or its own, if it changes it in place. And who empties an old file and writes it anew leaves it the mode that it had
+//! later, or its own, if it changes it in place; or a source that somebody changes or removes later, or not find what is only there
+//! for a while (**moment**, [`moments`]). And who empties an old file and writes it anew leaves it the mode that it had
 //! (**old mode**), where a clean build would have made it with another.
 //!
 //! Files of a tool's own do not count: what orchestrators alone read to know what to look at is *advice*, and may be old. And no source
@@ -33,6 +34,7 @@
 //! Where that cannot help, the step has to run clean. All that is asked of the trees is asked through [`Facts`]. It must not know
 //! where traces and trees lie.
 
+mod asked;
 mod book_keepers;
 mod companions;
 mod compared;
@@ -42,6 +44,7 @@ pub(crate) mod groups;
 mod leftovers;
 mod looks;
 pub(crate) mod marks;
+mod moments;
 mod overwritten;
 mod products;
 mod returns;
@@ -125,12 +128,16 @@ pub struct Rules {
     pub orchestrator: bool,
     /// See the module's header.
     pub informer: bool,
+    /// Whether a make has to be asked for the same again.
+    pub asked_otherwise: bool,
     /// Whether looking for what was not there counts.
     pub absence: bool,
     /// Whether listing a directory counts as looking at the names in it.
     pub listing: bool,
     /// Whether it counts to find what was made later then.
     pub order: bool,
+    /// Whether it counts to look at what was changed or removed later then.
+    pub moment: bool,
     /// Whether it counts to leave an old product its mode.
     pub old_mode: bool,
     /// Whether what one looked at counts against those that it passed something on to, through files that are gone.
@@ -154,9 +161,11 @@ impl Rules {
         old_product: true,
         orchestrator: true,
         informer: true,
+        asked_otherwise: true,
         absence: true,
         listing: true,
         order: true,
+        moment: true,
         old_mode: true,
         handed_on: true,
         overwritten: true,
@@ -174,9 +183,11 @@ impl Rules {
             "old-product" => &mut rules.old_product,
             "orchestrator" => &mut rules.orchestrator,
             "informer" => &mut rules.informer,
+            "asked-otherwise" => &mut rules.asked_otherwise,
             "absence" => &mut rules.absence,
             "listing" => &mut rules.listing,
             "order" => &mut rules.order,
+            "moment" => &mut rules.moment,
             "old-mode" => &mut rules.old_mode,
             "handed-on" => &mut rules.handed_on,
             "overwritten" => &mut rules.overwritten,
@@ -291,6 +302,10 @@ pub enum Rule {
     OldProduct,
     /// Who decides what is made had looked at what changed.
     Orchestrator,
+    /// A make was not started again as it had been.
+    AskedOtherwise,
+    /// Who ran now had looked at what was changed or removed only after that in an earlier build.
+    Moment,
     /// What somebody wrote was written again by another one, and not by it.
     Overwritten,
     /// What was made by who keeps book does not stand any more in what it reads.
@@ -310,6 +325,8 @@ impl Rule {
             Rule::Producer => "producer",
             Rule::OldProduct => "old-product",
             Rule::Orchestrator => "orchestrator",
+            Rule::AskedOtherwise => "asked-otherwise",
+            Rule::Moment => "moment",
             Rule::Overwritten => "overwritten",
             Rule::Forgotten => "forgotten",
             Rule::NotMadeAgain => "not-made-again",
@@ -344,6 +361,12 @@ impl fmt::Display for Finding {
             }
             (Rule::OldProduct, Some(product)) => {
                 write!(f, "{} was made from an old {path} by {}", quote(product), self.who)
+            }
+            (Rule::AskedOtherwise, _) => {
+                write!(f, "{}, which had {path} made, was not started again as it was", self.who)
+            }
+            (Rule::Moment, _) => {
+                write!(f, "{} saw {path} as a command that ran after it in an earlier build had left it", self.who)
             }
             (Rule::Overwritten, Some(product)) => {
                 write!(

@@ -9,6 +9,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use rekindle_layers::{Cursor, Draft, Timestamp, TreeChange, TreeChangeKind, View, difference, merge};
+use rekindle_plan::SourceChange;
 use rekindle_plan::audit::{self, Evidence, Removal, Run, Said, Verdict, audit};
 use rekindle_sandbox::Cancel;
 
@@ -64,6 +65,8 @@ struct GoingOn {
     removed: Vec<Vec<Removal>>,
     /// The stack that the step left in the base, and what each round left.
     after: Vec<Vec<PathBuf>>,
+    /// What is another before the step than it was then.
+    sources: Vec<SourceChange>,
     /// What was changed before each round.
     prepared: Vec<BTreeSet<Vec<u8>>>,
     findings: Vec<Finding>,
@@ -98,6 +101,7 @@ impl Attempt<'_> {
             files: Vec::new(),
             removed: Vec::new(),
             after: vec![stack(self, &onto)],
+            sources: changes.seen().to_vec(),
             prepared: Vec::new(),
             findings: Vec::new(),
             took: Duration::ZERO,
@@ -186,7 +190,7 @@ impl Attempt<'_> {
 
     fn trees(&self, going: &GoingOn) -> Result<Trees, Error> {
         let before = paths(&going.before, self.bottom.upper());
-        Trees::new(&before, &going.after, &going.prepared, &going.rounds)
+        Trees::new(&before, &going.after, &going.prepared, &going.rounds, &going.sources)
     }
 
     /// What the failure of a step that went on means. `seen` is what was seen of it if it ended by itself.

@@ -96,7 +96,7 @@ impl Attempt<'_> {
         };
         let before = paths(&self.tree, self.bottom.upper());
         let rounds = [Run::new(trace)];
-        let trees = Trees::new(&before, &[before.clone(), self.tree()], &[Default::default()], &rounds)?;
+        let trees = Trees::new(&before, &[before.clone(), self.tree()], &[Default::default()], &rounds, &[])?;
         let evidence = Evidence { then: &[], rounds: &rounds, removed: &[], open: audit::Open::default() };
         let left = match audit::unfinished(evidence, &trees, self.given.rules, &seen.said) {
             Ok(left) => left,

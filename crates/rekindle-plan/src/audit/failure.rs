@@ -30,7 +30,7 @@ pub(super) type Ends = Vec<Option<u32>>;
 impl Auditor<'_> {
     /// Why a clean build may not fail as the last round did, in a clause; nothing if it would.
     pub(super) fn doubt(mut self, said: &[Said]) -> Option<String> {
-        if let Err(finding) = self.judge() {
+        if let Err(finding) = self.judge(true) {
             return Some(finding.to_string());
         }
         let run = self.runs() - 1;

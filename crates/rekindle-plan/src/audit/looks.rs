@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::groups::{Book, GroupId, Kind, is_ninjas_book};
 use super::marks::Marks;
-use super::rules::{Auditor, Hit, Likes, RunId};
+use super::rules::{Auditor, Hit, RunId};
 use super::trace_facts::{first_changes, has_kin};
-use super::{Orchestrator, Run};
+use super::Orchestrator;
 use crate::observation::{ChangeKind, SourceChange};
 use crate::trace::{Access, PathId, Process, ProcessId, Touch, name_of};
 
@@ -237,87 +237,21 @@ impl<'a> Auditor<'a> {
                     let change = SourceChange { path: path.to_vec(), kind: ChangeKind::Mode };
                     hit(Hit::new(access, change, process));
                 }
-                if touched.is_none()
-                    && self.rules.order
-                    && finds_something(access)
-                    && likes
-                        .get_or_init(|| self.likes_of(run, *group, process))
-                        .iter()
-                        .any(|like| self.saw_nothing_then(*like, path, goes_on_with(access)))
-                    && self.facts.exists(path)
-                    && !self.facts.is_in_sources(path)
-                {
+                let likes = || likes.get_or_init(|| self.likes_of(run, *group, process));
+                if touched.is_none() && self.rules.order && self.is_too_early(likes(), path, access) {
                     let change = SourceChange { path: path.to_vec(), kind: ChangeKind::Added };
                     hit(Hit { is_too_early: true, ..Hit::new(access, change, process) });
                 }
+                if self.rules.moment && self.is_at_another_moment(likes(), (round, path), access) {
+                    let change = SourceChange { path: path.to_vec(), kind: ChangeKind::Content };
+                    hit(Hit { is_past: true, ..Hit::new(access, change, process) });
+                }
             }
+        }
+        for (group, hit) in self.told_of_the_state(run, round) {
+            hits.entry(group).or_insert(hit);
         }
         hits
-    }
-
-    /// The processes of the builds before that stand for one of now: the last one that was given the same to do; or, if it is
-    /// told something else now, all that had a part in what its group has made.
-    fn likes_of(&self, run: RunId, group: GroupId, process: &Process) -> Vec<(RunId, ProcessId)> {
-        if self.groups[run].all[group].kind != Kind::Task || process.exec.is_none() {
-            return Vec::new();
-        }
-        if let Some(like) = self.like(run, process) {
-            return vec![like];
-        }
-        let now = self.trace(run);
-        let mut likes = Vec::new();
-        for (then, trace) in self.evidence.then.iter().map(Run::trace).enumerate() {
-            let of = &self.groups[then].of;
-            let mut groups: Vec<GroupId> = Vec::new();
-            let is_its = |(_, other): &(&Process, &GroupId)| **other == group;
-            for (member, _) in now.processes().iter().zip(&self.groups[run].of).filter(is_its) {
-                let made =
-                    member.accesses.iter().filter(|access| access.touch.changes() && now.left(access.path));
-                for path in made.filter_map(|access| trace.paths().find(now.paths().get(access.path))) {
-                    groups.extend(trace.changes_to(path).map(|(process, _)| of[process.at()]));
-                }
-            }
-            let members = (0..).map(ProcessId).zip(of);
-            likes.extend(members.filter(|(_, group)| groups.contains(group)).map(|(id, _)| (then, id)));
-        }
-        likes
-    }
-
-    /// The last process of the builds before that was given the same to do.
-    pub(super) fn like(&self, run: RunId, process: &Process) -> Option<(RunId, ProcessId)> {
-        let cwd = self.trace(run).paths().get(process.exec.as_ref()?.cwd);
-        let digest = process.exec.as_ref()?.argv_digest;
-        let known = self.likes.get_or_init(|| {
-            let mut likes = Likes::new();
-            for (run, trace) in self.evidence.then.iter().map(Run::trace).enumerate() {
-                for (process, id) in trace.processes().iter().zip((0..).map(ProcessId)) {
-                    if let Some(exec) = &process.exec {
-                        likes.entry(exec.argv_digest).or_default().push((run, id));
-                    }
-                }
-            }
-            likes
-        });
-        known.get(&digest)?.iter().rev().copied().find(|(run, id)| {
-            let trace = self.trace(*run);
-            trace.process(*id).exec.as_ref().is_some_and(|exec| trace.paths().get(exec.cwd) == cwd)
-        })
-    }
-
-    /// Whether a process of an earlier build looked for something before it was there. What it then made itself only counts
-    /// for one that `goes_on` with that.
-    fn saw_nothing_then(&self, (run, id): (RunId, ProcessId), path: &[u8], goes_on: bool) -> bool {
-        let trace = self.trace(run);
-        let Some(found) = trace.paths().find(path) else { return false };
-        let Some(then) = trace.process(id).access(found) else { return false };
-        let makes = |access: &Access| access.touch.any(Touch::CREATED.and(Touch::REPLACED));
-        let made = trace.changes_to(found).filter(|(_, access)| makes(access));
-        if then.touch.any(Touch::CREATED) {
-            // Whether there is nothing in it or nothing there is the same to who only writes (`touch`).
-            return goes_on && then.touch.any(Touch::ABSENT) && !self.facts.is_empty(path);
-        }
-        then.observed > 0
-            && made.map(|(_, access)| access.changed_last).max().is_some_and(|made| made > then.observed)
     }
 
     /// Remembers the first hit of whoever has to answer for it.
@@ -369,26 +303,14 @@ impl<'a> Hit<'a> {
     /// The first of two looks. Whoever told of one may have told it before.
     fn and(self, other: Hit<'a>) -> Hit<'a> {
         let told_by = self.told_by.into_iter().chain(other.told_by).min();
-        Hit { told_by, ..if self.at <= other.at { self } else { other } }
+        // What cannot be mended is what is to be told.
+        let is_first = (self.is_past, other.at) >= (other.is_past, self.at);
+        Hit { told_by, ..if is_first { self } else { other } }
     }
 
     fn of(change: SourceChange, process: &'a Process) -> Hit<'a> {
-        Hit { at: 0, change, process, is_too_early: false, told_by: None, is_overwritten: false }
+        Hit { at: 0, change, process, is_too_early: false, told_by: None, is_overwritten: false, is_past: false }
     }
-}
-
-/// Whether an access found something there and made use of it.
-fn finds_something(access: &Access) -> bool {
-    let used = Touch::READ.and(Touch::EXECUTED).and(Touch::UPDATED).and(Touch::LISTED);
-    // What is found to be thrown away at once is as if it were not there.
-    let is_cleared = access.touch.any(Touch::REMOVED.and(Touch::REPLACED));
-    access.observed > 0 && (access.touch.any(used) || (access.touch.any(Touch::PRESENT) && !is_cleared))
-}
-
-/// Whether an access changed what it had found, and did not throw it away at once.
-fn goes_on_with(access: &Access) -> bool {
-    let is_used = access.touch.any(Touch::READ.and(Touch::EXECUTED)) && access.changed > access.observed;
-    finds_something(access) && (is_used || access.touch.any(Touch::UPDATED))
 }
 
 /// When an access had to do with what was there before.

@@ -46,6 +46,8 @@ pub(super) struct Hit<'a> {
     pub(super) told_by: Option<GroupId>,
     /// Whether it was overwritten by one that it had overwritten itself.
     pub(super) is_overwritten: bool,
+    /// Whether it saw, or missed, what it would see in a clean build because that moment of it is past.
+    pub(super) is_past: bool,
 }
 
 impl<'a> Auditor<'a> {
@@ -67,7 +69,7 @@ impl<'a> Auditor<'a> {
     }
 
     pub(super) fn verdict(mut self) -> Verdict {
-        if let Err(finding) = self.judge().and_then(|()| self.is_over()) {
+        if let Err(finding) = self.judge(false).and_then(|()| self.is_over()) {
             return Verdict::Clean(finding);
         }
         self.add_companions();
@@ -77,12 +79,19 @@ impl<'a> Auditor<'a> {
         Verdict::Redo { remove: self.failing.into_values().collect(), findings: self.findings }
     }
 
-    pub(super) fn judge(&mut self) -> Result<(), Finding> {
+    /// Finds what has to go. `has_failed` says whether the last round ended before it had done all.
+    ///
+    /// # Errors
+    /// With the reason, if nothing but a clean run helps.
+    pub(super) fn judge(&mut self, has_failed: bool) -> Result<(), Finding> {
         if self.rules.not_made_again {
             self.came_back()?;
         }
         if self.rules.source_made {
             self.left_sources_alone()?;
+        }
+        if self.rules.asked_otherwise {
+            (0..self.evidence.then.len()).try_for_each(|run| self.are_asked_as_before(run, has_failed))?;
         }
         for run in 0..self.runs() {
             let hits = match run.checked_sub(self.evidence.then.len()) {
@@ -248,6 +257,10 @@ impl<'a> Auditor<'a> {
             // What it told is in its book, and nobody knows where.
             let who = describe(self.trace(run), self.trace(run).process(groups.all[group].leader));
             return Err(Finding { rule: Rule::Orchestrator, change: hit.change, who, product: None });
+        }
+        if hit.is_past {
+            let who = describe(self.trace(run), hit.process);
+            return Err(Finding { rule: Rule::Moment, change: hit.change, who, product: None });
         }
         let decides = matches!(groups.all[group].kind, Kind::Orchestrator(_) | Kind::Shell);
         let mut concerned: BTreeSet<GroupId> = BTreeSet::new();

@@ -29,6 +29,8 @@ fn every_rule_can_be_switched_off() {
     let all = [
         Rule::Producer,
         Rule::OldProduct,
+        Rule::AskedOtherwise,
+        Rule::Moment,
         Rule::Orchestrator,
         Rule::Overwritten,
         Rule::Forgotten,

@@ -49,7 +49,7 @@ impl Auditor<'_> {
     pub(super) fn unfinished(mut self, said: &[Said]) -> Result<Unfinished, String> {
         let run = self.runs() - 1;
         if !self.evidence.then.is_empty() {
-            self.judge().map_err(|finding| finding.to_string())?;
+            self.judge(true).map_err(|finding| finding.to_string())?;
             self.add_companions();
         }
         let ends = self.ends(run);

@@ -3,7 +3,7 @@
 //! A test here fails when what it awaits holds: then it belongs to [`super::doubts`].
 
 use super::doubts::differences;
-use super::edit::{Edit, mode, remove, write};
+use super::edit::{Edit, mode, write};
 
 const OTHER: &str = "other\n";
 
@@ -28,13 +28,6 @@ fn who_tells_and_leaves() {
     make(makefile, &[], &[write("a", OTHER)]);
 }
 
-/// What one that tells the shell by its exit code leaves is all that counts of it.
-#[test]
-fn who_tells_the_shell_and_leaves() {
-    let build = "mkdir -p out; if grep a a > found; then make V=1; else make V=2; fi";
-    check(build, &[("Makefile", "out/x: b\n\techo $(V) > out/x\n")], &[write("a", "b\n")]);
-}
-
 /// What another make in a recipe reads from a pipe is not told to what that starts.
 #[test]
 fn a_pipe_to_another_make() {
@@ -48,34 +41,6 @@ fn what_make_prints_is_kept() {
     let makefile = "all: x y\nx: a\n\tcp a x\ny: b\n\tcp b y\n";
     let build = "mkdir -p out; make -j1 2>&1 | grep cp | tee out/log";
     check(build, &[("Makefile", makefile)], &[write("a", OTHER)]);
-}
-
-/// Make tells a recipe what is newer.
-#[test]
-fn what_is_newer() {
-    make("out/x: a b\n\tcat $? > out/x\n", &[], &[write("a", OTHER)]);
-}
-
-/// A source that the build has changed stays so.
-#[test]
-fn a_source_that_was_patched() {
-    let makefile = "all: one out/x\none: a\n\tcat a tmpl > one; cp one out/one\nout/x: b\n\tsed -i s/x/y/ tmpl; cp b out/x\n";
-    make(makefile, &[("tmpl", "x\n")], &[write("a", OTHER)]);
-}
-
-/// A source that the build has removed is not missed.
-#[test]
-fn a_source_that_was_consumed() {
-    let makefile = "out/x:\n\t{ cat used || echo none; } > out/x; rm -f used\n";
-    make(makefile, &[("used", "1\n")], &[remove("used")]);
-}
-
-/// What comes and goes during a run is not missed by who looks for it in the next.
-#[test]
-fn what_is_there_for_a_while() {
-    let makefile = "all: out/two\none: a\n\tcp a tmp; touch one\nout/two: b one\n\t\
-        cat b > out/two; cat tmp >> out/two 2> /dev/null; rm -f tmp; true\n";
-    make(makefile, &[], &[write("b", OTHER)]);
 }
 
 /// Where a link leads is not heard of if it is only read.

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use super::Built;
-use super::edit::{self, Edit, write};
+use super::edit::{self, Edit, remove, write};
 use super::make::MANIFEST;
 use crate::project::Place;
 
@@ -242,4 +242,41 @@ fn rules_that_ninja_has_made() {
     let rule = |word: &str| format!("rule g\n  command = sh gen.sh {word}\n  generator = 1\n");
     let files = [("gen.sh", script), ("rules", &*rules), ("g.ninja", &*rule("one"))];
     check(build, &files, &[write("g.ninja", rule("two"))]);
+}
+
+/// What is told to the shell by an exit code is seen by what it asks for then.
+#[test]
+fn who_tells_the_shell_and_leaves() {
+    let build = "mkdir -p out; if grep a a > found; then make V=1; else make V=2; fi";
+    check(build, &[("Makefile", "out/x: b\n\techo $(V) > out/x\n")], &[write("a", "b\n")]);
+}
+
+/// Make tells a recipe what is newer.
+#[test]
+fn what_is_newer() {
+    check("mkdir -p out; make", &[("Makefile", "out/x: a b\n\tcat $? > out/x\n")], &[write("a", "other\n")]);
+}
+
+/// A source that the build has changed stays so, for who had read it before that.
+#[test]
+fn a_source_that_was_patched() {
+    let makefile = "all: one out/x\none: a\n\tcat a tmpl > one; cp one out/one\nout/x: b\n\tsed -i s/x/y/ tmpl; cp b out/x\n";
+    check("mkdir -p out; make", &[("Makefile", makefile), ("tmpl", "x\n")], &[write("a", "other\n")]);
+}
+
+/// A source that the build has removed is missed.
+#[test]
+fn a_source_that_was_consumed() {
+    let makefile = "out/x:\n\t{ cat used || echo none; } > out/x; rm -f used\n";
+    check("mkdir -p out; make", &[("Makefile", makefile), ("used", "1\n")], &[remove("used")]);
+    let makefile = "out/x: b\n\tmv s.in s.out; cp b out/x\n";
+    check("mkdir -p out; make", &[("Makefile", makefile), ("s.in", "1\n")], &[write("b", "other\n")]);
+}
+
+/// What comes and goes during a run is missed by who looks for it in the next.
+#[test]
+fn what_is_there_for_a_while() {
+    let makefile = "all: out/two\none: a\n\tcp a tmp; touch one\nout/two: b one\n\t\
+        cat b > out/two; cat tmp >> out/two 2> /dev/null; rm -f tmp; true\n";
+    check("mkdir -p out; make", &[("Makefile", makefile)], &[write("b", "other\n")]);
 }
