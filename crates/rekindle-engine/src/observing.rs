@@ -3,12 +3,13 @@
 //! Inside, the tree lies in several places: the build directory, `/tmp`, the outputs in the store, and the mounted source a second
 //! time. In a trace each file of the tree has one name, that in the layers, and everything else its absolute path.
 
+use std::collections::HashMap;
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
 use rekindle_layers::{FileType, View};
-use rekindle_plan::trace::{self, Access, Exec, Move, PathId, Process, ProcessId, Touch, Trace};
+use rekindle_plan::trace::{self, Access, Exec, Move, PathId, Process, ProcessId, Stream, Touch, Trace};
 use rekindle_plan::{Observations, ObservationsBuilder};
 use rekindle_sandbox::{self as sandbox, End, Records};
 
@@ -69,6 +70,16 @@ pub(crate) fn trace(records: &Records, places: &Places, upper: &Path) -> Result<
     }
     let paths: Vec<Vec<u8>> = records.paths.ids().map(|id| places.of(records.paths.bytes(id))).collect();
     let path = |id: sandbox::PathId| PathId(id.index() as u32);
+    // The kernel's numbers of pipes are large.
+    let mut pipes: HashMap<u64, u32> = HashMap::new();
+    let mut stream = |stream: sandbox::Stream| match stream {
+        sandbox::Stream::Other => Stream::Other,
+        sandbox::Stream::File(file) => Stream::File(path(file)),
+        sandbox::Stream::Pipe(number) => {
+            let next = pipes.len() as u32;
+            Stream::Pipe(*pipes.entry(number).or_insert(next))
+        }
+    };
     let processes = records.each_process().map(|(id, process)| {
         let earlier = |other: Option<sandbox::ProcessId>| {
             other.filter(|other| *other < id).map(|other| ProcessId(other.0))
@@ -98,6 +109,8 @@ pub(crate) fn trace(records: &Records, places: &Places, upper: &Path) -> Result<
             started: process.started.as_micros() as u64,
             ended: process.ended.max(process.started).as_micros() as u64,
             failed: false,
+            input: stream(process.input),
+            output: stream(process.output),
             accesses: accesses.collect(),
         }
     });

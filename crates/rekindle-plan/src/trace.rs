@@ -60,8 +60,24 @@ pub struct Process {
     pub ended: u64,
     /// Whether it began a command that failed, and of which nothing was kept. See [`Trace::without_failed`].
     pub failed: bool,
+    /// What its standard input was when it executed its program.
+    pub input: Stream,
+    /// What its standard output was then.
+    pub output: Stream,
     /// What it did, ascending by path, one for each.
     pub accesses: Vec<Access>,
+}
+
+/// What a process reads from or writes to without having opened it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Stream {
+    /// Something else, or it is not known.
+    #[default]
+    Other,
+    /// A pipe, by a number that no other one of the same trace has.
+    Pipe(u32),
+    /// A file.
+    File(PathId),
 }
 
 impl Process {
@@ -270,6 +286,11 @@ impl Trace {
             assert!(comes_after(process.parent) && comes_after(process.before), "who starts comes first");
             if let Some(exec) = &mut process.exec {
                 (exec.program, exec.cwd) = (new[exec.program.at()], new[exec.cwd.at()]);
+            }
+            for stream in [&mut process.input, &mut process.output] {
+                if let Stream::File(path) = stream {
+                    *path = new[path.at()];
+                }
             }
             process.accesses.iter_mut().for_each(|access| access.path = new[access.path.at()]);
             process.accesses.sort_unstable_by_key(|access| access.path);

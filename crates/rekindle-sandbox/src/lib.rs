@@ -50,7 +50,8 @@ pub use error::{Error, ErrorKind};
 pub use exit::{Exit, Status, Usage};
 pub use observed::Observed;
 pub use records::{
-    Access, End, Exec, Index, Inputs, Move, MoveKind, PathId, Paths, Process, ProcessId, Records, Touch,
+    Access, End, Exec, Index, Inputs, Move, MoveKind, PathId, Paths, Process, ProcessId, Records, Stream,
+    Touch,
 };
 pub use run::Sandbox;
 pub use spec::{Limits, Mount, Network, Observe, Overlay, Spec, Stack, Tree, TreeBind, TreeRoot, Watch};

@@ -93,8 +93,24 @@ pub struct Process {
     pub ended: Duration,
     /// It was given descriptors over a socket, or shares them with another process: it may have used what others opened.
     pub shares: bool,
+    /// What its standard input was when it executed its program.
+    pub input: Stream,
+    /// What its standard output was then.
+    pub output: Stream,
     /// What it did to each path, sorted by path.
     pub accesses: Vec<Access>,
+}
+
+/// What a process reads from or writes to by a descriptor that it had from the beginning.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Stream {
+    /// Something else, nothing, or it was not looked at.
+    #[default]
+    Other,
+    /// A pipe, by a number that no other one of the same command has.
+    Pipe(u64),
+    /// A file that is recorded.
+    File(PathId),
 }
 
 /// The execution of a program.

@@ -12,11 +12,11 @@
 //! ```
 //! Numbers are varints of the [frame](crate::disk). Traces are packed by whoever stores them.
 
-use super::{Access, Arguments, Exec, Move, PathId, Paths, Process, ProcessId, Touch, Trace};
+use super::{Access, Arguments, Exec, Move, PathId, Paths, Process, ProcessId, Stream, Touch, Trace};
 use crate::Error;
 use crate::disk::{Format, Reader, put_varint};
 
-const FORMAT: Format = Format { what: "trace of a step", version: 3 };
+const FORMAT: Format = Format { what: "trace of a step", version: 4 };
 
 const PARENT: u8 = 1;
 const BEFORE: u8 = 2;
@@ -70,6 +70,8 @@ fn put_process(body: &mut Vec<u8>, process: &Process) {
     if let Some(exit) = process.exit {
         put_varint(body, exit as usize);
     }
+    put_stream(body, process.input);
+    put_stream(body, process.output);
     put_varint(body, process.started as usize);
     put_varint(body, process.ended.saturating_sub(process.started) as usize);
     put_varint(body, process.accesses.len());
@@ -82,6 +84,18 @@ fn put_process(body: &mut Vec<u8>, process: &Process) {
         put_varint(body, access.changed as usize);
         put_varint(body, access.changed_last.saturating_sub(access.changed) as usize);
     }
+}
+
+/// Most are pipes or nothing, which take one byte.
+fn put_stream(body: &mut Vec<u8>, stream: Stream) {
+    put_varint(
+        body,
+        match stream {
+            Stream::Other => 0,
+            Stream::Pipe(number) => 2 * number as usize + 1,
+            Stream::File(path) => 2 * path.at() + 2,
+        },
+    );
 }
 
 fn put_text(body: &mut Vec<u8>, text: &[u8]) {
@@ -142,6 +156,7 @@ fn process(reader: &mut Reader<'_>, index: usize, paths: usize) -> Result<Proces
     let before = earlier(BEFORE, reader)?;
     let exec = if flags & EXEC == 0 { None } else { Some(exec(reader, paths)?) };
     let exit = if flags & EXIT == 0 { None } else { Some(small(reader)?) };
+    let (input, output) = (stream(reader, paths)?, stream(reader, paths)?);
     let started = reader.varint()? as u64;
     let Some(ended) = started.checked_add(reader.varint()? as u64) else {
         return Err(reader.damaged("a time is too large"));
@@ -166,7 +181,18 @@ fn process(reader: &mut Reader<'_>, index: usize, paths: usize) -> Result<Proces
         accesses.push(Access { path, touch: Touch(touch), observed, changed, changed_last });
     }
     let failed = flags & FAILED != 0;
-    Ok(Process { parent, before, exec, exit, started, ended, failed, accesses })
+    Ok(Process { parent, before, exec, exit, started, ended, failed, input, output, accesses })
+}
+
+fn stream(reader: &mut Reader<'_>, paths: usize) -> Result<Stream, Error> {
+    let number = reader.varint()?;
+    let Some(number) = number.checked_sub(1) else { return Ok(Stream::Other) };
+    let half = u32::try_from(number / 2).map_err(|_| reader.damaged("a number is too large"))?;
+    match number % 2 {
+        0 => Ok(Stream::Pipe(half)),
+        _ if (half as usize) < paths => Ok(Stream::File(PathId(half))),
+        _ => Err(reader.damaged("it speaks of a path that it does not have")),
+    }
 }
 
 fn exec(reader: &mut Reader<'_>, paths: usize) -> Result<Exec, Error> {
@@ -221,6 +247,8 @@ mod tests {
             parent: Some(ProcessId(0)),
             exec: Some(exec),
             exit: Some(0),
+            input: Stream::Pipe(3),
+            output: Stream::File(PathId(4)),
             started: 5,
             ended: 900,
             accesses: vec![

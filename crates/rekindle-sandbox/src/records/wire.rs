@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::time::Duration;
 
-use super::{Access, End, Exec, Move, MoveKind, PathId, Paths, Process, ProcessId, Records, Touch};
+use super::{Access, End, Exec, Move, MoveKind, PathId, Paths, Process, ProcessId, Records, Stream, Touch};
 
 const MAGIC: &[u8] = b"rekindle-sandbox records 2\n";
 
@@ -65,6 +65,10 @@ impl Records {
             process.parent.is_none_or(known)
                 && process.before.is_none_or(known)
                 && process.exec.as_ref().is_none_or(|exec| path(exec.program) && path(exec.cwd))
+                && [process.input, process.output].into_iter().all(|stream| match stream {
+                    Stream::File(file) => path(file),
+                    Stream::Other | Stream::Pipe(_) => true,
+                })
                 && process.accesses.iter().all(|access| path(access.path))
         }) && self.moves.iter().all(|step| known(step.process) && path(step.from) && path(step.to))
     }
@@ -101,6 +105,15 @@ impl Writer {
         self.number(kind);
         self.number(u64::from(value.cast_unsigned()));
         self.number(process.shares.into());
+        for stream in [process.input, process.output] {
+            let (kind, value) = match stream {
+                Stream::Other => (0, 0),
+                Stream::Pipe(number) => (1, number),
+                Stream::File(path) => (2, path.0.into()),
+            };
+            self.number(kind);
+            self.number(value);
+        }
         let [started, ended] = [process.started, process.ended].map(micros);
         self.number(started);
         self.number(ended.saturating_sub(started));
@@ -189,6 +202,7 @@ impl<'a> Reader<'a> {
             _ => return None,
         };
         let shares = self.number()? != 0;
+        let (input, output) = (self.stream()?, self.stream()?);
         let started = Duration::from_micros(self.number()?);
         let ended = started + Duration::from_micros(self.number()?);
         let exec = match self.number()? {
@@ -210,7 +224,16 @@ impl<'a> Reader<'a> {
             let changed_last = changed.wrapping_add(from.small()?);
             Some(Access { path: PathId(last), touch, observed, changed, changed_last })
         })?;
-        Some(Process { parent, before, exec, end, started, ended, shares, accesses })
+        Some(Process { parent, before, exec, end, started, ended, shares, input, output, accesses })
+    }
+
+    fn stream(&mut self) -> Option<Stream> {
+        Some(match (self.number()?, self.number()?) {
+            (0, 0) => Stream::Other,
+            (1, number) => Stream::Pipe(number),
+            (2, path) => Stream::File(PathId(path.try_into().ok()?)),
+            _ => return None,
+        })
     }
 
     fn step(&mut self) -> Option<Move> {
@@ -261,6 +284,8 @@ mod tests {
                     started: Duration::from_micros(times[0].into()),
                     ended: Duration::from_micros(u64::from(times[0]) + u64::from(times[1])),
                     shares: complete,
+                    input: Stream::Pipe(times[0].into()),
+                    output: if complete { Stream::File(PathId(0)) } else { Stream::Other },
                     exec: exec.map(|(program, arg, digest)| Exec {
                         program: path(program),
                         cwd: path(program),

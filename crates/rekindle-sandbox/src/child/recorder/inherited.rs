@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use super::lookup::Kind;
 use super::procs::Opened;
 use super::{Caller, Recorder, Target, unreadable};
-use crate::records::Touch;
+use crate::records::{ProcessId, Stream, Touch};
 
 /// Where descriptors are looked for that cannot be listed.
 const MOST_LIKELY: u32 = 63;
@@ -27,10 +27,26 @@ struct Given {
     writes: bool,
 }
 
+/// What a link to a pipe says.
+fn pipe_text(number: u64) -> Vec<u8> {
+    format!("pipe:[{number}]").into_bytes()
+}
+
+/// The number of the pipe that a link is to.
+fn pipe(text: &[u8]) -> Option<u64> {
+    let number = text.strip_prefix(b"pipe:[")?.strip_suffix(b"]")?;
+    std::str::from_utf8(number).ok()?.parse().ok()
+}
+
 impl Recorder<'_> {
     pub(super) fn scan(&mut self, who: Caller) -> Result<(), String> {
         let record = self.tasks.get(who.process).record;
         for (fd, text) in self.descriptors(who)? {
+            if fd <= 1
+                && let Some(text) = &text
+            {
+                self.note_stream(record, fd, text)?;
+            }
             let found = match text {
                 Some(text) => self.file_at(who, fd, &text)?,
                 None => self.file_copied(who, fd)?,
@@ -43,6 +59,22 @@ impl Recorder<'_> {
             let read = if reads { Touch::READ } else { Touch::default() };
             let written = if writes { Touch::UPDATED } else { Touch::default() };
             ledger.touch(record, &path, read | written | Touch::INHERITED)?;
+        }
+        Ok(())
+    }
+
+    /// Keeps what standard input or output is.
+    fn note_stream(&mut self, record: ProcessId, fd: u32, text: &[u8]) -> Result<(), String> {
+        let ledger = self.ledger()?;
+        let stream = match text {
+            [b'/', ..] if ledger.is_of_interest(text) => Stream::File(ledger.path(text)?),
+            _ => pipe(text).map_or(Stream::Other, Stream::Pipe),
+        };
+        let process = ledger.process(record);
+        let known = if fd == 0 { &mut process.input } else { &mut process.output };
+        // It may have exchanged them since.
+        if *known == Stream::Other {
+            *known = stream;
         }
         Ok(())
     }
@@ -87,7 +119,11 @@ impl Recorder<'_> {
                 stream.contains(&FileType::from_raw_mode(stat.st_mode))
             };
             match stat {
-                Ok(stat) if is_stream(&stat) => found.push((fd, Some(Vec::new()))),
+                Ok(stat) if is_stream(&stat) => {
+                    let is_pipe = FileType::from_raw_mode(stat.st_mode) == FileType::Fifo;
+                    let text = if fd <= 1 && is_pipe { pipe_text(stat.st_ino) } else { Vec::new() };
+                    found.push((fd, Some(text)));
+                }
                 Err(Errno::BADF) if count <= LOW as usize => {}
                 _ => match self.procs.link(who.process, &format!("fd/{fd}")) {
                     Ok(text) => found.push((fd, Some(text))),

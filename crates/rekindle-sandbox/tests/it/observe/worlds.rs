@@ -5,8 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use rekindle_sandbox::{
-    Cancel, Limits, Mount, Observe, Process, ProcessId, Records, Spec, Stack, Status, Touch, Tree, TreeBind,
-    TreeRoot,
+    Cancel, Limits, Mount, Observe, Process, ProcessId, Records, Spec, Stack, Status, Stream, Touch, Tree,
+    TreeBind, TreeRoot,
 };
 use tempfile::tempdir;
 
@@ -115,6 +115,40 @@ fn a_timeline_can_be_drawn() {
         let parent = process.parent.map(|id| records.process(id));
         assert!(parent.is_none_or(|parent| parent.started <= process.started), "{process:?}");
     }
+}
+
+#[test]
+fn what_passes_through_pipes_and_into_files() {
+    let script =
+        "echo | cat /dev/null - | cat - > kept; V=$(cat /etc/hostname); cat < kept /dev/zero | head -c1";
+    let spec = Spec { cwd: "/tmp".into(), observe: Some(Observe::new()), ..shell(script) };
+    let records = observed(spec);
+    let cat = |word: &str| {
+        let is_it = |process: &&Process| {
+            let exec = process.exec.as_ref();
+            exec.is_some_and(|exec| exec.argv[0] == "cat" && exec.argv.iter().any(|arg| arg == word))
+        };
+        records.processes.iter().find(is_it).unwrap_or_else(|| panic!("{word}"))
+    };
+    let [first, told, copied] = ["/dev/null", "/etc/hostname", "/dev/zero"].map(cat);
+    let pipe = |stream| matches!(stream, Stream::Pipe(_));
+    let file = |stream| match stream {
+        Stream::File(path) => Some(records.paths.path(path)),
+        _ => None,
+    };
+    assert!(pipe(first.input) && pipe(first.output) && first.input != first.output, "{first:?}");
+    assert!(pipe(told.output) && told.output != records.processes[0].output, "{told:?}");
+    assert_eq!(file(copied.input).as_deref(), Some(Path::new("/tmp/kept")), "{copied:?}");
+    let shell = &records.processes[0];
+    let head = records
+        .processes
+        .iter()
+        .find(|process| process.exec.as_ref().is_some_and(|exec| exec.argv[0] == "head"));
+    let head = head.expect("it ran");
+    assert_eq!((head.input, head.output), (copied.output, shell.output));
+    let into =
+        records.processes.iter().find(|process| process.input == first.output).expect("who reads from it");
+    assert_eq!(file(into.output).as_deref(), Some(Path::new("/tmp/kept")), "{into:?}");
 }
 
 #[test]
