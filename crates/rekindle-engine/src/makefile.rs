@@ -6,7 +6,7 @@
 //! replaced, or if an implicit rule may make from it something that is made: a name with the same beginning and a suffix
 //! from which make or the makefile can make something.
 //!
-//! Recipes do not count: what they look at is seen.
+//! Recipes do not count, but for what make replaces in them: what they look at is seen.
 
 /// The suffixes that GNU make's own rules make something from (its manual, "Catalogue of Built-In Rules"). `h` is in its
 /// list as something that yacc makes.
@@ -26,14 +26,20 @@ pub(crate) fn may_mean(content: &[u8], name: &[u8], has_kin: bool) -> bool {
     }
     let mut in_recipe = false;
     for line in text.lines() {
+        let mut line = line;
         if line.starts_with('\t') || in_recipe {
             in_recipe = line.ends_with('\\');
-            continue;
+            // Make asks for these itself.
+            let Some(asks) = line.find("wildcard ") else { continue };
+            line = &line[asks..];
         }
         let line = line.split_once('#').map_or(line, |(before, _)| before);
         let words = line.split(|c: char| c.is_whitespace() || "(){}:=,;\"'|`".contains(c));
         let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
         let asks = words.contains(&"wildcard");
+        if asks && is_of_variables(line) {
+            return true;
+        }
         if words.iter().any(|word| may_be(word, &name)) {
             return true;
         }
@@ -66,6 +72,28 @@ pub(crate) fn recipe(content: &[u8], path: &[u8]) -> Option<Vec<u8>> {
         }
     }
     recipe
+}
+
+/// Whether a line asks for a name (`$(wildcard …)`) of which a part is known only when variables are replaced, other than
+/// the directory.
+fn is_of_variables(line: &str) -> bool {
+    line.split("wildcard").skip(1).any(|asked| {
+        let mut in_variable = 0;
+        let mut has_variable = false;
+        for c in asked.chars() {
+            match c {
+                '$' => has_variable = true,
+                '(' | '{' => in_variable += 1,
+                // The last one is that of the call.
+                ')' | '}' if in_variable == 0 => return has_variable,
+                ')' | '}' => in_variable -= 1,
+                '/' if in_variable == 0 => has_variable = false,
+                c if c.is_whitespace() && in_variable == 0 && has_variable => return true,
+                _ => {}
+            }
+        }
+        has_variable
+    })
 }
 
 fn may_make_from(text: &str, suffix: Option<&str>) -> bool {
@@ -163,6 +191,11 @@ mod tests {
         check("src := $(wildcard src/*.c)\n", "c.h", false, false);
         check("src := $(wildcard $(patterns))\n", "c.h", false, true);
         check("src := $(wildcard $(dir)/$(kind)*)\n", "c.h", false, true);
+        check("src := $(wildcard d/$(kind).txt d/*.other)\n", "c.txt", false, true);
+        check("src := $(wildcard $(dir)/*.c $(dir)/b/*.c)\n", "c.h", false, false);
+        check("src := $(wildcard $(dir:a/b)/*.c) $(other)\n", "c.h", false, false);
+        check("a:\n\techo c.c $(wildcard *.h)\n", "c.h", false, true);
+        check("a:\n\techo c.c $(wildcard *.h)\n", "c.c", false, false);
         check("strip = sed -e 's|^.*/||;$(x)'\n", "README", false, false);
         check("clean:\n\trm -f \\\n  *.c\n", "c.c", false, false);
         check("a: $*.c # *.c\n", "d.c", false, false);

@@ -50,6 +50,7 @@ mod products;
 mod returns;
 mod rules;
 mod said;
+mod streams;
 #[cfg(test)]
 mod tests;
 mod trace_facts;
@@ -130,6 +131,10 @@ pub struct Rules {
     pub informer: bool,
     /// Whether a make has to be asked for the same again.
     pub asked_otherwise: bool,
+    /// Whether what one printed counts for who heard it, even if it left something as well.
+    pub heard: bool,
+    /// Whether what build tools printed may be kept.
+    pub printed: bool,
     /// Whether looking for what was not there counts.
     pub absence: bool,
     /// Whether listing a directory counts as looking at the names in it.
@@ -162,6 +167,8 @@ impl Rules {
         orchestrator: true,
         informer: true,
         asked_otherwise: true,
+        heard: true,
+        printed: true,
         absence: true,
         listing: true,
         order: true,
@@ -183,6 +190,8 @@ impl Rules {
             "old-product" => &mut rules.old_product,
             "orchestrator" => &mut rules.orchestrator,
             "informer" => &mut rules.informer,
+            "heard" => &mut rules.heard,
+            "printed" => &mut rules.printed,
             "asked-otherwise" => &mut rules.asked_otherwise,
             "absence" => &mut rules.absence,
             "listing" => &mut rules.listing,
@@ -304,6 +313,8 @@ pub enum Rule {
     Orchestrator,
     /// A make was not started again as it had been.
     AskedOtherwise,
+    /// What a build tool printed was kept.
+    Printed,
     /// Who ran now had looked at what was changed or removed only after that in an earlier build.
     Moment,
     /// What somebody wrote was written again by another one, and not by it.
@@ -326,6 +337,7 @@ impl Rule {
             Rule::OldProduct => "old-product",
             Rule::Orchestrator => "orchestrator",
             Rule::AskedOtherwise => "asked-otherwise",
+            Rule::Printed => "printed",
             Rule::Moment => "moment",
             Rule::Overwritten => "overwritten",
             Rule::Forgotten => "forgotten",
@@ -365,8 +377,15 @@ impl fmt::Display for Finding {
             (Rule::AskedOtherwise, _) => {
                 write!(f, "{}, which had {path} made, was not started again as it was", self.who)
             }
+            (Rule::Printed, _) => {
+                write!(f, "{path} is made of what a build tool had to do this time, by {}", self.who)
+            }
             (Rule::Moment, _) => {
-                write!(f, "{} saw {path} as a command that ran after it in an earlier build had left it", self.who)
+                write!(
+                    f,
+                    "{} saw {path} as a command that ran after it in an earlier build had left it",
+                    self.who
+                )
             }
             (Rule::Overwritten, Some(product)) => {
                 write!(

@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::groups::{GroupId, Kind};
+use super::groups::{GroupId, Kind, is_make};
 use super::rules::{Auditor, Hit, Invocation, RunId};
 use super::trace_facts::describe;
 use super::{Finding, Orchestrator, Rule};
@@ -32,10 +32,12 @@ impl<'a> Auditor<'a> {
     /// run, one after the other. If the step failed, those that would have come later do not count.
     pub(super) fn are_asked_as_before(&self, run: RunId, has_failed: bool) -> Result<(), Finding> {
         let makes = |run: RunId| {
-            let groups = self.groups[run];
+            let (groups, trace) = (self.groups[run], self.trace(run));
             let all = groups.all.iter().enumerate();
             let plain = all.filter(move |(id, group)| {
-                group.kind == Kind::Orchestrator(Orchestrator::Make) && groups.started_by(*id).is_none()
+                group.kind == Kind::Orchestrator(Orchestrator::Make)
+                    && groups.started_by(*id).is_none()
+                    && is_make(trace, trace.process(group.leader))
             });
             plain.filter_map(move |(id, _)| Some((id, self.question(run, id)?)))
         };
@@ -54,7 +56,8 @@ impl<'a> Auditor<'a> {
             }
             if let Some((_, path)) = self.products_of(run, &below).into_iter().next() {
                 let change = SourceChange { path, kind: ChangeKind::Content };
-                let who = describe(self.trace(run), self.trace(run).process(self.groups[run].all[make].leader));
+                let who =
+                    describe(self.trace(run), self.trace(run).process(self.groups[run].all[make].leader));
                 return Err(Finding { rule: Rule::AskedOtherwise, change, who, product: None });
             }
         }
@@ -69,9 +72,9 @@ impl<'a> Auditor<'a> {
         let mut hits = BTreeMap::new();
         for (process, id) in trace.processes().iter().zip(&groups.of) {
             let group = &groups.all[*id];
-            let is_makes = group.parent.is_some_and(|parent| {
-                groups.all[parent].kind == Kind::Orchestrator(Orchestrator::Make)
-            });
+            let is_makes = group
+                .parent
+                .is_some_and(|parent| groups.all[parent].kind == Kind::Orchestrator(Orchestrator::Make));
             if group.kind != Kind::Task || !is_makes || hits.contains_key(id) {
                 continue;
             }
@@ -116,7 +119,9 @@ impl Question<'_> {
     fn is_the_same(self, other: Question<'_>) -> bool {
         let ((_, cwd, _), (_, other_cwd, _)) = (self.invocation, other.invocation);
         let is_jobs = |word: &&[u8]| word.starts_with(b"-j");
-        let words = |argv: &Arguments| argv.iter().filter(|word| !is_jobs(word)).map(<[u8]>::to_vec).collect::<Vec<_>>();
+        let words = |argv: &Arguments| {
+            argv.iter().filter(|word| !is_jobs(word)).map(<[u8]>::to_vec).collect::<Vec<_>>()
+        };
         let jobs = |argv: &Arguments| argv.iter().filter(is_jobs).map(<[u8]>::to_vec).collect::<Vec<_>>();
         self.invocation == other.invocation
             || (cwd == other_cwd

@@ -1,9 +1,11 @@
 //! Products that their maker, started again, found to be what it would have made, and left alone.
+//!
+//! What a program compares is its content, byte by byte. `diff` can be told to pass over something.
 
 use super::Orchestrator;
 use super::groups::{Book, GroupId};
 use super::rules::{Auditor, RunId, reads};
-use crate::trace::{Access, Move, ProcessId, Touch, Trace};
+use crate::trace::{Access, Move, Process, ProcessId, Touch, Trace, name_of};
 
 impl Auditor<'_> {
     /// Whether the one that made a product by giving a file its name was started again by who keeps book, made that file anew,
@@ -27,14 +29,16 @@ impl Auditor<'_> {
         (self.evidence.then.len()..self.runs()).any(|now| {
             let trace = self.trace(now);
             let of = &self.groups[now].of;
-            let does = |path: &[u8], does: &dyn Fn(&Access) -> bool| {
-                trace.paths().find(path).is_some_and(|id| {
-                    let mut doers = trace.accesses_to(id).filter(|(_, access)| does(access));
-                    doers.any(|(process, _)| self.identity(now, of[process.at()]) == Some(identity))
-                })
+            let doers = |path: &[u8], does: fn(&Access) -> bool| {
+                let accesses = trace.paths().find(path).into_iter().flat_map(|id| trace.accesses_to(id));
+                let doers = accesses.filter(move |(_, access)| does(access)).map(|(process, _)| process);
+                doers.filter(|process| self.identity(now, of[process.at()]) == Some(identity))
             };
-            let makes = Touch::CREATED.and(Touch::REPLACED);
-            does(path, &reads) && names.iter().any(|name| does(name, &|access| access.touch.any(makes)))
+            let makes = |access: &Access| access.touch.any(Touch::CREATED.and(Touch::REPLACED));
+            let mut readers = doers(path, reads).peekable();
+            readers.peek().is_some()
+                && readers.all(|reader| !passes_over(trace.process(reader)))
+                && names.iter().any(|name| doers(name, makes).next().is_some())
         })
     }
 
@@ -58,4 +62,16 @@ impl Auditor<'_> {
             })
         })
     }
+}
+
+/// Whether a process is a `diff` for which what differs may be equal.
+fn passes_over(process: &Process) -> bool {
+    let Some(exec) = &process.exec else { return false };
+    let mut words = exec.argv.iter();
+    let is_diff = words.next().is_some_and(|name| name_of(name).ends_with(b"diff"));
+    let passes = |word: &[u8]| match word.strip_prefix(b"--") {
+        Some(long) => long.starts_with(b"ignore") || long.starts_with(b"strip"),
+        None => word.starts_with(b"-") && word.iter().any(|letter| b"IiwbBEZ".contains(letter)),
+    };
+    is_diff && words.any(passes)
 }

@@ -19,6 +19,7 @@
 //! started again, looked at and left alone counts as compared if the maker made it anew beside it first (move if changed), or is one
 //! of kbuild's programs, which compare in memory.
 
+use super::streams;
 use crate::trace::{Access, PathId, Process, ProcessId, Touch, Trace, name_of};
 
 /// Who decides what is run.
@@ -86,8 +87,10 @@ pub(crate) struct Group {
     pub(crate) informs: bool,
     /// Whether it failed in a run of which the rest is kept. Who started it stopped for that, and was told nothing else.
     pub(crate) failed: bool,
-    /// Those that passed something on to it through files that are gone.
+    /// Those that passed something on to it through files that are gone, or through pipes.
     pub(crate) fed_by: Vec<GroupId>,
+    /// Who hears what it prints, if that is one above it.
+    pub(crate) heard_by: Option<GroupId>,
 }
 
 /// The groups of one trace.
@@ -125,6 +128,7 @@ impl Groups {
             groups.of.push(group);
         }
         groups.connect(trace);
+        groups.listen(trace);
         groups.find_informers(trace);
         groups
     }
@@ -200,6 +204,21 @@ impl Groups {
         }
     }
 
+    /// Finds what passed from one group to another through pipes.
+    fn listen(&mut self, trace: &Trace) {
+        let told = streams::told(trace, &self.of);
+        for (writer, reader) in told.fed {
+            if !self.all[reader].fed_by.contains(&writer) {
+                self.all[reader].fed_by.push(writer);
+            }
+        }
+        for (writer, hearer) in told.heard {
+            // What keeps book takes what it is told for a message, or for a part of its book.
+            let keeps_book = matches!(self.all[hearer].kind, Kind::Orchestrator(found) if found.is_tracked());
+            self.all[writer].heard_by = Some(hearer).filter(|_| !keeps_book);
+        }
+    }
+
     fn find_informers(&mut self, trace: &Trace) {
         let mut gives = vec![false; self.all.len()];
         for (at, process) in trace.processes().iter().enumerate() {
@@ -232,7 +251,7 @@ impl Groups {
 
 impl Group {
     fn new(kind: Kind, parent: Option<GroupId>, leader: ProcessId) -> Group {
-        Group { kind, parent, leader, informs: false, failed: false, fed_by: Vec::new() }
+        Group { kind, parent, leader, informs: false, failed: false, fed_by: Vec::new(), heard_by: None }
     }
 }
 

@@ -3,11 +3,11 @@
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use super::Orchestrator;
 use super::groups::{Book, GroupId, Kind, is_ninjas_book};
 use super::marks::Marks;
 use super::rules::{Auditor, Hit, RunId};
 use super::trace_facts::{first_changes, has_kin};
-use super::Orchestrator;
 use crate::observation::{ChangeKind, SourceChange};
 use crate::trace::{Access, PathId, Process, ProcessId, Touch, name_of};
 
@@ -254,8 +254,25 @@ impl<'a> Auditor<'a> {
         hits
     }
 
-    /// Remembers the first hit of whoever has to answer for it.
-    fn note(&self, hits: &mut BTreeMap<GroupId, Hit<'a>>, run: RunId, group: GroupId, hit: Hit<'a>) {
+    /// Remembers the first hit of whoever has to answer for it, and of who heard of it.
+    pub(super) fn note(
+        &self,
+        hits: &mut BTreeMap<GroupId, Hit<'a>>,
+        run: RunId,
+        group: GroupId,
+        hit: Hit<'a>,
+    ) {
+        if self.rules.heard
+            && let Some(hearer) = self.groups[run].all[group].heard_by
+            && hearer != self.speaker(run, group)
+        {
+            let heard = Hit { told_by: Some(group), ..hit.clone() };
+            self.note_one(hits, run, hearer, heard);
+        }
+        self.note_one(hits, run, group, hit);
+    }
+
+    fn note_one(&self, hits: &mut BTreeMap<GroupId, Hit<'a>>, run: RunId, group: GroupId, hit: Hit<'a>) {
         let groups = &self.groups[run];
         let is_task = groups.all[group].kind == Kind::Task;
         if run < self.evidence.then.len() && self.told_an_own_book(run, group) {
@@ -309,7 +326,15 @@ impl<'a> Hit<'a> {
     }
 
     fn of(change: SourceChange, process: &'a Process) -> Hit<'a> {
-        Hit { at: 0, change, process, is_too_early: false, told_by: None, is_overwritten: false, is_past: false }
+        Hit {
+            at: 0,
+            change,
+            process,
+            is_too_early: false,
+            told_by: None,
+            is_overwritten: false,
+            is_past: false,
+        }
     }
 }
 

@@ -8,7 +8,7 @@
 use super::Run;
 use super::groups::{GroupId, Kind};
 use super::rules::{Auditor, Likes, RunId};
-use crate::trace::{Access, Process, ProcessId, Touch};
+use crate::trace::{Access, Process, ProcessId, Touch, name_of};
 
 const USES: Touch = Touch::READ.and(Touch::EXECUTED).and(Touch::UPDATED).and(Touch::LISTED);
 const MAKES: Touch = Touch::CREATED.and(Touch::REPLACED);
@@ -31,6 +31,10 @@ impl Auditor<'_> {
         (round, path): (usize, &[u8]),
         access: &Access,
     ) -> bool {
+        if access.touch.any(Touch::CREATED) && likes.iter().any(|like| self.could_not_make_then(*like, path))
+        {
+            return true;
+        }
         if access.observed == 0 {
             return false;
         }
@@ -119,6 +123,20 @@ impl Auditor<'_> {
         then.observed > 0
             && is_first
             && others.any(|(_, access)| access.touch.any(writes) && access.changed_last > then.observed)
+    }
+
+    /// Whether a process of an earlier build could not make something because the directory that it is in was made later.
+    fn could_not_make_then(&self, (run, id): (RunId, ProcessId), path: &[u8]) -> bool {
+        let trace = self.trace(run);
+        let dir = &path[..path.len().saturating_sub(name_of(path).len() + 1)];
+        let (Some(found), Some(dir)) = (trace.paths().find(path), trace.paths().find(dir)) else {
+            return false;
+        };
+        let Some(then) = trace.process(id).access(found) else { return false };
+        let made = trace.changes_to(dir).filter(|(_, access)| access.touch.any(Touch::CREATED));
+        then.touch.any(Touch::ABSENT)
+            && !then.touch.any(MAKES)
+            && first_change(made.map(|(_, access)| access)) != u32::MAX
     }
 
     /// Whether a process of an earlier build used something that is not left, and that its own command had not made.

@@ -1,11 +1,15 @@
 //! What has to be there again, and what has to have run again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::rules::Auditor;
+use super::groups::{GroupId, Kind};
+use super::rules::{Auditor, Hit, RunId};
 use super::trace_facts::{self, describe};
 use super::{Finding, Removal, Rule};
 use crate::observation::{ChangeKind, SourceChange};
+use crate::trace::Touch;
+
+const MAKES: Touch = Touch::CREATED.and(Touch::REPLACED);
 
 impl Auditor<'_> {
     /// What was removed has to be there again, or not to be needed for a reason that is known.
@@ -32,6 +36,64 @@ impl Auditor<'_> {
             }
         }
         Ok(())
+    }
+
+    /// What has to be made again because somebody who would perhaps not do so now has removed a part of it, and did not do so now: it is
+    /// still missing.
+    ///
+    /// # Errors
+    /// If nothing is left by which it would be made again.
+    pub(super) fn what_went_with(
+        &self,
+        run: RunId,
+        group: GroupId,
+        hit: &Hit<'_>,
+    ) -> Result<Vec<(GroupId, Vec<u8>)>, Finding> {
+        let trace = self.trace(run);
+        let of = &self.groups[run].of;
+        let mut missing = Vec::new();
+        for (process, _) in trace.processes().iter().zip(of).filter(|(_, other)| **other == group) {
+            for access in process.accesses.iter().filter(|access| access.touch.any(Touch::REMOVED)) {
+                let path = trace.paths().get(access.path);
+                let mut makers: BTreeSet<GroupId> = trace
+                    .changes_to(access.path)
+                    .filter(|(_, made)| {
+                        made.touch.any(MAKES) && made.changed > 0 && made.changed < access.changed_last
+                    })
+                    .map(|(maker, _)| of[maker.at()])
+                    .collect();
+                makers.retain(|maker| self.groups[run].all[*maker].kind == Kind::Task);
+                if trace.left(access.path)
+                    || path.starts_with(b"/")
+                    || self.facts.exists(path)
+                    || makers.is_empty()
+                    || makers.contains(&group)
+                    || self.was_removed_now(run, group, path)
+                {
+                    continue;
+                }
+                let products = self.products_of(run, &makers);
+                if products.is_empty() {
+                    let change = SourceChange { path: path.to_vec(), kind: ChangeKind::Removed };
+                    let who = describe(trace, hit.process);
+                    return Err(Finding { rule: Rule::NotMadeAgain, change, who, product: None });
+                }
+                missing.extend(products);
+            }
+        }
+        Ok(missing)
+    }
+
+    /// Whether one that was started to do the same removed something in a round, or looked for it.
+    fn was_removed_now(&self, run: RunId, group: GroupId, path: &[u8]) -> bool {
+        let identity = self.identity(run, group);
+        (self.evidence.then.len()..self.runs()).any(|now| {
+            let trace = self.trace(now);
+            let of = &self.groups[now].of;
+            let looked = trace.paths().find(path).into_iter().flat_map(|id| trace.accesses_to(id));
+            let mut looked = looked.filter(|(_, access)| access.touch.any(Touch::REMOVED.and(Touch::ABSENT)));
+            looked.any(|(process, _)| self.identity(now, of[process.at()]) == identity)
+        })
     }
 
     fn are_back<'r>(&self, removed: impl Iterator<Item = &'r Removal>) -> Result<(), Finding> {

@@ -93,6 +93,9 @@ impl<'a> Auditor<'a> {
         if self.rules.asked_otherwise {
             (0..self.evidence.then.len()).try_for_each(|run| self.are_asked_as_before(run, has_failed))?;
         }
+        if self.rules.printed {
+            self.keeps_nothing_printed()?;
+        }
         for run in 0..self.runs() {
             let hits = match run.checked_sub(self.evidence.then.len()) {
                 None if self.rules.producer || self.rules.orchestrator || self.rules.forgotten => {
@@ -216,7 +219,7 @@ impl<'a> Auditor<'a> {
         is_read && self.facts.is_advice(path)
     }
 
-    /// Adds those that got something from one that looked.
+    /// Adds those that got something from one that looked, through files that are gone or through pipes.
     pub(super) fn passed_on(
         &self,
         run: RunId,
@@ -227,20 +230,25 @@ impl<'a> Auditor<'a> {
         {
             return hits;
         }
+        let mut reached = hits.clone();
         loop {
             let mut more = Vec::new();
             for (id, group) in groups.all.iter().enumerate() {
-                if !hits.contains_key(&id)
-                    && group.kind == Kind::Task
-                    && let Some(hit) = group.fed_by.iter().find_map(|writer| hits.get(writer))
+                let keeps_book = matches!(group.kind, Kind::Orchestrator(found) if found.is_tracked());
+                if !reached.contains_key(&id)
+                    && !keeps_book
+                    && let Some(writer) = group.fed_by.iter().find(|writer| reached.contains_key(writer))
                 {
-                    more.push((id, hit.clone()));
+                    more.push((id, Hit { told_by: Some(*writer), ..reached[writer].clone() }));
                 }
             }
             if more.is_empty() {
                 return hits;
             }
-            hits.extend(more);
+            for (id, hit) in more {
+                self.note(&mut hits, run, id, hit.clone());
+                reached.insert(id, hit);
+            }
         }
     }
 
@@ -290,11 +298,15 @@ impl<'a> Auditor<'a> {
             }
         }
         let mut failing = self.products_of(run, &concerned);
+        if rule == Rule::Producer && !decides {
+            failing.extend(self.what_went_with(run, group, &hit)?);
+        }
         // Where there is nothing else by which it is started again, it is what was overwritten.
         if hit.is_overwritten && failing.is_empty() && self.facts.exists(&hit.change.path) {
             failing.push((group, hit.change.path.clone()));
         }
-        if rule == Rule::Producer && !decides {
+        // To compare contents says nothing about a mode.
+        if rule == Rule::Producer && !decides && hit.change.kind != ChangeKind::Mode {
             failing.retain(|(maker, path)| !self.was_compared(run, *maker, path));
         }
         let Some(product) = failing.iter().find(|(_, path)| !self.is_private(path)) else {

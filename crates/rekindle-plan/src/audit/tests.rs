@@ -29,6 +29,7 @@ fn every_rule_can_be_switched_off() {
     let all = [
         Rule::Producer,
         Rule::OldProduct,
+        Rule::Printed,
         Rule::AskedOtherwise,
         Rule::Moment,
         Rule::Orchestrator,

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use super::Built;
-use super::edit::{self, Edit, remove, write};
+use super::edit::{self, Edit, mode, remove, write};
 use super::make::MANIFEST;
 use crate::project::Place;
 
@@ -279,4 +279,93 @@ fn what_is_there_for_a_while() {
     let makefile = "all: out/two\none: a\n\tcp a tmp; touch one\nout/two: b one\n\t\
         cat b > out/two; cat tmp >> out/two 2> /dev/null; rm -f tmp; true\n";
     check("mkdir -p out; make", &[("Makefile", makefile)], &[write("b", "other\n")]);
+}
+
+/// A command that tells make something tells it whatever it leaves besides.
+#[test]
+fn who_tells_and_leaves() {
+    let makefile = "V := $(shell cat a | tee told.txt)\nout/x: b\n\techo $(V) > out/x\n";
+    check("mkdir -p out; make", &[("Makefile", makefile)], &[write("a", "other\n")]);
+    let makefile = "V := $(shell mkdir -p out; touch out/made; cat a)\nout/x: b\n\techo $(V) > out/x\n";
+    check("make", &[("Makefile", makefile)], &[write("a", "other\n")]);
+}
+
+/// What another make reads from a pipe is told to all that it starts.
+#[test]
+fn a_pipe_to_another_make() {
+    let files = [
+        ("Makefile", "all:\n\tcat opt | $(MAKE) -f sub.mk\n"),
+        ("sub.mk", "out/x: a\n\tcat > out/x\n"),
+        ("opt", "1\n"),
+    ];
+    check("mkdir -p out; make", &files, &[write("opt", "2\n")]);
+}
+
+/// What a make prints is what it had to do now.
+#[test]
+fn what_make_prints_is_kept() {
+    let makefile = "all: x y\nx: a\n\tcp a x\ny: b\n\tcp b y\n";
+    for build in ["make -j1 2>&1 | grep cp | tee out/log", "make > out/log", "make -n > out/plan; make"] {
+        check(&format!("mkdir -p out; {build}"), &[("Makefile", makefile)], &[write("a", "other\n")]);
+    }
+    let sub = "all:\n\t$(MAKE) -f sub.mk 2>&1 | tee out/log\n";
+    let files = [("Makefile", sub), ("sub.mk", makefile)];
+    check("mkdir -p out; make", &files, &[write("a", "other\n")]);
+}
+
+/// What is edited to what the build had made of it is another one for who saw it before that.
+#[test]
+fn a_source_that_becomes_what_the_build_made_of_it() {
+    let makefile = "out/x:\n\techo more >> a; cp a out/x\n";
+    check("mkdir -p out; make", &[("Makefile", makefile)], &[write("a", "a\nmore\n")]);
+}
+
+#[test]
+fn who_was_asked_in_another_order() {
+    let files = [("Makefile", "x y:\n\techo $@ >> out/log; touch $@\n"), ("order", "make x; make y\n")];
+    check("mkdir -p out; sh order", &files, &[write("order", "make y; make x\n")]);
+}
+
+/// Who removes what another made leaves nothing by which it would be made again.
+#[test]
+fn what_is_not_removed_any_more() {
+    let makefile = "out/x: a\n\tcp a out/side; cp a out/x\n";
+    let files = [("Makefile", makefile), ("rm.sh", "rm -f out/side\n")];
+    check("mkdir -p out; make; sh rm.sh", &files, &[write("rm.sh", ":\n")]);
+}
+
+/// To compare all but something is not to compare.
+#[test]
+fn what_is_compared_but_for_a_comment() {
+    let script = "{ echo \"// $(cat a)\"; cat b; } > out/x.tmp\n\
+        if [ -e out/x ] && diff -I '^//' out/x.tmp out/x > /dev/null; then rm out/x.tmp; else mv out/x.tmp out/x; fi\n";
+    let ninja = "rule g\n  command = mkdir -p out; sh gen.sh\n  restat = 1\nbuild out/x: g | a b gen.sh\n";
+    check("ninja", &[("build.ninja", ninja), ("gen.sh", script)], &[write("a", "other\n")]);
+}
+
+/// Compared are bytes, not modes.
+#[test]
+fn what_is_compared_but_for_its_mode() {
+    let ninja = "rule g\n  command = mkdir -p out; cp -p a $out.t; cmp -s $out.t $out && rm $out.t || mv $out.t $out\n  \
+        restat = 1\nbuild out/x: g a\n";
+    check("ninja", &[("build.ninja", ninja)], &[mode("a", 0o755)]);
+}
+
+/// In a clean build the directory is made after the command that would need it.
+#[test]
+fn a_directory_that_is_there_too_early() {
+    let makefile = "all: one out/sub/two\none: a\n\tcat a > one; cp a out/sub/x 2> /dev/null; true\n\
+        out/sub/two: b one\n\tmkdir -p out/sub; cat b > out/sub/two\n";
+    check("mkdir -p out; make", &[("Makefile", makefile)], &[write("a", "other\n")]);
+}
+
+/// The name is only known when the variable is.
+#[test]
+fn a_name_that_a_variable_is_part_of() {
+    let makefile = "N := one\nout/x: b\n\techo $(wildcard d/$(N).txt d/*.other) > out/x\n";
+    check(
+        "mkdir -p out; make",
+        &[("Makefile", makefile), ("d/two.txt", "2\n")],
+        &[write("d/one.txt", "1\n")],
+    );
 }

@@ -115,9 +115,43 @@ fn without_old_products() {
 
 #[test]
 fn without_informers() {
-    let mut project = from_input("V := $(shell cat version)\nout: in\n\techo $(V) | cat - in > out\n");
+    let build = "mkdir -p out; [ -e out/told ] || if grep -q 1 version; then echo 1 > out/told; else echo 2 > out/told; fi";
+    check("informer", &custom(build, &[("version", "1\n")]), &[write("version", "2\n")]);
+}
+
+/// What tells make something leaves something else as well.
+#[test]
+fn without_what_is_heard() {
+    let mut project =
+        from_input("V := $(shell touch seen; cat version)\nout: in\n\techo $(V) | cat - in > out\n");
     project.push(write("version", "1\n"));
-    check("informer", &project, &[write("version", "2\n")]);
+    check("heard", &project, &[write("version", "2\n")]);
+}
+
+/// A make prints what it has to do.
+#[test]
+fn without_what_is_printed() {
+    let build = "mkdir -p out; make | tee out/log";
+    let makefile = "all: one two\none: in\n\tcp in one\ntwo: other\n\tcp other two\n";
+    let project = custom(build, &[("Makefile", makefile), ("in", "in\n"), ("other", "other\n")]);
+    check("printed", &project, &[write("in", "new\n")]);
+}
+
+/// The shell hears by an exit code what it is to ask for.
+#[test]
+fn without_the_same_question() {
+    let build = "mkdir -p out; if grep 1 in > found; then make V=1; else make V=2; fi";
+    let project = custom(build, &[("Makefile", "out/told:\n\techo $(V) > out/told\n"), ("in", "1\n")]);
+    check("asked-otherwise", &project, &[write("in", "2\n")]);
+}
+
+/// A source that another command changes after that.
+#[test]
+fn without_moments() {
+    let makefile = "all: out/one two\nout/one: in\n\tcat in text > out/one\ntwo: out/one\n\techo more > text; touch two\n";
+    let build = "mkdir -p out; make";
+    let project = custom(build, &[("Makefile", makefile), ("in", "in\n"), ("text", "text\n")]);
+    check("moment", &project, &[write("in", "new\n")]);
 }
 
 /// Another command makes it after the one that would read it, then and in each clean build.
