@@ -39,6 +39,7 @@ mod book_keepers;
 mod companions;
 mod compared;
 mod failure;
+mod finding;
 mod forgotten;
 pub(crate) mod groups;
 mod leftovers;
@@ -49,6 +50,7 @@ mod overwritten;
 mod products;
 mod returns;
 mod rules;
+mod ruleset;
 mod said;
 mod streams;
 #[cfg(test)]
@@ -56,15 +58,15 @@ mod tests;
 mod trace_facts;
 mod unfinished;
 
-use std::fmt;
 use std::sync::OnceLock;
 
-use crate::observation::{ChangeKind, SourceChange};
-use crate::quote::quote;
+use crate::observation::SourceChange;
 use crate::trace::{Exec, Trace};
 
+pub use finding::{Finding, Rule};
 use groups::{Groups, Orchestrator};
 use rules::Auditor;
+pub use ruleset::Rules;
 pub use said::Said;
 pub use unfinished::Unfinished;
 
@@ -116,98 +118,6 @@ pub struct Call<'a> {
     pub exec: &'a Exec,
     /// Where, as a path of the trace.
     pub cwd: &'a [u8],
-}
-
-/// Which rules hold. All of them, but for a test that shows that each is needed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rules {
-    /// See the module's header.
-    pub producer: bool,
-    /// See the module's header.
-    pub old_product: bool,
-    /// See the module's header.
-    pub orchestrator: bool,
-    /// See the module's header.
-    pub informer: bool,
-    /// Whether a make has to be asked for the same again.
-    pub asked_otherwise: bool,
-    /// Whether what one printed counts for who heard it, even if it left something as well.
-    pub heard: bool,
-    /// Whether what build tools printed may be kept.
-    pub printed: bool,
-    /// Whether looking for what was not there counts.
-    pub absence: bool,
-    /// Whether listing a directory counts as looking at the names in it.
-    pub listing: bool,
-    /// Whether it counts to find what was made later then.
-    pub order: bool,
-    /// Whether it counts to look at what was changed or removed later then.
-    pub moment: bool,
-    /// Whether it counts to leave an old product its mode.
-    pub old_mode: bool,
-    /// Whether what one looked at counts against those that it passed something on to, through files that are gone.
-    pub handed_on: bool,
-    /// Whether who wrote a file last has to have the last word again.
-    pub overwritten: bool,
-    /// Whether what stands no more in what a book-keeper reads has to go.
-    pub forgotten: bool,
-    /// Whether what was removed has to be made again.
-    pub not_made_again: bool,
-    /// Whether a command that failed in a run of which the rest was kept has to run again.
-    pub not_run_again: bool,
-    /// Whether sources have to be what they are, unless they were made then, too.
-    pub source_made: bool,
-}
-
-impl Rules {
-    /// All rules.
-    pub const ALL: Rules = Rules {
-        producer: true,
-        old_product: true,
-        orchestrator: true,
-        informer: true,
-        asked_otherwise: true,
-        heard: true,
-        printed: true,
-        absence: true,
-        listing: true,
-        order: true,
-        moment: true,
-        old_mode: true,
-        handed_on: true,
-        overwritten: true,
-        forgotten: true,
-        not_made_again: true,
-        not_run_again: true,
-        source_made: true,
-    };
-
-    /// All but the one of this name, or `None` if there is none of this name.
-    pub fn without(name: &str) -> Option<Rules> {
-        let mut rules = Rules::ALL;
-        *match name {
-            "producer" => &mut rules.producer,
-            "old-product" => &mut rules.old_product,
-            "orchestrator" => &mut rules.orchestrator,
-            "informer" => &mut rules.informer,
-            "heard" => &mut rules.heard,
-            "printed" => &mut rules.printed,
-            "asked-otherwise" => &mut rules.asked_otherwise,
-            "absence" => &mut rules.absence,
-            "listing" => &mut rules.listing,
-            "order" => &mut rules.order,
-            "moment" => &mut rules.moment,
-            "old-mode" => &mut rules.old_mode,
-            "handed-on" => &mut rules.handed_on,
-            "overwritten" => &mut rules.overwritten,
-            "forgotten" => &mut rules.forgotten,
-            "not-made-again" => &mut rules.not_made_again,
-            "not-run-again" => &mut rules.not_run_again,
-            "source-made" => &mut rules.source_made,
-            _ => return None,
-        } = false;
-        Some(rules)
-    }
 }
 
 /// One run of the step, with what an audit works out about it by itself.
@@ -287,130 +197,6 @@ pub enum Verdict {
     },
     /// The step has to run clean.
     Clean(Finding),
-}
-
-/// Why something may not be what a clean build makes. `Display` is one clause.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
-    /// Which rule it breaks.
-    pub rule: Rule,
-    /// What changed.
-    pub change: SourceChange,
-    /// The one who had looked at it, in words for a person.
-    pub who: String,
-    /// What was made by it, or `None` if that is everything.
-    pub product: Option<Vec<u8>>,
-}
-
-/// The rules by which a tree can be wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Rule {
-    /// A maker of what is still there had looked at what changed.
-    Producer,
-    /// Who ran now had looked at an old product.
-    OldProduct,
-    /// Who decides what is made had looked at what changed.
-    Orchestrator,
-    /// A make was not started again as it had been.
-    AskedOtherwise,
-    /// What a build tool printed was kept.
-    Printed,
-    /// Who ran now had looked at what was changed or removed only after that in an earlier build.
-    Moment,
-    /// What somebody wrote was written again by another one, and not by it.
-    Overwritten,
-    /// What was made by who keeps book does not stand any more in what it reads.
-    Forgotten,
-    /// What was removed was not made again.
-    NotMadeAgain,
-    /// A command that had failed did not run again.
-    NotRunAgain,
-    /// A source was made by the build, which it had not been then.
-    SourceMade,
-}
-
-impl Rule {
-    /// A name for machines.
-    pub fn name(self) -> &'static str {
-        match self {
-            Rule::Producer => "producer",
-            Rule::OldProduct => "old-product",
-            Rule::Orchestrator => "orchestrator",
-            Rule::AskedOtherwise => "asked-otherwise",
-            Rule::Printed => "printed",
-            Rule::Moment => "moment",
-            Rule::Overwritten => "overwritten",
-            Rule::Forgotten => "forgotten",
-            Rule::NotMadeAgain => "not-made-again",
-            Rule::NotRunAgain => "not-run-again",
-            Rule::SourceMade => "source-made",
-        }
-    }
-}
-
-impl Finding {
-    /// One that is about the tree, whoever made it so.
-    fn of_nobody(rule: Rule, change: SourceChange) -> Finding {
-        Finding { rule, change, who: String::new(), product: None }
-    }
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let changed = self.change.kind;
-        let path = quote(&self.change.path);
-        match (self.rule, &self.product) {
-            (Rule::Producer, Some(product)) => {
-                write!(
-                    f,
-                    "{} was not made again although {path} {changed}, and {} read it",
-                    quote(product),
-                    self.who
-                )
-            }
-            (Rule::OldProduct, Some(_)) if self.change.kind == ChangeKind::Mode => {
-                write!(f, "{path} was written by {} and has kept the mode of an old one", self.who)
-            }
-            (Rule::OldProduct, Some(product)) => {
-                write!(f, "{} was made from an old {path} by {}", quote(product), self.who)
-            }
-            (Rule::AskedOtherwise, _) => {
-                write!(f, "{}, which had {path} made, was not started again as it was", self.who)
-            }
-            (Rule::Printed, _) => {
-                write!(f, "{path} is made of what a build tool had to do this time, by {}", self.who)
-            }
-            (Rule::Moment, _) => {
-                write!(
-                    f,
-                    "{} saw {path} as a command that ran after it in an earlier build had left it",
-                    self.who
-                )
-            }
-            (Rule::Overwritten, Some(product)) => {
-                write!(
-                    f,
-                    "{} was not made again although {path}, which {} writes as well, was overwritten",
-                    quote(product),
-                    self.who
-                )
-            }
-            (Rule::SourceMade, _) => {
-                write!(f, "{path} is a source, and the build made it, which a clean build would not")
-            }
-            (Rule::NotMadeAgain, _) => write!(f, "{path} was removed and not made again"),
-            (Rule::NotRunAgain, _) => write!(f, "{} had failed and was not run again", self.who),
-            (Rule::Forgotten, Some(product)) => {
-                write!(
-                    f,
-                    "{} is not told of, or otherwise, in what {} reads, {path}",
-                    quote(product),
-                    self.who
-                )
-            }
-            _ => write!(f, "{path} {changed}, and {} decides by it what is made", self.who),
-        }
-    }
 }
 
 /// Why a clean build may not fail where the last round failed, in a clause; nothing if it fails there, too. `said` is what
