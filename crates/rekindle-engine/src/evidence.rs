@@ -17,17 +17,11 @@ use rekindle_plan::trace::name_of;
 use crate::depfile;
 use crate::error::Error;
 use crate::makefile;
-use crate::ninja::Told;
+use crate::ninja::{self, Instructions};
 use crate::tree::Changes;
 
 /// Advice is not larger than this.
 const LARGEST_ADVICE: u64 = 16 << 20;
-
-/// Nor is a manifest of ninja's larger than this that is read.
-const LARGEST_MANIFEST: u64 = 128 << 20;
-
-/// The round, and the arguments and the directory of a ninja.
-type NinjaKey = (usize, [u8; 32], Vec<u8>);
 
 /// The trees of a seeded step.
 pub(crate) struct Trees {
@@ -44,19 +38,29 @@ pub(crate) struct Trees {
     made: BTreeSet<Vec<u8>>,
     /// What was found out about advice.
     advice: RefCell<HashMap<Vec<u8>, bool>>,
-    /// What ninjas were found to be told.
-    ninjas: RefCell<HashMap<NinjaKey, Rc<Told>>>,
+    ninjas: Ninjas,
 }
+
+/// What ninjas were found to be told, in the trees of one step: what its later audits ask again was read by an earlier one.
+#[derive(Clone, Default)]
+pub(crate) struct Ninjas(Rc<RefCell<HashMap<NinjaKey, Vec<InDirectory>>>>);
+
+/// The round whose tree it is, and a digest of the arguments.
+type NinjaKey = (usize, [u8; 32]);
+
+/// A directory in which such a ninja runs, and what it is told there.
+type InDirectory = (Vec<u8>, Rc<Instructions>);
 
 impl Trees {
     /// `after` are the stacks that the checkpoint's step and each round left, `prepared` what was changed before each round, `sources`
-    /// what is another before the step than it was then.
+    /// what is another before the step than it was then. `ninjas` has to be of the same stacks.
     pub(crate) fn new(
         before: &[PathBuf],
         after: &[Vec<PathBuf>],
         prepared: &[BTreeSet<Vec<u8>>],
         rounds: &[Run],
         sources: &[SourceChange],
+        ninjas: &Ninjas,
     ) -> Result<Trees, Error> {
         let (last, earlier) = after.split_last().expect("there is what the checkpoint's step left");
         let changed = earlier.iter().map(|stack| Ok(Changes::between(stack, last)?.into_seen()));
@@ -76,6 +80,7 @@ impl Trees {
             }
             made.extend(trace.moves().iter().map(|step| name_of(trace.paths().get(step.to)).to_vec()));
         }
+        ninjas.keep_rounds([0, after.len() - 1]);
         Ok(Trees {
             before: Tree::open(before)?,
             after: after.iter().map(|stack| Tree::open(stack)).collect::<Result<_, _>>()?,
@@ -83,7 +88,7 @@ impl Trees {
             prepared: prepared.to_vec(),
             made,
             advice: RefCell::default(),
-            ninjas: RefCell::default(),
+            ninjas: ninjas.clone(),
         })
     }
 
@@ -171,13 +176,13 @@ impl Facts for Trees {
     }
 
     fn tells_ninja(&self, round: usize, call: Call<'_>, path: &[u8]) -> bool {
-        let told = self.told(round, call);
-        // As long as that is not known, all that it looked at then may have told it.
-        told.is_by(path) || (round == 0 && !told.is_known())
+        let instructions = self.instructions(round, call);
+        // As long as they are not known, all that it looked at then may have told it.
+        instructions.are_by(path) || (round == 0 && !instructions.are_known())
     }
 
     fn is_asked_of_ninja(&self, call: Call<'_>, path: &[u8]) -> bool {
-        self.told(self.after.len() - 1, call).keeps_up(&self.told(0, call), path)
+        self.instructions(self.after.len() - 1, call).keep_up(&self.instructions(0, call), path)
     }
 
     fn is_meant(&self, makefiles: &[&[u8]], path: &[u8], has_kin: bool) -> bool {
@@ -192,15 +197,11 @@ impl Facts for Trees {
 
 impl Trees {
     /// What a ninja that is called so is told in the tree after this round.
-    fn told(&self, round: usize, call: Call<'_>) -> Rc<Told> {
-        let key = (round, call.exec.argv_digest, call.cwd.to_vec());
-        if let Some(known) = self.ninjas.borrow().get(&key) {
-            return Rc::clone(known);
-        }
-        let read = |path: &[u8]| self.after[round].content_up_to(path, LARGEST_MANIFEST);
-        let told = Rc::new(Told::new(call.exec.argv.iter(), call.cwd, &read));
-        self.ninjas.borrow_mut().insert(key, Rc::clone(&told));
-        told
+    fn instructions(&self, round: usize, call: Call<'_>) -> Rc<Instructions> {
+        self.ninjas.told(round, call, || {
+            let read = |path: &[u8]| self.after[round].content_up_to(path, ninja::MOST_TEXT as u64);
+            Instructions::new(call.exec.argv.iter(), call.cwd, &read)
+        })
     }
 
     fn finds_advice(&self, path: &[u8]) -> bool {
@@ -223,6 +224,25 @@ impl Trees {
         }
         let other = then.keys().chain(now.keys()).filter(|target| then.get(*target) != now.get(*target));
         other.into_iter().all(|target| depfile::is_compiled(target) || self.made.contains(name_of(target)))
+    }
+}
+
+impl Ninjas {
+    /// Forgets all that is not of the trees after these rounds.
+    fn keep_rounds(&self, rounds: [usize; 2]) {
+        self.0.borrow_mut().retain(|(round, _), _| rounds.contains(round));
+    }
+
+    /// What a ninja is told in the tree after this round. It is asked for each path that somebody looked at.
+    fn told(&self, round: usize, call: Call<'_>, read: impl FnOnce() -> Instructions) -> Rc<Instructions> {
+        let mut ninjas = self.0.borrow_mut();
+        let known = ninjas.entry((round, call.exec.argv_digest)).or_default();
+        if let Some((_, found)) = known.iter().find(|(cwd, _)| cwd == call.cwd) {
+            return Rc::clone(found);
+        }
+        let found = Rc::new(read());
+        known.push((call.cwd.to_vec(), Rc::clone(&found)));
+        found
     }
 }
 

@@ -20,7 +20,7 @@ use super::{Attempt, Watch};
 use crate::checkpoint::{Open, TraceFile};
 use crate::error::Error;
 use crate::event::{Audited, FailureKind, Finding};
-use crate::evidence::Trees;
+use crate::evidence::{Ninjas, Trees};
 use crate::tree::{Changes, Stack, paths};
 use crate::world::{Command, TREE_TMP};
 
@@ -65,6 +65,8 @@ struct GoingOn {
     removed: Vec<Vec<Removal>>,
     /// The stack that the step left in the base, and what each round left.
     after: Vec<Vec<PathBuf>>,
+    /// What ninjas are told in those.
+    ninjas: Ninjas,
     /// What is another before the step than it was then.
     sources: Vec<SourceChange>,
     /// What was changed before each round.
@@ -101,6 +103,7 @@ impl Attempt<'_> {
             files: Vec::new(),
             removed: Vec::new(),
             after: vec![stack(self, &onto)],
+            ninjas: Ninjas::default(),
             sources: changes.seen().to_vec(),
             prepared: Vec::new(),
             findings: Vec::new(),
@@ -190,7 +193,7 @@ impl Attempt<'_> {
 
     fn trees(&self, going: &GoingOn) -> Result<Trees, Error> {
         let before = paths(&going.before, self.bottom.upper());
-        Trees::new(&before, &going.after, &going.prepared, &going.rounds, &going.sources)
+        Trees::new(&before, &going.after, &going.prepared, &going.rounds, &going.sources, &going.ninjas)
     }
 
     /// What the failure of a step that went on means. `seen` is what was seen of it if it ended by itself.

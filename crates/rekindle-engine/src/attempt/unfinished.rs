@@ -18,7 +18,7 @@ use super::step::Seen;
 use crate::checkpoint::{Open, TraceFile};
 use crate::error::Error;
 use crate::event::Progress;
-use crate::evidence::Trees;
+use crate::evidence::{Ninjas, Trees};
 use crate::links::Links;
 use crate::recipes::Planned;
 use crate::tree::{Layer, paths};
@@ -96,7 +96,8 @@ impl Attempt<'_> {
         };
         let before = paths(&self.tree, self.bottom.upper());
         let rounds = [Run::new(trace)];
-        let trees = Trees::new(&before, &[before.clone(), self.tree()], &[Default::default()], &rounds, &[])?;
+        let (after, ninjas) = ([before.clone(), self.tree()], Ninjas::default());
+        let trees = Trees::new(&before, &after, &[Default::default()], &rounds, &[], &ninjas)?;
         let evidence = Evidence { then: &[], rounds: &rounds, removed: &[], open: audit::Open::default() };
         let left = match audit::unfinished(evidence, &trees, self.given.rules, &seen.said) {
             Ok(left) => left,

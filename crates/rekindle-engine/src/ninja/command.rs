@@ -3,14 +3,11 @@
 //! What the edge binds goes before what its rule does, and that before what the file binds. But an edge that binds nothing
 //! has no scope of its own, so that there the file goes first. Ninja does it so, and all that matters is to do it as ninja does.
 
+use super::budget::LOOK_UP;
 use super::lexer::{Part, first_part};
 use super::manifest::{EdgeId, Manifest, NodeId, bound, value_in};
 
 const DEEPEST_RULE: usize = 32;
-
-/// How much may come of one variable on the way to its value, in bytes, and how much of that looking one up is taken for.
-const MOST_EXPANDED: usize = 64 << 20;
-const LOOK_UP: usize = 64;
 
 impl Manifest {
     /// All of a command by which ninja tells it from another one.
@@ -28,78 +25,84 @@ impl Manifest {
         if self.has_dyndeps { self.variable(edge, b"dyndep") } else { Some(Vec::new()) }
     }
 
-    /// A variable as it is for an edge and its rule, expanded.
-    pub(super) fn variable(&self, edge: EdgeId, name: &[u8]) -> Option<Vec<u8>> {
-        let mut budget = MOST_EXPANDED;
+    /// A variable as it is for an edge and its rule, expanded; `None` if it leads too deep, or the budget of the whole plan is spent.
+    fn variable(&self, edge: EdgeId, name: &[u8]) -> Option<Vec<u8>> {
         let mut value = Vec::new();
-        self.look_up(edge, name, 0, &mut budget, &mut value)?;
+        self.look_up(edge, name, 0, &mut value)?;
         Some(value)
     }
 
     /// Adds what a variable is for an edge and its rule.
-    fn look_up(
-        &self,
-        id: EdgeId,
-        name: &[u8],
-        depth: usize,
-        budget: &mut usize,
-        value: &mut Vec<u8>,
-    ) -> Option<()> {
+    fn look_up(&self, id: EdgeId, name: &[u8], depth: usize, value: &mut Vec<u8>) -> Option<()> {
         let edge = &self.edges[id];
-        let listed = |nodes: &[NodeId], separator: u8| {
-            let paths: Vec<Vec<u8>> = nodes.iter().map(|node| quoted(&self.paths[*node])).collect();
-            paths.join(&separator)
-        };
-        let before = value.len();
-        *budget = budget.checked_sub(LOOK_UP)?;
-        let (explicit_inputs, explicit_outputs) =
-            (&edge.inputs[..edge.explicit_inputs], &edge.outputs[..edge.explicit_outputs]);
+        self.budget.spend(LOOK_UP + edge.bindings.len())?;
+        match name {
+            b"in" => return self.list(&edge.inputs[..edge.explicit_inputs], b' ', value),
+            b"in_newline" => return self.list(&edge.inputs[..edge.explicit_inputs], b'\n', value),
+            b"out" => return self.list(&edge.outputs[..edge.explicit_outputs], b' ', value),
+            _ => {}
+        }
         let mut scopes = self.upwards(edge.scope);
         let own = match edge.bindings.is_empty() {
             true => scopes.next().and_then(|scope| value_in(scope, name)),
             false => bound(&edge.bindings, name),
         };
-        match name {
-            b"in" => value.extend(listed(explicit_inputs, b' ')),
-            b"in_newline" => value.extend(listed(explicit_inputs, b'\n')),
-            b"out" => value.extend(listed(explicit_outputs, b' ')),
-            _ => {
-                if let Some(own) = own {
-                    value.extend_from_slice(own);
-                } else if let Some(mut raw) = self.rules[edge.rule].get(name).map(|raw| &raw[..]) {
-                    if depth > DEEPEST_RULE {
-                        return None;
-                    }
-                    while !raw.is_empty() {
-                        let (part, rest) = first_part(raw)?;
-                        raw = rest;
-                        match part {
-                            Part::Text(text) => value.extend_from_slice(text),
-                            Part::Variable(name) => self.look_up(id, name, depth + 1, budget, value)?,
-                        }
-                    }
-                } else if let Some(found) = scopes.find_map(|scope| value_in(scope, name)) {
-                    value.extend_from_slice(found);
+        if let Some(own) = own {
+            return self.add(own, value);
+        }
+        if let Some(raw) = self.rules[edge.rule].get(name) {
+            if depth > DEEPEST_RULE {
+                return None;
+            }
+            self.budget.spend(raw.len())?;
+            let mut raw = &raw[..];
+            while !raw.is_empty() {
+                let (part, rest) = first_part(raw)?;
+                raw = rest;
+                match part {
+                    Part::Text(text) => value.extend_from_slice(text),
+                    Part::Variable(name) => self.look_up(id, name, depth + 1, value)?,
                 }
             }
+            return Some(());
         }
-        *budget = budget.checked_sub(value.len() - before)?;
+        match scopes.find_map(|scope| value_in(scope, name)) {
+            Some(found) => self.add(found, value),
+            None => Some(()),
+        }
+    }
+
+    fn add(&self, text: &[u8], value: &mut Vec<u8>) -> Option<()> {
+        self.budget.spend(text.len())?;
+        value.extend_from_slice(text);
+        Some(())
+    }
+
+    /// Adds paths as a shell takes each for one word.
+    fn list(&self, nodes: &[NodeId], separator: u8, value: &mut Vec<u8>) -> Option<()> {
+        for (at, node) in nodes.iter().enumerate() {
+            if at > 0 {
+                value.push(separator);
+            }
+            let before = value.len();
+            quote(&self.paths[*node], value);
+            self.budget.spend(1 + value.len() - before)?;
+        }
         Some(())
     }
 }
 
-/// A path as a shell takes it for one word.
-fn quoted(path: &[u8]) -> Vec<u8> {
+fn quote(path: &[u8], value: &mut Vec<u8>) {
     if path.iter().all(|byte| byte.is_ascii_alphanumeric() || b"_+-./".contains(byte)) {
-        return path.to_vec();
+        value.extend_from_slice(path);
+        return;
     }
-    let mut word = vec![b'\''];
+    value.push(b'\'');
     for byte in path {
         match byte {
-            b'\'' => word.extend_from_slice(b"'\\''"),
-            byte => word.push(*byte),
+            b'\'' => value.extend_from_slice(b"'\\''"),
+            byte => value.push(*byte),
         }
     }
-    word.push(b'\'');
-    word
+    value.push(b'\'');
 }

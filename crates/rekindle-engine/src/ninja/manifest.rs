@@ -3,18 +3,20 @@
 //! It is what ninja makes of it: variables of files and edges are expanded where they stand, those of rules when a command is asked
 //! for, in the scope of the edge ([`super::command`]).
 //!
-//! Who wrote it may mean harm: the depth of includes, all that is read, and all that is expanded are bounded. What is beyond that,
-//! or what ninja would not take, is not known.
+//! Who wrote it may mean harm: the depth of includes and the length of paths are bounded, and so is all that is read, kept and expanded
+//! ([`super::budget`]). What is beyond that, or what ninja would not take, is not known.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 
+use super::budget::{Budget, KEPT, LOOK_UP, NAMED};
 use super::lexer::{Lexer, Part, Token, first_part};
 use super::path::canonical;
 
 const DEEPEST_INCLUDE: usize = 32;
-const MOST_FILES: usize = 1 << 14;
-const MOST_TEXT: usize = 128 << 20;
-const MOST_EXPANDED: usize = 256 << 20;
+
+/// No file has a longer path, and a name that only stands for others has no reason to be longer.
+const LONGEST_PATH: usize = 1 << 16;
 
 pub(super) type NodeId = usize;
 pub(super) type EdgeId = usize;
@@ -61,23 +63,20 @@ pub(super) struct Manifest {
     pub(super) edges: Vec<Edge>,
     pub(super) nodes: Vec<Node>,
     /// The paths of the nodes.
-    pub(super) paths: Vec<Vec<u8>>,
-    ids: HashMap<Vec<u8>, NodeId>,
+    pub(super) paths: Vec<Rc<[u8]>>,
+    ids: HashMap<Rc<[u8]>, NodeId>,
     scopes: Vec<Scope>,
     /// What each rule binds, not expanded.
     pub(super) rules: Vec<HashMap<Vec<u8>, Vec<u8>>>,
     /// What is made if nothing is asked for, if it says so.
     pub(super) defaults: Vec<NodeId>,
     pub(super) has_dyndeps: bool,
-    /// How much may be expanded yet.
-    budget: usize,
-    files: usize,
-    text: usize,
+    pub(super) budget: Budget,
 }
 
 impl Manifest {
     /// Reads a manifest and those that it includes; `None` if that cannot be done as ninja does it.
-    pub(super) fn read(path: &[u8], read: Read<'_>) -> Option<Manifest> {
+    pub(super) fn read(path: &[u8], budget: Budget, read: Read<'_>) -> Option<Manifest> {
         let root = Scope { rules: HashMap::from([(b"phony".to_vec(), PHONY)]), ..Scope::default() };
         let mut manifest = Manifest {
             edges: Vec::new(),
@@ -88,16 +87,14 @@ impl Manifest {
             rules: vec![HashMap::new()],
             defaults: Vec::new(),
             has_dyndeps: false,
-            budget: MOST_EXPANDED,
-            files: 0,
-            text: 0,
+            budget,
         };
         manifest.file(path, 0, 0, read)?;
         Some(manifest)
     }
 
     pub(super) fn find(&self, path: &[u8]) -> Option<NodeId> {
-        self.ids.get(&canonical(path)?).copied()
+        self.ids.get(&canonical(path)?[..]).copied()
     }
 
     pub(super) fn is_phony(&self, edge: EdgeId) -> bool {
@@ -110,13 +107,9 @@ impl Manifest {
         outputs.copied().filter(|node| self.nodes[*node].first_use.is_none()).collect()
     }
 
-    pub(super) fn text(&mut self, path: &[u8], read: Read<'_>) -> Option<Vec<u8>> {
-        self.files += 1;
+    pub(super) fn text(&self, path: &[u8], read: Read<'_>) -> Option<Vec<u8>> {
         let mut text = read(path)?;
-        self.text += text.len();
-        if self.files > MOST_FILES || self.text > MOST_TEXT {
-            return None;
-        }
+        self.budget.read(text.len())?;
         text.push(b'\n');
         Some(text)
     }
@@ -156,6 +149,7 @@ impl Manifest {
                 Token::Word(name) => {
                     let value = self.expand_for(lexer.value()?, scope, &[])?;
                     self.has_dyndeps |= name == b"dyndep";
+                    self.budget.spend(KEPT + name.len())?;
                     self.scopes[scope].variables.insert(name.to_vec(), value);
                 }
                 _ => return None,
@@ -170,8 +164,11 @@ impl Manifest {
         while lexer.takes(Token::Indent) {
             let key = lexer.word()?;
             self.has_dyndeps |= key == b"dyndep";
-            bindings.insert(key.to_vec(), lexer.value()?.to_vec());
+            let value = lexer.value()?;
+            self.budget.spend(KEPT + key.len() + value.len())?;
+            bindings.insert(key.to_vec(), value.to_vec());
         }
+        self.budget.spend(KEPT + name.len())?;
         self.rules.push(bindings);
         let is_new = self.scopes[scope].rules.insert(name.to_vec(), self.rules.len() - 1).is_none();
         is_new.then_some(())
@@ -179,18 +176,18 @@ impl Manifest {
 
     fn edge(&mut self, lexer: &mut Lexer<'_>, scope: ScopeId) -> Option<()> {
         // What the edge binds below is seen in its paths.
-        let raw_outputs = raw_paths(lexer)?;
-        let more_outputs = if lexer.takes(Token::Pipe) { raw_paths(lexer)? } else { Vec::new() };
+        let raw_outputs = self.raw_paths(lexer)?;
+        let more_outputs = if lexer.takes(Token::Pipe) { self.raw_paths(lexer)? } else { Vec::new() };
         lexer.expect(Token::Colon)?;
         let rule = self.find_rule(lexer.word()?, scope)?;
-        let mut raw_inputs = raw_paths(lexer)?;
+        let mut raw_inputs = self.raw_paths(lexer)?;
         let explicit_inputs = raw_inputs.len();
         for kind in [Token::Pipe, Token::DoublePipe] {
             if lexer.takes(kind) {
-                raw_inputs.extend(raw_paths(lexer)?);
+                raw_inputs.extend(self.raw_paths(lexer)?);
             }
         }
-        let validations = if lexer.takes(Token::PipeAt) { raw_paths(lexer)? } else { Vec::new() };
+        let validations = if lexer.takes(Token::PipeAt) { self.raw_paths(lexer)? } else { Vec::new() };
         lexer.expect(Token::Newline)?;
         let bindings = self.bindings(lexer, scope)?;
 
@@ -219,6 +216,7 @@ impl Manifest {
         for raw in validations {
             inputs.push(self.node(raw, scope, &bindings)?);
         }
+        self.budget.spend(KEPT)?;
         self.edges.push(Edge { rule, scope, bindings, outputs, explicit_outputs, inputs, explicit_inputs });
         Some(())
     }
@@ -233,6 +231,7 @@ impl Manifest {
         while lexer.takes(Token::Indent) {
             let key = lexer.word()?;
             self.has_dyndeps |= key == b"dyndep";
+            self.budget.spend(KEPT + key.len())?;
             bindings.push((key.to_vec(), self.expand_for(lexer.value()?, scope, &[])?));
         }
         Some(bindings)
@@ -248,43 +247,57 @@ impl Manifest {
         scope: ScopeId,
         bindings: &[(Vec<u8>, Vec<u8>)],
     ) -> Option<Vec<NodeId>> {
-        raw_paths(lexer)?.into_iter().map(|raw| self.node(raw, scope, bindings)).collect()
+        self.raw_paths(lexer)?.into_iter().map(|raw| self.node(raw, scope, bindings)).collect()
     }
 
     fn node(&mut self, raw: &[u8], scope: ScopeId, bindings: &[(Vec<u8>, Vec<u8>)]) -> Option<NodeId> {
-        let path = canonical(&self.expand_for(raw, scope, bindings)?)?;
-        if let Some(known) = self.ids.get(&path) {
+        let path = self.expand_for(raw, scope, bindings)?;
+        if path.len() > LONGEST_PATH {
+            return None;
+        }
+        let path = canonical(&path)?;
+        if let Some(known) = self.ids.get(&path[..]) {
             return Some(*known);
         }
+        self.budget.spend(KEPT + path.len())?;
+        let path: Rc<[u8]> = path.into();
         let id = self.nodes.len();
         self.nodes.push(Node::default());
-        self.paths.push(path.clone());
+        self.paths.push(Rc::clone(&path));
         self.ids.insert(path, id);
         Some(id)
     }
 
+    fn raw_paths<'t>(&self, lexer: &mut Lexer<'t>) -> Option<Vec<&'t [u8]>> {
+        let mut paths = Vec::new();
+        loop {
+            let path = lexer.path()?;
+            if path.is_empty() {
+                return Some(paths);
+            }
+            self.budget.spend(NAMED)?;
+            paths.push(path);
+        }
+    }
+
     /// A text, expanded where it stands.
-    fn expand_for(
-        &mut self,
-        mut raw: &[u8],
-        scope: ScopeId,
-        bindings: &[(Vec<u8>, Vec<u8>)],
-    ) -> Option<Vec<u8>> {
+    fn expand_for(&self, mut raw: &[u8], scope: ScopeId, bindings: &[(Vec<u8>, Vec<u8>)]) -> Option<Vec<u8>> {
+        self.budget.spend(raw.len())?;
         let mut value = Vec::new();
-        let mut budget = self.budget;
         while !raw.is_empty() {
             let (part, rest) = first_part(raw)?;
             raw = rest;
-            let text = match part {
-                Part::Text(text) => text,
-                Part::Variable(name) => bound(bindings, name)
-                    .or_else(|| self.upwards(scope).find_map(|scope| value_in(scope, name)))
-                    .unwrap_or_default(),
-            };
-            budget = budget.checked_sub(1 + text.len())?;
-            value.extend_from_slice(text);
+            match part {
+                Part::Text(text) => value.extend_from_slice(text),
+                Part::Variable(name) => {
+                    let found = bound(bindings, name)
+                        .or_else(|| self.upwards(scope).find_map(|scope| value_in(scope, name)))
+                        .unwrap_or_default();
+                    self.budget.spend(LOOK_UP + bindings.len() + found.len())?;
+                    value.extend_from_slice(found);
+                }
+            }
         }
-        self.budget = budget;
         Some(value)
     }
 
@@ -299,15 +312,4 @@ pub(super) fn value_in<'s>(scope: &'s Scope, name: &[u8]) -> Option<&'s [u8]> {
 
 pub(super) fn bound<'b>(bindings: &'b [(Vec<u8>, Vec<u8>)], name: &[u8]) -> Option<&'b [u8]> {
     bindings.iter().rev().find(|(key, _)| key == name).map(|(_, value)| &value[..])
-}
-
-fn raw_paths<'t>(lexer: &mut Lexer<'t>) -> Option<Vec<&'t [u8]>> {
-    let mut paths = Vec::new();
-    loop {
-        let path = lexer.path()?;
-        if path.is_empty() {
-            return Some(paths);
-        }
-        paths.push(path);
-    }
 }

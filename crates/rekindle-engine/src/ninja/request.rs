@@ -1,5 +1,8 @@
 //! What ninja was asked for by its arguments.
 
+/// Of arguments that are longer than this together, each with what ends it, not all may have been kept.
+const LONGEST: usize = 64 << 10;
+
 /// What the arguments say.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Request<'a> {
@@ -11,7 +14,12 @@ pub(super) struct Request<'a> {
 
 impl<'a> Request<'a> {
     /// Reads the arguments, of which the first is the name of the program; `None` if they do not ask for a build.
-    pub(super) fn read(mut arguments: impl Iterator<Item = &'a [u8]>) -> Option<Request<'a>> {
+    pub(super) fn read(arguments: impl Iterator<Item = &'a [u8]>) -> Option<Request<'a>> {
+        let arguments: Vec<&[u8]> = arguments.collect();
+        if arguments.iter().map(|argument| argument.len() + 1).sum::<usize>() >= LONGEST {
+            return None;
+        }
+        let mut arguments = arguments.into_iter();
         arguments.next()?;
         let mut request = Request { directory: b"", manifest: b"build.ninja", targets: Vec::new() };
         while let Some(argument) = arguments.next() {

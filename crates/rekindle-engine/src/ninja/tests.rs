@@ -6,34 +6,43 @@ use std::process::Command;
 
 use proptest::prelude::*;
 
+use super::budget::{FOR_A_BYTE, LOOK_UP};
 use super::*;
 
 type Files<'a> = &'a [(&'a str, &'a str)];
 
 const COPY: &str = "rule c\n  command = cp $in $out\n";
 
+fn as_map<'a>(files: Files<'a>) -> BTreeMap<&'a [u8], &'a [u8]> {
+    files.iter().map(|(path, text)| (path.as_bytes(), text.as_bytes())).collect()
+}
+
 /// What it is told in this directory by these files.
-fn told(arguments: &[&str], cwd: &str, files: Files<'_>) -> Told {
-    let files: BTreeMap<_, _> = files.iter().map(|(path, text)| (path.as_bytes(), text.as_bytes())).collect();
+fn told(arguments: &[&str], cwd: &str, files: Files<'_>) -> Instructions {
+    let files = as_map(files);
     let arguments = ["ninja"].iter().chain(arguments).map(|argument| argument.as_bytes());
-    Told::new(arguments, cwd.as_bytes(), &|path| Some(files.get(path)?.to_vec()))
+    Instructions::new(arguments, cwd.as_bytes(), &|path| Some(files.get(path)?.to_vec()))
 }
 
 /// What is made, in order.
-fn made(told: &Told) -> Vec<String> {
-    let plan = told.plan.as_ref().expect("it can be read");
-    let mut made: Vec<_> = plan.made.keys().map(|path| String::from_utf8_lossy(path).into_owned()).collect();
+fn made(told: &Instructions) -> Vec<String> {
+    let made = told.made.as_ref().expect("it can be read");
+    let paths = made.compared.iter().chain(made.generated.keys());
+    let mut made: Vec<_> = paths.map(|path| String::from_utf8_lossy(path).into_owned()).collect();
     made.sort();
     made
 }
 
 /// The commands that make something, in order.
-fn commands(told: &Told) -> Vec<String> {
-    let plan = told.plan.as_ref().expect("it can be read");
-    let edges: HashSet<EdgeId> = plan.made.values().copied().collect();
-    let command = |edge: EdgeId| plan.manifest.command(edge).expect("it can be expanded")[0].clone();
+fn commands(arguments: &[&str], files: Files<'_>) -> Vec<String> {
+    let files = as_map(files);
+    let arguments = ["ninja"].iter().chain(arguments).map(|argument| argument.as_bytes());
+    let request = Request::read(arguments).expect("it is a build");
+    let read = &mut |path: &[u8]| Some(files.get(path)?.to_vec());
+    let plan = Plan::new(&request, Budget::default(), read).expect("it can be read");
+    let command = |edge: &EdgeId| plan.manifest.command(*edge).expect("it can be expanded")[0].clone();
     let command = |edge| String::from_utf8_lossy(&command(edge)).into_owned();
-    let mut commands: Vec<_> = edges.into_iter().map(command).collect();
+    let mut commands: Vec<_> = plan.edges.iter().map(command).collect();
     commands.sort();
     commands
 }
@@ -41,7 +50,7 @@ fn commands(told: &Told) -> Vec<String> {
 /// These are the commands, in order, and ninja says the same.
 #[track_caller]
 fn check(arguments: &[&str], files: Files<'_>, expected: &[&str]) {
-    assert_eq!(commands(&told(arguments, "", files)), expected);
+    assert_eq!(commands(arguments, files), expected);
     let place = tempfile::tempdir().expect("a place for temporary files");
     for (path, text) in files {
         let path = place.path().join(path);
@@ -66,7 +75,7 @@ fn check_text(text: &str, expected: &[&str]) {
 
 #[track_caller]
 fn check_unknown(arguments: &[&str], text: &str) {
-    assert!(!told(arguments, "", &[("build.ninja", text)]).is_known(), "{text}");
+    assert!(!told(arguments, "", &[("build.ninja", text)]).are_known(), "{text}");
 }
 
 #[test]
@@ -106,8 +115,8 @@ fn files_have_scopes() {
     ];
     check(&[], &files, &["echo included  x", "echo inner  y", "touch z"]);
     let told = told(&[], "", &files);
-    assert!(["build.ninja", "inmain.ninja", "sub/s.ninja"].iter().all(|path| told.is_by(path.as_bytes())));
-    assert!(!told.is_by(b"x"));
+    assert!(["build.ninja", "inmain.ninja", "sub/s.ninja"].iter().all(|path| told.are_by(path.as_bytes())));
+    assert!(!told.are_by(b"x"));
 }
 
 #[test]
@@ -144,20 +153,20 @@ fn arguments_are_told_from_targets() {
     for arguments in all {
         let told = told(arguments, "w", &files);
         assert_eq!(made(&told), ["w/sub/x"], "{arguments:?}");
-        assert!(told.is_by(b"w/sub/b.ninja"));
+        assert!(told.are_by(b"w/sub/b.ninja"));
     }
     for arguments in [&["-t", "clean"][..], &["-C"], &["--version"], &["-h"], &["none"], &["none^"]] {
         check_unknown(arguments, text);
     }
-    assert!(!Told::new(std::iter::empty(), b"", &|_| Some(text.into())).is_known());
+    assert!(!Instructions::new(std::iter::empty(), b"", &|_| Some(text.into())).are_known());
 }
 
 #[test]
 fn what_is_made_is_made_by_the_first_edge_of_it() {
-    let told =
-        told(&[], "", &[("build.ninja", &format!("{COPY}build x: c a\nbuild x: c b\nbuild y: c b\n"))]);
-    assert_eq!(commands(&told), ["cp a x", "cp b y"]);
-    assert_eq!(made(&told), ["x", "y"]);
+    let text = format!("{COPY}build x: c a\nbuild x: c b\nbuild y: c b\n");
+    let files = [("build.ninja", &*text)];
+    assert_eq!(commands(&[], &files), ["cp a x", "cp b y"]);
+    assert_eq!(made(&told(&[], "", &files)), ["x", "y"]);
 }
 
 #[test]
@@ -176,14 +185,14 @@ fn a_generator_does_not_keep_up() {
     };
     let told = |text: &str| told(&[], "", &[("build.ninja", text)]);
     let then = told(&text("one", "m"));
-    let keeps_up = |text: &str| ["x", "y", "z", "a"].map(|path| told(text).keeps_up(&then, path.as_bytes()));
+    let keeps_up = |text: &str| ["x", "y", "z", "a"].map(|path| told(text).keep_up(&then, path.as_bytes()));
     assert_eq!(keeps_up(&text("one", "m")), [true, true, false, false]);
     assert_eq!(keeps_up(&text("two", "m")), [false, true, false, false]);
     assert_eq!(keeps_up(&text("one", "n")), [false, true, false, false]);
     assert_eq!(keeps_up("nothing"), [false; 4]);
     let unknown = told("nothing");
     assert!(
-        !told(&text("one", "m")).keeps_up(&unknown, b"x") && told(&text("one", "m")).keeps_up(&unknown, b"y")
+        !told(&text("one", "m")).keep_up(&unknown, b"x") && told(&text("one", "m")).keep_up(&unknown, b"y")
     );
 }
 
@@ -197,8 +206,8 @@ fn dependencies_that_are_found_later_count() {
         "ninja_dyndep_version = 1\nbuild one | one.mod: dyndep\nbuild two: dyndep | one.mod\n  restat = 1\n";
     let files = [("build.ninja", &*text), ("m.dd", dyndep)];
     assert_eq!(made(&told(&["all"], "", &files)), ["m.dd", "one", "one.mod", "two"]);
-    assert!(!told(&["all"], "", &files[..1]).is_known());
-    assert!(told(&["m.dd"], "", &files[..1]).is_known());
+    assert!(!told(&["all"], "", &files[..1]).are_known());
+    assert!(told(&["m.dd"], "", &files[..1]).are_known());
 }
 
 #[test]
@@ -230,10 +239,71 @@ fn who_means_harm_is_not_known() {
     // Of nothing there can be much, too.
     let doubled: String = (0..31).map(|n| format!("  v{n} = $v{m}$v{m}\n", m = n + 1)).collect();
     for rule in ["  command = $command\n".to_owned(), format!("  command = $v0\n{doubled}")] {
-        let text = format!("rule c\n{rule}  generator = 1\nbuild x: c\n");
-        let told = told(&[], "", &[("build.ninja", &text)]);
-        assert!(told.is_known() && !told.keeps_up(&told, b"x"));
+        check_unknown(&[], &format!("rule c\n{rule}  generator = 1\nbuild x: c\n"));
     }
+    check_unknown(&[], &format!("build {}: phony\n", "x/".repeat(1 << 16)));
+}
+
+/// Whether this manifest can be read and asked within a budget, and how much of it that takes.
+fn costs(text: &str, budget: usize) -> Option<usize> {
+    let request = Request::read([&b"ninja"[..]].into_iter()).expect("it is a build");
+    let plan = Plan::new(&request, Budget::new(budget), &mut |_| Some(text.into()))?;
+    plan.made(b"")?;
+    Some(budget + text.len() * FOR_A_BYTE - plan.manifest.budget.left())
+}
+
+#[test]
+fn all_questions_are_paid_for_out_of_one_budget() {
+    // Each edge takes more than 2^12 look-ups to be asked once.
+    let doubled: String = (0..12).map(|n| format!("  v{n} = $v{m}$v{m}\n", m = n + 1)).collect();
+    for name in ["generator", "dyndep"] {
+        let text = |edges: usize| {
+            let edges: String = (0..edges).map(|n| format!("build x{n}: c\n")).collect();
+            format!("rule c\n  {name} = $v0\n{doubled}{edges}")
+        };
+        let (one, budget) = ((1 << 12) * LOOK_UP, 10 * (1 << 12) * LOOK_UP);
+        assert!(costs(&text(1), budget).is_some_and(|cost| cost > one), "{name}");
+        assert_eq!(costs(&text(100), budget), None, "{name}");
+        assert!(costs(&text(100), 100 * budget).is_some_and(|cost| cost > 100 * one), "{name}");
+        if name == "generator" {
+            check_unknown(&[], &text(100_000));
+        }
+    }
+    // What an edge binds is looked through from one end to the other.
+    let bound: String = (0..1000).map(|n| format!("  v{n} = \n")).collect();
+    let text = |paths: usize| format!("rule c\nbuild x: c {}\n{bound}", "$v0/a ".repeat(paths));
+    let cost = |paths| costs(&text(paths), 1 << 30).expect("it is enough");
+    assert!(cost(101) - cost(1) > 100 * 1000);
+}
+
+#[test]
+fn large_projects_are_known() {
+    let first: String = (0..20_000).map(|n| format!("subninja t{n}.ninja\n")).collect();
+    let told = Instructions::new([&b"ninja"[..]].into_iter(), b"", &|path| {
+        let name = String::from_utf8_lossy(path);
+        Some(if name == "build.ninja" { first.clone() } else { format!("build {name}.x: phony\n") }.into())
+    });
+    assert!(told.are_known() && told.are_by(b"t19999.ninja"));
+    // What is read pays for what a usual edge costs.
+    let edge = |n: usize| {
+        format!(
+            "build obj/base/allocator/shim/file_{n}.o: cxx ../../base/allocator/shim/file_{n}.cc || phony/base_deps\n  \
+             source_file_part = file_{n}.cc\n  source_name_part = file_{n}\n  flags = $flags -DNAME=file_{n}\n"
+        )
+    };
+    let edges: String = (0..1000).map(edge).collect();
+    let rule = "flags = -O2 -Wall -Wextra -Ibase -Iother\nrule cxx\n  command = cxx $flags -c $in -o $out\n";
+    let text = format!("{rule}{edges}");
+    let cost = costs(&text, 0).expect("it is enough");
+    assert!(cost < text.len() * 7, "{} for a byte", cost / text.len());
+}
+
+#[test]
+fn arguments_that_may_be_cut_off_are_not_known() {
+    let text = "build x: phony\n";
+    let targets = |count: usize| vec!["x"; count];
+    assert!(told(&targets(30_000), "", &[("build.ninja", text)]).are_known());
+    check_unknown(&targets(32_766), text);
 }
 
 proptest! {
@@ -250,6 +320,6 @@ proptest! {
         let text = words.concat();
         let files = [("build.ninja", &*text), ("a", &*text)];
         let told = told(&[], "", &files);
-        prop_assert!(!told.keeps_up(&told, b"none"));
+        prop_assert!(!told.keep_up(&told, b"none"));
     }
 }
