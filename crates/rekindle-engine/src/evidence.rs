@@ -168,6 +168,13 @@ impl Facts for Trees {
         found
     }
 
+    fn says_what_is_newer(&self, makefiles: &[&[u8]]) -> bool {
+        let says = |makefile: &&[u8]| {
+            self.last().content(makefile).is_none_or(|content| makefile::says_what_is_newer(&content))
+        };
+        makefiles.iter().any(says)
+    }
+
     fn has_other_recipe(&self, makefiles: &[&[u8]], path: &[u8]) -> bool {
         let recipe = |tree: &Tree, makefile: &[u8]| {
             tree.content(makefile).and_then(|content| makefile::recipe(&content, path))

@@ -51,6 +51,20 @@ pub(crate) fn may_mean(content: &[u8], name: &[u8], has_kin: bool) -> bool {
     false
 }
 
+/// Whether a makefile tells a recipe what is newer than what it makes: `$?`.
+pub(crate) fn says_what_is_newer(content: &[u8]) -> bool {
+    let mut rest = content;
+    while let Some(at) = rest.iter().position(|byte| *byte == b'$') {
+        match &rest[at + 1..] {
+            [b'?', ..] | [b'(' | b'{', b'?', ..] => return true,
+            // For the shell.
+            [b'$', after @ ..] => rest = after,
+            after => rest = after,
+        }
+    }
+    false
+}
+
 /// The recipe in a makefile for what lies at `path`, wherever the makefile is read; `None` if it has no rule for it.
 pub(crate) fn recipe(content: &[u8], path: &[u8]) -> Option<Vec<u8>> {
     let mut recipe: Option<Vec<u8>> = None;
@@ -177,6 +191,16 @@ mod tests {
         assert_eq!(recipe("build/c.txt").as_deref(), Some("\tgen"));
         assert_eq!(recipe("all").as_deref(), Some(""));
         assert_eq!(recipe("build/xb.o"), None);
+    }
+
+    #[test]
+    fn what_is_newer_is_told_by_a_variable() {
+        for said in ["$?", "ar r lib.a $(?)", "${?F}", "$$$?"] {
+            assert!(says_what_is_newer(said.as_bytes()), "{said}");
+        }
+        for unsaid in ["$$?", "$(a)?", "?", "$", "$$$$?", ""] {
+            assert!(!says_what_is_newer(unsaid.as_bytes()), "{unsaid}");
+        }
     }
 
     #[test]

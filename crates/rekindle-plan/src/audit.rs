@@ -102,6 +102,8 @@ pub trait Facts {
     /// lists directories, to be quicker than by asking for each name. `has_kin` says whether something is made of which the name has the
     /// same beginning, up to the last dot.
     fn is_meant(&self, makefiles: &[&[u8]], path: &[u8], has_kin: bool) -> bool;
+    /// Whether one of these makefiles tells a recipe what is newer than what it makes (`$?`).
+    fn says_what_is_newer(&self, makefiles: &[&[u8]]) -> bool;
     /// Whether the recipe for this path in one of these makefiles was another one in the tree of round 0.
     fn has_other_recipe(&self, makefiles: &[&[u8]], path: &[u8]) -> bool;
     /// Whether a ninja that is called so is told by this file of the tree after this round what to make.

@@ -162,6 +162,12 @@ impl Touch {
     pub const TIMES: Touch = Touch(1 << 11);
     /// It was emptied by a call that would have made it with another mode than it had and has kept.
     pub const MODE_KEPT: Touch = Touch(1 << 12);
+    /// All by which something is there that was not there, or not as it is.
+    pub const MAKES: Touch = Touch::CREATED.and(Touch::REPLACED);
+    /// All by which its content may be another.
+    pub const WRITES: Touch = Touch::MAKES.and(Touch::UPDATED);
+    /// All that needs its content, or keeps it.
+    pub const USES: Touch = Touch::READ.and(Touch::EXECUTED).and(Touch::UPDATED);
     const ALL: u16 = (1 << 13) - 1;
 
     /// Whether it has any of these.
@@ -181,7 +187,7 @@ impl Touch {
 
     /// Whether what is there now came from this: it was made, or nothing of what was there before is left.
     pub const fn defines(self) -> bool {
-        self.any(Touch::CREATED.and(Touch::REPLACED).and(Touch::REMOVED))
+        self.any(Touch::MAKES.and(Touch::REMOVED))
     }
 
     /// Whether content, name or mode of it may be another since.

@@ -5,14 +5,14 @@
 //! asked before. And a plain make that is asked the same, and has looked at nothing that is another now, still tells its recipes one
 //! thing that is not in any file: what is newer (`$?`).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::groups::{GroupId, Kind, is_make};
-use super::rules::{Auditor, Hit, Invocation, RunId};
+use super::rules::{Auditor, Hit, RunId};
 use super::trace_facts::describe;
 use super::{Finding, Orchestrator, Rule};
 use crate::observation::{ChangeKind, SourceChange};
-use crate::trace::Arguments;
+use crate::trace::{Access, Arguments};
 
 impl<'a> Auditor<'a> {
     /// The orchestrators that keep book and were started again in the last round as they were in this run: told the same, in the same
@@ -25,30 +25,43 @@ impl<'a> Auditor<'a> {
             tracked.filter_map(move |(id, _)| Some((id, self.invocation(run, id)?)))
         };
         let now: Vec<_> = keepers(self.runs() - 1).map(|(_, invocation)| invocation).collect();
-        in_turn(keepers(run), &now, |wanted, found| wanted == found)
+        in_turn(keepers(run), &now)
     }
 
     /// Whether each make that nothing but the shell is above, and that has left something, was started in the last round as it was in this
     /// run, one after the other. If the step failed, those that would have come later do not count.
+    ///
+    /// Environments are compared only where something that the shell started ended otherwise than then: who reads what is another now
+    /// and leaves nothing is an informer, and many a build makes itself a new `HOME` each time.
     pub(super) fn are_asked_as_before(&self, run: RunId, has_failed: bool) -> Result<(), Finding> {
-        let makes = |run: RunId| {
-            let (groups, trace) = (self.groups[run], self.trace(run));
-            let all = groups.all.iter().enumerate();
-            let plain = all.filter(move |(id, group)| {
-                group.kind == Kind::Orchestrator(Orchestrator::Make)
-                    && groups.started_by(*id).is_none()
-                    && is_make(trace, trace.process(group.leader))
-            });
-            plain.filter_map(move |(id, _)| Some((id, self.question(run, id)?)))
+        let then = self.questions(run);
+        if then.is_empty() {
+            return Ok(());
+        }
+        let last = self.runs() - 1;
+        let with_environment = self.ended_otherwise(run, last);
+        let mut now: Vec<Option<Question<'_>>> = self.questions(last).into_iter().map(Some).collect();
+        // What began before the one before it had ended has no order.
+        let mut before: Option<(u64, u64)> = None;
+        let answered = then.iter().map(|wanted| {
+            let is_the_same = |found: &Option<Question<'_>>| {
+                found.as_ref().is_some_and(|found| found.is_the_same(wanted, with_environment))
+            };
+            let found = now.iter().position(is_the_same).and_then(|at| now[at].take())?;
+            let is_in_order =
+                before.is_none_or(|(ended, began_now)| wanted.began < ended || found.began >= began_now);
+            before = Some((wanted.ended, found.began));
+            is_in_order.then_some(())
+        });
+        let answered: Vec<bool> = answered.map(|answer| answer.is_some()).collect();
+        let known = if has_failed {
+            answered.iter().rposition(|is| *is).map_or(0, |last| last + 1)
+        } else {
+            then.len()
         };
-        let now: Vec<_> = makes(self.runs() - 1).map(|(_, question)| question).collect();
-        let again = in_turn(makes(run), &now, Question::is_the_same);
-        let is_later = |make: GroupId| again.last().is_none_or(|last| make > *last);
-        for (make, _) in makes(run) {
-            if again.contains(&make) || (has_failed && is_later(make)) {
-                continue;
-            }
-            let mut below = BTreeSet::from([make]);
+        let others = then.iter().zip(&answered).take(known).filter(|(_, answered)| !**answered);
+        for (question, _) in others {
+            let mut below = BTreeSet::from([question.make]);
             for (id, group) in self.groups[run].all.iter().enumerate() {
                 if group.parent.is_some_and(|parent| below.contains(&parent)) {
                     below.insert(id);
@@ -56,90 +69,150 @@ impl<'a> Auditor<'a> {
             }
             if let Some((_, path)) = self.products_of(run, &below).into_iter().next() {
                 let change = SourceChange { path, kind: ChangeKind::Content };
-                let who =
-                    describe(self.trace(run), self.trace(run).process(self.groups[run].all[make].leader));
+                let leader = self.groups[run].all[question.make].leader;
+                let who = describe(self.trace(run), self.trace(run).process(leader));
                 return Err(Finding { rule: Rule::AskedOtherwise, change, who, product: None });
             }
         }
         Ok(())
     }
 
-    /// The commands of this round that a plain make gave otherwise than ever before, and that changed what was left from before. As it
-    /// decides by the same, it told them of the state of the tree: in a clean build there would be nothing.
-    pub(super) fn told_of_the_state(&self, run: RunId, round: usize) -> BTreeMap<GroupId, Hit<'a>> {
-        let trace = self.trace(run);
-        let groups = self.groups[run];
-        let mut hits = BTreeMap::new();
-        for (process, id) in trace.processes().iter().zip(&groups.of) {
-            let group = &groups.all[*id];
-            let is_makes = group
-                .parent
-                .is_some_and(|parent| groups.all[parent].kind == Kind::Orchestrator(Orchestrator::Make));
-            if group.kind != Kind::Task || !is_makes || hits.contains_key(id) {
+    /// What plain makes were asked that nothing but the shell is above.
+    fn questions(&self, run: RunId) -> Vec<Question<'a>> {
+        let (groups, trace) = (self.groups[run], self.trace(run));
+        let makes = (0..groups.all.len()).filter(|id| {
+            groups.all[*id].kind == Kind::Orchestrator(Orchestrator::Make)
+                && groups.started_by(*id).is_none()
+                && is_make(trace, trace.process(groups.all[*id].leader))
+        });
+        makes
+            .filter_map(|make| {
+                let process = trace.process(groups.all[make].leader);
+                let exec = process.exec.as_ref()?;
+                Some(Question {
+                    make,
+                    words: without_jobs(&exec.argv),
+                    cwd: trace.paths().get(exec.cwd),
+                    environment: exec.env_digest,
+                    began: process.started,
+                    ended: process.ended,
+                })
+            })
+            .collect()
+    }
+
+    /// Whether a command that the shell had started in both of two runs ended otherwise in the second, one after the other.
+    fn ended_otherwise(&self, one: RunId, other: RunId) -> bool {
+        let commands = |run: RunId| {
+            let groups = self.groups[run];
+            let ends = self.ends(run);
+            let is_shells = move |id: &GroupId| {
+                let parent = groups.all[*id].parent;
+                groups.all[*id].kind == Kind::Task
+                    && parent.is_some_and(|parent| groups.all[parent].kind == Kind::Shell)
+            };
+            let all = (0..groups.all.len()).filter(is_shells);
+            all.filter_map(move |id| Some((self.identity(run, id)?, ends[id])))
+        };
+        let mut ends: BTreeMap<_, VecDeque<Option<u32>>> = BTreeMap::new();
+        for (identity, end) in commands(other) {
+            ends.entry(identity).or_default().push_back(end);
+        }
+        commands(one).any(|(identity, end)| {
+            let now = ends.get_mut(&identity).and_then(VecDeque::pop_front).flatten();
+            matches!((end, now), (Some(then), Some(now)) if then != now)
+        })
+    }
+
+    /// The commands of this round that a plain make gave otherwise than ever before, and that changed what was left from before, where
+    /// its makefiles speak of what is newer. As it decides by the same, that is what it told them: in a clean build there would
+    /// be nothing.
+    pub(super) fn told_what_is_newer(&self, run: RunId, round: usize) -> Vec<(GroupId, Hit<'a>)> {
+        let (groups, trace) = (self.groups[run], self.trace(run));
+        let mut speaks: BTreeMap<GroupId, bool> = BTreeMap::new();
+        let mut hits = Vec::new();
+        for (id, group) in groups.all.iter().enumerate() {
+            let Some(make) = group.parent.filter(|_| group.kind == Kind::Task) else { continue };
+            let maker = trace.process(groups.all[make].leader);
+            let is_plain = groups.all[make].kind == Kind::Orchestrator(Orchestrator::Make);
+            if !is_plain || !is_make(trace, maker) || self.like(run, trace.process(group.leader)).is_some() {
                 continue;
             }
-            let goes_on = process.accesses.iter().find(|access| {
-                let path = trace.paths().get(access.path);
-                access.touch.changes()
-                    && trace.left(access.path)
-                    && !path.starts_with(b"/")
-                    && self.facts.existed(round - 1, path)
-                    && !self.facts.was_prepared(round, path)
-                    && !self.facts.is_in_sources(path)
-                    && !self.facts.is_directory(path)
+            let mut members = groups.members(id).iter().map(|member| trace.process(*member));
+            let goes_on = members.find_map(|process| {
+                let mut accesses = process.accesses.iter();
+                Some((process, accesses.find(|access| self.goes_on_with_old(run, round, access))?))
             });
-            if let Some(access) = goes_on
-                && self.like(run, trace.process(group.leader)).is_none()
-            {
+            let Some((process, access)) = goes_on else { continue };
+            let says = || self.facts.says_what_is_newer(&self.descriptions(run, maker));
+            if *speaks.entry(make).or_insert_with(says) {
                 let path = trace.paths().get(access.path).to_vec();
                 let change = SourceChange { path, kind: ChangeKind::Content };
-                hits.insert(*id, Hit::new(access, change, process));
+                hits.push((id, Hit::new(access, change, process)));
             }
         }
         hits
     }
 
-    fn question(&self, run: RunId, group: GroupId) -> Option<Question<'a>> {
-        let invocation = self.invocation(run, group)?;
-        let argv = &self.trace(run).process(self.groups[run].all[group].leader).exec.as_ref()?.argv;
-        Some(Question { invocation, argv })
+    /// Whether an access changed a product that was left from before the round.
+    fn goes_on_with_old(&self, run: RunId, round: usize, access: &Access) -> bool {
+        let trace = self.trace(run);
+        let path = trace.paths().get(access.path);
+        access.touch.changes()
+            && trace.left(access.path)
+            && !path.starts_with(b"/")
+            && self.facts.existed(round - 1, path)
+            && !self.facts.was_prepared(round, path)
+            && !self.facts.is_in_sources(path)
+            && !self.facts.is_directory(path)
     }
 }
 
 /// What a make was asked.
-#[derive(Clone, Copy)]
 struct Question<'a> {
-    invocation: Invocation<'a>,
-    argv: &'a Arguments,
+    make: GroupId,
+    words: Vec<Vec<u8>>,
+    cwd: &'a [u8],
+    environment: [u8; 32],
+    /// In microseconds from the beginning of the step.
+    began: u64,
+    ended: u64,
 }
 
 impl Question<'_> {
-    /// Whether it is asked the same. With how many jobs at once makes no difference; where that is another number, it is
-    /// in the environment as well.
-    fn is_the_same(self, other: Question<'_>) -> bool {
-        let ((_, cwd, _), (_, other_cwd, _)) = (self.invocation, other.invocation);
-        let is_jobs = |word: &&[u8]| word.starts_with(b"-j");
-        let words = |argv: &Arguments| {
-            argv.iter().filter(|word| !is_jobs(word)).map(<[u8]>::to_vec).collect::<Vec<_>>()
-        };
-        let jobs = |argv: &Arguments| argv.iter().filter(is_jobs).map(<[u8]>::to_vec).collect::<Vec<_>>();
-        self.invocation == other.invocation
-            || (cwd == other_cwd
-                && jobs(self.argv) != jobs(other.argv)
-                && words(self.argv) == words(other.argv))
+    fn is_the_same(&self, other: &Question<'_>, with_environment: bool) -> bool {
+        self.cwd == other.cwd
+            && self.words == other.words
+            && (!with_environment || self.environment == other.environment)
     }
 }
 
+/// The words of a command, but for how much it is to do at once.
+fn without_jobs(argv: &Arguments) -> Vec<Vec<u8>> {
+    let mut words = Vec::with_capacity(argv.len());
+    let mut is_count = false;
+    for word in argv.iter() {
+        let is_jobs = word == b"--jobs" || word == b"-j";
+        let is_joined = word.starts_with(b"--jobs=") || word.strip_prefix(b"-j").is_some_and(is_number);
+        let is_of_jobs = is_jobs || is_joined || (is_count && is_number(word));
+        if !is_of_jobs {
+            words.push(word.to_vec());
+        }
+        is_count = is_jobs;
+    }
+    words
+}
+
+fn is_number(word: &[u8]) -> bool {
+    !word.is_empty() && word.iter().all(u8::is_ascii_digit)
+}
+
 /// Those that have one that is the same among `now`, each in its turn.
-fn in_turn<T: Copy>(
-    then: impl Iterator<Item = (GroupId, T)>,
-    now: &[T],
-    is_the_same: impl Fn(T, T) -> bool,
-) -> BTreeSet<GroupId> {
+fn in_turn<T: PartialEq>(then: impl Iterator<Item = (GroupId, T)>, now: &[T]) -> BTreeSet<GroupId> {
     let mut left = now;
     let mut again = BTreeSet::new();
     for (id, wanted) in then {
-        if let Some(at) = left.iter().position(|found| is_the_same(wanted, *found)) {
+        if let Some(at) = left.iter().position(|found| *found == wanted) {
             left = &left[at + 1..];
             again.insert(id);
         }

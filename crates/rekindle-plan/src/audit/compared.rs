@@ -34,7 +34,7 @@ impl Auditor<'_> {
                 let doers = accesses.filter(move |(_, access)| does(access)).map(|(process, _)| process);
                 doers.filter(|process| self.identity(now, of[process.at()]) == Some(identity))
             };
-            let makes = |access: &Access| access.touch.any(Touch::CREATED.and(Touch::REPLACED));
+            let makes = |access: &Access| access.touch.any(Touch::MAKES);
             let mut readers = doers(path, reads).peekable();
             readers.peek().is_some()
                 && readers.all(|reader| !passes_over(trace.process(reader)))

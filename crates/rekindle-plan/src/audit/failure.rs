@@ -84,8 +84,7 @@ impl Auditor<'_> {
         let mut missing = lost.filter(|path| !self.facts.exists(path));
         let is_missed = |path: &&Vec<u8>| {
             let dir = &path[..path.len().saturating_sub(name_of(path).len() + 1)];
-            looked(path, |touch| !touch.any(Touch::CREATED.and(Touch::REPLACED)))
-                || looked(dir, |touch| touch.any(Touch::LISTED))
+            looked(path, |touch| !touch.any(Touch::MAKES)) || looked(dir, |touch| touch.any(Touch::LISTED))
         };
         missing.find(is_missed).cloned()
     }

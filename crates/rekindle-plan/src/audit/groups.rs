@@ -19,7 +19,6 @@
 //! started again, looked at and left alone counts as compared if the maker made it anew beside it first (move if changed), or is one
 //! of kbuild's programs, which compare in memory.
 
-use super::streams;
 use crate::trace::{Access, PathId, Process, ProcessId, Touch, Trace, name_of};
 
 /// Who decides what is run.
@@ -99,11 +98,20 @@ pub(crate) struct Groups {
     pub(crate) all: Vec<Group>,
     /// Of each process.
     pub(crate) of: Vec<GroupId>,
+    /// The processes, by group.
+    by_group: Vec<ProcessId>,
+    /// Where those of each group end in that list.
+    ends: Vec<usize>,
 }
 
 impl Groups {
     pub(crate) fn new(trace: &Trace) -> Groups {
-        let mut groups = Groups { all: Vec::new(), of: Vec::with_capacity(trace.processes().len()) };
+        let mut groups = Groups {
+            all: Vec::new(),
+            of: Vec::with_capacity(trace.processes().len()),
+            by_group: Vec::new(),
+            ends: Vec::new(),
+        };
         groups.all.push(Group::new(Kind::Shell, None, ProcessId(0)));
         for (at, process) in trace.processes().iter().enumerate() {
             let id = ProcessId(at as u32);
@@ -127,10 +135,29 @@ impl Groups {
             groups.all[group].failed |= process.failed;
             groups.of.push(group);
         }
+        groups.collect_members();
         groups.connect(trace);
         groups.listen(trace);
         groups.find_informers(trace);
         groups
+    }
+
+    /// The processes of a group, ascending.
+    pub(crate) fn members(&self, group: GroupId) -> &[ProcessId] {
+        let start = group.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.by_group[start..self.ends[group]]
+    }
+
+    fn collect_members(&mut self) {
+        self.ends = vec![0; self.all.len()];
+        self.of.iter().for_each(|group| self.ends[*group] += 1);
+        let mut end = 0;
+        for count in &mut self.ends {
+            end += *count;
+            *count = end;
+        }
+        self.by_group = (0..self.of.len() as u32).map(ProcessId).collect();
+        self.by_group.sort_by_key(|process| self.of[process.at()]);
     }
 
     /// The one that decides in its place: itself, unless it only informs.
@@ -164,7 +191,7 @@ impl Groups {
         let mut is_written = vec![false; trace.paths().len()];
         for (process, group) in trace.processes().iter().zip(&self.of) {
             for access in &process.accesses {
-                if access.touch.any(WRITES) && !trace.left(access.path) {
+                if access.touch.any(Touch::WRITES) && !trace.left(access.path) {
                     writers.push((access.path, *group));
                     is_written[access.path.at()] = true;
                 }
@@ -183,7 +210,7 @@ impl Groups {
         for (process, reader) in trace.processes().iter().zip(&self.of) {
             for access in &process.accesses {
                 let at = access.path.at();
-                if is_written[at] && access.touch.any(USES) {
+                if is_written[at] && access.touch.any(Touch::USES) {
                     edges.extend(from(at, at + 1).map(|writer| (*reader, writer)));
                 }
             }
@@ -204,27 +231,12 @@ impl Groups {
         }
     }
 
-    /// Finds what passed from one group to another through pipes.
-    fn listen(&mut self, trace: &Trace) {
-        let told = streams::told(trace, &self.of);
-        for (writer, reader) in told.fed {
-            if !self.all[reader].fed_by.contains(&writer) {
-                self.all[reader].fed_by.push(writer);
-            }
-        }
-        for (writer, hearer) in told.heard {
-            // What keeps book takes what it is told for a message, or for a part of its book.
-            let keeps_book = matches!(self.all[hearer].kind, Kind::Orchestrator(found) if found.is_tracked());
-            self.all[writer].heard_by = Some(hearer).filter(|_| !keeps_book);
-        }
-    }
-
     fn find_informers(&mut self, trace: &Trace) {
         let mut gives = vec![false; self.all.len()];
         for (at, process) in trace.processes().iter().enumerate() {
             gives[self.of[at]] |= process.accesses.iter().any(|access| {
                 // To remove what others made is something, too; what it made itself for a while is not.
-                let clears = access.touch.any(Touch::REMOVED) && !access.touch.any(WRITES);
+                let clears = access.touch.any(Touch::REMOVED) && !access.touch.any(Touch::WRITES);
                 access.touch.changes() && (clears || trace.left(access.path))
             });
         }
@@ -254,9 +266,6 @@ impl Group {
         Group { kind, parent, leader, informs: false, failed: false, fed_by: Vec::new(), heard_by: None }
     }
 }
-
-const WRITES: Touch = Touch::CREATED.and(Touch::REPLACED).and(Touch::UPDATED);
-const USES: Touch = Touch::READ.and(Touch::EXECUTED).and(Touch::UPDATED);
 
 /// Whether a process is a make, of whatever kind.
 pub(super) fn is_make(trace: &Trace, process: &Process) -> bool {

@@ -6,12 +6,11 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use super::Orchestrator;
 use super::groups::{Book, GroupId, Kind, is_ninjas_book};
 use super::marks::Marks;
+use super::moments::Past;
 use super::rules::{Auditor, Hit, RunId};
 use super::trace_facts::{first_changes, has_kin};
 use crate::observation::{ChangeKind, SourceChange};
 use crate::trace::{Access, PathId, Process, ProcessId, Touch, name_of};
-
-const USES: Touch = Touch::READ.and(Touch::EXECUTED).and(Touch::UPDATED).and(Touch::LISTED);
 
 /// Paths that came or went.
 struct Names<'a> {
@@ -50,7 +49,7 @@ impl<'a> Auditor<'a> {
                 }
                 let means = |change: &&SourceChange| self.can_mean(run, process, *group, &makefiles, change);
                 let listed = marks.listed(access).filter(|change| !comes_later(change)).find(means);
-                let finds = Touch::PRESENT.and(Touch::FOLLOWED).and(USES);
+                let finds = Touch::PRESENT.and(Touch::FOLLOWED).and(Touch::LISTED).and(Touch::USES);
                 let touched = marks.touched(access, self.rules);
                 let touched = touched.filter(|change| access.touch.any(finds) || !comes_later(change));
                 for change in touched.into_iter().chain(listed) {
@@ -179,7 +178,7 @@ impl<'a> Auditor<'a> {
     fn was_transient(&self, run: RunId, path: &[u8]) -> bool {
         let trace = self.trace(run);
         let Some(id) = trace.paths().find(path) else { return false };
-        let makes = |access: &Access| access.touch.any(Touch::CREATED.and(Touch::REPLACED));
+        let makes = |access: &Access| access.touch.any(Touch::MAKES);
         !trace.left(id) && trace.changes_to(id).any(|(_, access)| makes(access))
     }
 
@@ -193,11 +192,12 @@ impl<'a> Auditor<'a> {
             (Marks::new(trace, before, self.rules), Marks::new(trace, since, self.rules));
         let mut hits = BTreeMap::new();
         let first_change = first_changes(trace);
+        let pasts: Vec<OnceCell<Past>> = self.groups[run].all.iter().map(|_| OnceCell::new()).collect();
         for (process, group) in trace.processes().iter().zip(&self.groups[run].of) {
             if self.is_of_no_concern(run, *group) {
                 continue;
             }
-            let likes = OnceCell::new();
+            let own_past = OnceCell::new();
             for access in &process.accesses {
                 let mut hit = |hit| self.note(&mut hits, run, *group, hit);
                 if let Some(change) = marks_since.seen_by(access, self.rules) {
@@ -237,19 +237,21 @@ impl<'a> Auditor<'a> {
                     let change = SourceChange { path: path.to_vec(), kind: ChangeKind::Mode };
                     hit(Hit::new(access, change, process));
                 }
-                let likes = || likes.get_or_init(|| self.likes_of(run, *group, process));
-                if touched.is_none() && self.rules.order && self.is_too_early(likes(), path, access) {
+                let past = || self.past_of((run, *group), process, &own_past, &pasts[*group]);
+                if touched.is_none() && self.rules.order && self.is_too_early(past(), path, access) {
                     let change = SourceChange { path: path.to_vec(), kind: ChangeKind::Added };
                     hit(Hit { is_too_early: true, ..Hit::new(access, change, process) });
                 }
-                if self.rules.moment && self.is_at_another_moment(likes(), (round, path), access) {
+                if self.rules.moment && self.is_at_another_moment(past(), (round, path), access) {
                     let change = SourceChange { path: path.to_vec(), kind: ChangeKind::Content };
                     hit(Hit { is_past: true, ..Hit::new(access, change, process) });
                 }
             }
         }
-        for (group, hit) in self.told_of_the_state(run, round) {
-            hits.entry(group).or_insert(hit);
+        if self.rules.newer {
+            for (group, hit) in self.told_what_is_newer(run, round) {
+                self.note(&mut hits, run, group, hit);
+            }
         }
         hits
     }

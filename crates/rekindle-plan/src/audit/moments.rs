@@ -5,74 +5,114 @@
 //! somebody had removed after it, a source, or what was there for a while. When that was is known of the command itself, if it was
 //! given the same to do in an earlier build, and else of all that had a part in what it makes.
 
+use std::cell::OnceCell;
+
 use super::Run;
 use super::groups::{GroupId, Kind};
 use super::rules::{Auditor, Likes, RunId};
-use crate::trace::{Access, Process, ProcessId, Touch, name_of};
+use crate::trace::{Access, PathId, Process, ProcessId, Touch, Trace, name_of};
 
-const USES: Touch = Touch::READ.and(Touch::EXECUTED).and(Touch::UPDATED).and(Touch::LISTED);
-const MAKES: Touch = Touch::CREATED.and(Touch::REPLACED);
+const USES: Touch = Touch::USES.and(Touch::LISTED);
 
-impl Auditor<'_> {
+/// The processes of the builds before that stand for one of now, by their runs.
+pub(super) type Past = Vec<(RunId, Vec<ProcessId>)>;
+
+/// One that stands for a process of now, and what it did to a path.
+struct Then<'a> {
+    trace: &'a Trace,
+    run: RunId,
+    id: ProcessId,
+    path: PathId,
+    access: &'a Access,
+}
+
+impl<'a> Auditor<'a> {
     /// Whether a process finds what in an earlier build was not there when it looked.
-    pub(super) fn is_too_early(&self, likes: &[(RunId, ProcessId)], path: &[u8], access: &Access) -> bool {
+    pub(super) fn is_too_early(&self, past: &Past, path: &[u8], access: &Access) -> bool {
         finds_something(access)
+            && self.any_then(past, path, |then| self.saw_nothing(then, path, goes_on_with(access)))
             && self.facts.exists(path)
             && !self.facts.is_in_sources(path)
-            && likes.iter().any(|like| self.saw_nothing_then(*like, path, goes_on_with(access)))
     }
 
     /// Whether a process of this round finds a source that somebody had changed only after it in an earlier build; or nothing where it
-    /// then found a source that was removed later, or what others had left for a while. Nothing brings that moment back but a
-    /// clean run.
+    /// then found a source that was removed later, or what others had left for a while; or makes something in a directory that
+    /// was made later. Nothing brings that moment back but a clean run.
     pub(super) fn is_at_another_moment(
         &self,
-        likes: &[(RunId, ProcessId)],
+        past: &Past,
         (round, path): (usize, &[u8]),
         access: &Access,
     ) -> bool {
-        if access.touch.any(Touch::CREATED) && likes.iter().any(|like| self.could_not_make_then(*like, path))
-        {
+        let touch = access.touch;
+        if touch.any(Touch::CREATED) && self.any_then(past, path, |then| could_not_make(then, path)) {
             return true;
         }
-        if access.observed == 0 {
-            return false;
+        match access.observed {
+            0 => false,
+            _ if touch.any(Touch::ABSENT) => {
+                self.any_then(past, path, |then| self.found_what_went(then))
+                    && !self.facts.existed(round - 1, path)
+            }
+            _ => {
+                touch.any(USES)
+                    && self.any_then(past, path, |then| saw_the_source(then))
+                    && self.facts.is_in_sources(path)
+            }
         }
-        if access.touch.any(Touch::ABSENT) {
-            return !self.facts.existed(round - 1, path)
-                && likes.iter().any(|like| self.found_what_went(*like, path));
-        }
-        access.touch.any(USES)
-            && self.facts.is_in_sources(path)
-            && likes.iter().any(|like| self.saw_the_source_then(*like, path))
     }
 
-    /// The processes of the builds before that stand for one of now: the last one that was given the same to do; or, if it is
-    /// told something else now, all that had a part in what its group has made.
-    pub(super) fn likes_of(&self, run: RunId, group: GroupId, process: &Process) -> Vec<(RunId, ProcessId)> {
+    /// The one that stands for a process of now: the last one that was given the same to do; or, if it is told something else
+    /// now, all that had a part in what its group has made.
+    pub(super) fn past_of<'p>(
+        &self,
+        (run, group): (RunId, GroupId),
+        process: &Process,
+        own: &'p OnceCell<Past>,
+        of_group: &'p OnceCell<Past>,
+    ) -> &'p Past {
         if self.groups[run].all[group].kind != Kind::Task || process.exec.is_none() {
-            return Vec::new();
+            return own.get_or_init(Past::new);
         }
-        if let Some(like) = self.like(run, process) {
-            return vec![like];
+        match self.like(run, process) {
+            Some((run, id)) => own.get_or_init(|| vec![(run, vec![id])]),
+            None => of_group.get_or_init(|| self.makers_then(run, group)),
         }
+    }
+
+    /// All that had a part in an earlier build in what a group has made now.
+    fn makers_then(&self, run: RunId, group: GroupId) -> Past {
         let now = self.trace(run);
-        let mut likes = Vec::new();
-        for (then, trace) in self.evidence.then.iter().map(Run::trace).enumerate() {
-            let of = &self.groups[then].of;
-            let mut groups: Vec<GroupId> = Vec::new();
-            let is_its = |(_, other): &(&Process, &GroupId)| **other == group;
-            for (member, _) in now.processes().iter().zip(&self.groups[run].of).filter(is_its) {
-                let made =
-                    member.accesses.iter().filter(|access| access.touch.changes() && now.left(access.path));
-                for path in made.filter_map(|access| trace.paths().find(now.paths().get(access.path))) {
-                    groups.extend(trace.changes_to(path).map(|(process, _)| of[process.at()]));
-                }
-            }
-            let members = (0..).map(ProcessId).zip(of);
-            likes.extend(members.filter(|(_, group)| groups.contains(group)).map(|(id, _)| (then, id)));
-        }
-        likes
+        let members = self.groups[run].members(group).iter().map(|member| now.process(*member));
+        let accesses = members.flat_map(|member| &member.accesses);
+        let made: Vec<&[u8]> = accesses
+            .filter(|access| access.touch.changes() && now.left(access.path))
+            .map(|access| now.paths().get(access.path))
+            .collect();
+        let makers = |(then, trace): (RunId, &Trace)| {
+            let groups = self.groups[then];
+            let paths = made.iter().filter_map(|path| trace.paths().find(path));
+            let changes = paths.flat_map(|path| trace.changes_to(path));
+            let mut makers: Vec<GroupId> = changes.map(|(process, _)| groups.of[process.at()]).collect();
+            makers.sort_unstable();
+            makers.dedup();
+            let members: Vec<ProcessId> =
+                makers.into_iter().flat_map(|maker| groups.members(maker)).copied().collect();
+            (!members.is_empty()).then_some((then, members))
+        };
+        self.evidence.then.iter().map(Run::trace).enumerate().filter_map(makers).collect()
+    }
+
+    /// Whether any of these did something to a path for which this holds.
+    fn any_then(&self, past: &Past, path: &[u8], test: impl Fn(&Then<'a>) -> bool) -> bool {
+        past.iter().any(|(run, ids)| {
+            let trace = self.trace(*run);
+            let Some(path) = trace.paths().find(path) else { return false };
+            ids.iter().any(|id| {
+                let access = trace.process(*id).access(path);
+                access.is_some_and(|access| test(&Then { trace, run: *run, id: *id, path, access }))
+            })
+        })
     }
 
     /// The last process of the builds before that was given the same to do.
@@ -96,68 +136,71 @@ impl Auditor<'_> {
         })
     }
 
-    /// Whether a process of an earlier build looked for something before it was there. What it then made itself only counts
-    /// for one that `goes_on` with that.
-    fn saw_nothing_then(&self, (run, id): (RunId, ProcessId), path: &[u8], goes_on: bool) -> bool {
-        let trace = self.trace(run);
-        let Some(found) = trace.paths().find(path) else { return false };
-        let Some(then) = trace.process(id).access(found) else { return false };
-        let makes = |access: &Access| access.touch.any(Touch::CREATED.and(Touch::REPLACED));
-        let made = trace.changes_to(found).filter(|(_, access)| makes(access));
-        if then.touch.any(Touch::CREATED) {
+    /// Whether one looked for something before it was there. What it then made itself only counts for one that `goes_on` with that.
+    fn saw_nothing(&self, then: &Then<'_>, path: &[u8], goes_on: bool) -> bool {
+        let made = then.changes().filter(|(_, access)| access.touch.any(Touch::MAKES));
+        if then.access.touch.any(Touch::CREATED) {
             // Whether there is nothing in it or nothing there is the same to who only writes (`touch`).
-            return goes_on && then.touch.any(Touch::ABSENT) && !self.facts.is_empty(path);
+            return goes_on && then.access.touch.any(Touch::ABSENT) && !self.facts.is_empty(path);
         }
-        then.observed > 0
-            && made.map(|(_, access)| access.changed_last).max().is_some_and(|made| made > then.observed)
+        let made = made.map(|(_, access)| access.changed_last).max();
+        then.access.observed > 0 && made.is_some_and(|made| made > then.access.observed)
     }
 
-    /// Whether a process of an earlier build looked at something before somebody changed or replaced it.
-    fn saw_the_source_then(&self, (run, id): (RunId, ProcessId), path: &[u8]) -> bool {
-        let trace = self.trace(run);
-        let Some(found) = trace.paths().find(path) else { return false };
-        let Some(then) = trace.process(id).access(found) else { return false };
-        let writes = MAKES.and(Touch::UPDATED);
-        let mut others = trace.changes_to(found).filter(|(other, _)| *other != id);
-        let is_first = first_change(trace.changes_to(found).map(|(_, access)| access)) > then.observed;
-        then.observed > 0
-            && is_first
-            && others.any(|(_, access)| access.touch.any(writes) && access.changed_last > then.observed)
-    }
-
-    /// Whether a process of an earlier build could not make something because the directory that it is in was made later.
-    fn could_not_make_then(&self, (run, id): (RunId, ProcessId), path: &[u8]) -> bool {
-        let trace = self.trace(run);
-        let dir = &path[..path.len().saturating_sub(name_of(path).len() + 1)];
-        let (Some(found), Some(dir)) = (trace.paths().find(path), trace.paths().find(dir)) else {
-            return false;
-        };
-        let Some(then) = trace.process(id).access(found) else { return false };
-        let made = trace.changes_to(dir).filter(|(_, access)| access.touch.any(Touch::CREATED));
-        then.touch.any(Touch::ABSENT)
-            && !then.touch.any(MAKES)
-            && first_change(made.map(|(_, access)| access)) != u32::MAX
-    }
-
-    /// Whether a process of an earlier build used something that is not left, and that its own command had not made.
-    fn found_what_went(&self, (run, id): (RunId, ProcessId), path: &[u8]) -> bool {
-        let trace = self.trace(run);
-        let of = &self.groups[run].of;
-        let Some(found) = trace.paths().find(path) else { return false };
-        let Some(then) = trace.process(id).access(found) else { return false };
-        let mut makers = trace.changes_to(found).filter(|(_, access)| access.touch.any(MAKES));
+    /// Whether one used something that was gone later, and that its own command had not made.
+    fn found_what_went(&self, then: &Then<'_>) -> bool {
+        let of = &self.groups[then.run].of;
         // To have removed it, and not to find it now, comes to the same; to have given it another name does not.
-        let is_moved = || trace.moves().iter().any(|step| step.process == id && step.from == found);
-        then.observed > 0
-            && (then.touch.any(USES) || is_moved())
-            && !trace.left(found)
-            && !makers.any(|(maker, _)| of[maker.at()] == of[id.at()])
+        let is_moved =
+            || then.trace.moves().iter().any(|step| step.process == then.id && step.from == then.path);
+        let went = |(_, access): (ProcessId, &Access)| {
+            access.touch.any(Touch::REMOVED) && access.changed_last >= then.access.observed
+        };
+        let is_its_own = |(maker, access): (ProcessId, &Access)| {
+            access.touch.any(Touch::MAKES) && of[maker.at()] == of[then.id.at()]
+        };
+        then.access.observed > 0
+            && !then.trace.left(then.path)
+            && then.changes().any(went)
+            && !then.changes().any(is_its_own)
+            && (then.access.touch.any(USES) || is_moved())
     }
+}
+
+impl<'a> Then<'a> {
+    /// Who changed the path in that run.
+    fn changes(&self) -> impl Iterator<Item = (ProcessId, &'a Access)> {
+        self.trace.changes_to(self.path)
+    }
+}
+
+/// Whether one looked at something before somebody else changed or replaced it, and before it was changed at all.
+fn saw_the_source(then: &Then<'_>) -> bool {
+    let writes = Touch::MAKES.and(Touch::UPDATED);
+    let is_later = |(other, access): (ProcessId, &Access)| {
+        other != then.id && access.touch.any(writes) && access.changed_last > then.access.observed
+    };
+    then.access.observed > 0
+        && then.changes().any(is_later)
+        && first_change(then.changes()) > then.access.observed
+}
+
+/// Whether one could not make something at `path` because the directory that it is in was made later.
+fn could_not_make(then: &Then<'_>, path: &[u8]) -> bool {
+    let dir = &path[..path.len().saturating_sub(name_of(path).len() + 1)];
+    let touch = then.access.touch;
+    touch.any(Touch::ABSENT)
+        && !touch.any(Touch::MAKES)
+        && then.trace.paths().find(dir).is_some_and(|dir| {
+            let made = then.trace.changes_to(dir).filter(|(_, access)| access.touch.any(Touch::CREATED));
+            let made = first_change(made);
+            made != u32::MAX && made > then.access.observed
+        })
 }
 
 /// Whether an access found something there and made use of it.
 fn finds_something(access: &Access) -> bool {
-    let used = Touch::READ.and(Touch::EXECUTED).and(Touch::UPDATED).and(Touch::LISTED);
+    let used = USES;
     // What is found to be thrown away at once is as if it were not there.
     let is_cleared = access.touch.any(Touch::REMOVED.and(Touch::REPLACED));
     access.observed > 0 && (access.touch.any(used) || (access.touch.any(Touch::PRESENT) && !is_cleared))
@@ -170,6 +213,6 @@ fn goes_on_with(access: &Access) -> bool {
 }
 
 /// When something was first changed; never is later than all.
-fn first_change<'t>(changes: impl Iterator<Item = &'t Access>) -> u32 {
-    changes.map(|access| access.changed).filter(|changed| *changed > 0).min().unwrap_or(u32::MAX)
+fn first_change<'t>(changes: impl Iterator<Item = (ProcessId, &'t Access)>) -> u32 {
+    changes.map(|(_, access)| access.changed).filter(|changed| *changed > 0).min().unwrap_or(u32::MAX)
 }

@@ -13,14 +13,12 @@ impl Auditor<'_> {
     /// What these groups left that is still what they left: nobody made it anew since.
     pub(super) fn products_of(&self, run: RunId, groups: &BTreeSet<GroupId>) -> Vec<(GroupId, Vec<u8>)> {
         let trace = self.trace(run);
-        let of = &self.groups[run].of;
+        let all = self.groups[run];
         let moved: BTreeSet<PathId> = trace.moves().iter().map(|step| step.to).collect();
         let mut products = Vec::new();
-        for (process, group) in trace.processes().iter().zip(of) {
-            if !groups.contains(group) {
-                continue;
-            }
-            for access in &process.accesses {
+        for group in groups {
+            let accesses = all.members(*group).iter().flat_map(|id| &trace.process(*id).accesses);
+            for access in accesses {
                 let path = trace.paths().get(access.path);
                 if access.touch.changes()
                     && trace.left(access.path)
@@ -36,7 +34,7 @@ impl Auditor<'_> {
         // Another name that it was given, by whomever, is its product, too.
         for step in trace.moves() {
             let [from, to] = [step.from, step.to].map(|id| trace.paths().get(id));
-            let mut writers = trace.changes_to(step.from).map(|(process, _)| of[process.at()]);
+            let mut writers = trace.changes_to(step.from).map(|(process, _)| all.of[process.at()]);
             if let Some(group) = writers.find(|group| groups.contains(group))
                 && from != to
                 && trace.left(step.to)

@@ -9,8 +9,6 @@ use super::{Finding, Removal, Rule};
 use crate::observation::{ChangeKind, SourceChange};
 use crate::trace::Touch;
 
-const MAKES: Touch = Touch::CREATED.and(Touch::REPLACED);
-
 impl Auditor<'_> {
     /// What was removed has to be there again, or not to be needed for a reason that is known.
     pub(super) fn came_back(&self) -> Result<(), Finding> {
@@ -58,7 +56,7 @@ impl Auditor<'_> {
                 let mut makers: BTreeSet<GroupId> = trace
                     .changes_to(access.path)
                     .filter(|(_, made)| {
-                        made.touch.any(MAKES) && made.changed > 0 && made.changed < access.changed_last
+                        made.touch.any(Touch::MAKES) && made.changed > 0 && made.changed < access.changed_last
                     })
                     .map(|(maker, _)| of[maker.at()])
                     .collect();
@@ -92,7 +90,7 @@ impl Auditor<'_> {
             let of = &self.groups[now].of;
             let looked = trace.paths().find(path).into_iter().flat_map(|id| trace.accesses_to(id));
             let mut looked = looked.filter(|(_, access)| access.touch.any(Touch::REMOVED.and(Touch::ABSENT)));
-            looked.any(|(process, _)| self.identity(now, of[process.at()]) == identity)
+            identity.is_some() && looked.any(|(process, _)| self.identity(now, of[process.at()]) == identity)
         })
     }
 

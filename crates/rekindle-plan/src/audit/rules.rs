@@ -230,26 +230,25 @@ impl<'a> Auditor<'a> {
         {
             return hits;
         }
-        let mut reached = hits.clone();
-        loop {
-            let mut more = Vec::new();
-            for (id, group) in groups.all.iter().enumerate() {
-                let keeps_book = matches!(group.kind, Kind::Orchestrator(found) if found.is_tracked());
-                if !reached.contains_key(&id)
-                    && !keeps_book
-                    && let Some(writer) = group.fed_by.iter().find(|writer| reached.contains_key(writer))
-                {
-                    more.push((id, Hit { told_by: Some(*writer), ..reached[writer].clone() }));
-                }
-            }
-            if more.is_empty() {
-                return hits;
-            }
-            for (id, hit) in more {
-                self.note(&mut hits, run, id, hit.clone());
-                reached.insert(id, hit);
+        let mut readers: BTreeMap<GroupId, Vec<GroupId>> = BTreeMap::new();
+        for (id, group) in groups.all.iter().enumerate() {
+            let keeps_book = matches!(group.kind, Kind::Orchestrator(found) if found.is_tracked());
+            for writer in group.fed_by.iter().filter(|_| !keeps_book) {
+                readers.entry(*writer).or_default().push(id);
             }
         }
+        let mut reached: BTreeSet<GroupId> = hits.keys().copied().collect();
+        let mut pending: Vec<(GroupId, Hit<'a>)> = hits.iter().map(|(id, hit)| (*id, hit.clone())).collect();
+        while let Some((writer, hit)) = pending.pop() {
+            for reader in readers.get(&writer).into_iter().flatten() {
+                if reached.insert(*reader) {
+                    let hit = Hit { told_by: Some(writer), ..hit.clone() };
+                    self.note(&mut hits, run, *reader, hit.clone());
+                    pending.push((*reader, hit));
+                }
+            }
+        }
+        hits
     }
 
     /// What follows from it that a group looked at something: what it left itself has to go, and what was started by it later.

@@ -15,6 +15,8 @@ pub struct Rules {
     pub asked_otherwise: bool,
     /// Whether what one printed counts for who heard it, even if it left something as well.
     pub heard: bool,
+    /// Whether it counts that make tells its recipes what is newer.
+    pub newer: bool,
     /// Whether what build tools printed may be kept.
     pub printed: bool,
     /// Whether looking for what was not there counts.
@@ -50,6 +52,7 @@ impl Rules {
         informer: true,
         asked_otherwise: true,
         heard: true,
+        newer: true,
         printed: true,
         absence: true,
         listing: true,
@@ -73,6 +76,7 @@ impl Rules {
             "orchestrator" => &mut rules.orchestrator,
             "informer" => &mut rules.informer,
             "heard" => &mut rules.heard,
+            "newer" => &mut rules.newer,
             "printed" => &mut rules.printed,
             "asked-otherwise" => &mut rules.asked_otherwise,
             "absence" => &mut rules.absence,

@@ -1,73 +1,113 @@
 //! What passes from one group to another through standard input and output.
 //!
-//! A pipe of which nobody has the other end as standard input is read by who made it: the nearest one above that writes to
-//! something else (`$(shell …)`, `$(…)`). What a group writes there it tells that one, whatever else it does.
+//! What is started to write to a pipe tells something to who reads from that. If nobody was started to read from it, that is who made
+//! it: the nearest one above (`$(shell …)`, `$(…)`). Who only has the same output as the one that started it prints messages: what
+//! `make | cat` reads of a compiler decides nothing.
 //!
 //! What a build tool prints is what it had to do this time. So what is made of that in a run that goes on is not what a clean
 //! build makes of it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::groups::{GroupId, Kind, is_make};
+use super::groups::{Book, GroupId, Groups, Kind, Orchestrator, is_make};
 use super::rules::{Auditor, RunId};
 use super::trace_facts::describe;
 use super::{Finding, Rule};
 use crate::observation::{ChangeKind, SourceChange};
-use crate::trace::{Access, ProcessId, Stream, Trace};
+use crate::trace::{Access, Arguments, ProcessId, Stream, Touch, Trace};
 
-/// Who has something else than its parent as standard output, as far as that tells somebody something.
+/// Who begins to write to a pipe, who begins to read from it, and who made it.
 #[derive(Debug, Default)]
-pub(crate) struct Told {
-    /// From whom to whom that reads it as standard input.
+struct Pipe {
+    writers: Vec<ProcessId>,
+    readers: Vec<ProcessId>,
+    makers: Vec<ProcessId>,
+}
+
+/// What passed through the pipes of a trace.
+#[derive(Debug, Default)]
+pub(crate) struct Passed {
+    /// From whom to whom that was started to read it, ascending, each once.
     pub(crate) fed: Vec<(GroupId, GroupId)>,
-    /// From whom to whom that had it started to hear of it.
+    /// From whom to whom that made the pipe.
     pub(crate) heard: BTreeMap<GroupId, GroupId>,
 }
 
-/// Follows what the processes of a trace write to pipes. `of` is the group of each.
-pub(crate) fn told(trace: &Trace, of: &[GroupId]) -> Told {
-    let mut told = Told::default();
-    let readers = readers(trace);
-    for (id, process) in (0..).map(ProcessId).zip(trace.processes()) {
-        let Stream::Pipe(pipe) = process.output else { continue };
-        let group = of[id.at()];
-        match readers.get(&pipe) {
-            Some(readers) => told.fed.extend(readers.iter().map(|reader| (group, of[reader.at()]))),
-            None => {
-                let hears = hears(trace, id).map(|hearer| of[hearer.at()]);
-                if let Some(hearer) = hears.filter(|hearer| *hearer != group) {
-                    told.heard.entry(group).or_insert(hearer);
-                }
+/// Follows the pipes of a trace. `of` is the group of each process.
+pub(crate) fn passed(trace: &Trace, of: &[GroupId]) -> Passed {
+    let mut passed = Passed::default();
+    for pipe in pipes(trace).values() {
+        let group = |id: &ProcessId| of[id.at()];
+        let readers: BTreeSet<GroupId> = pipe.readers.iter().map(group).collect();
+        let writers = pipe.writers.iter().map(group).zip(pipe.makers.iter().map(group));
+        for (writer, maker) in writers {
+            if readers.is_empty() && writer != maker {
+                passed.heard.entry(writer).or_insert(maker);
+            }
+            passed
+                .fed
+                .extend(readers.iter().filter(|reader| **reader != writer).map(|reader| (writer, *reader)));
+        }
+        passed.fed.sort_unstable();
+        passed.fed.dedup();
+    }
+    passed
+}
+
+fn pipes(trace: &Trace) -> BTreeMap<u32, Pipe> {
+    let processes = trace.processes();
+    // The nearest one above that executed a program: only of those it is known what they read and write.
+    let mut above: Vec<Option<ProcessId>> = Vec::with_capacity(processes.len());
+    let mut pipes: BTreeMap<u32, Pipe> = BTreeMap::new();
+    for (id, process) in (0..).map(ProcessId).zip(processes) {
+        let starter = process.before.or(process.parent);
+        let near = starter.and_then(|starter| match trace.process(starter).exec {
+            Some(_) => Some(starter),
+            None => above[starter.at()],
+        });
+        above.push(near);
+        let Some(near) = near else { continue };
+        if let Stream::Pipe(number) = process.output
+            && trace.process(near).output != process.output
+        {
+            let pipe = pipes.entry(number).or_default();
+            pipe.writers.push(id);
+            pipe.makers.push(near);
+        }
+        if let Stream::Pipe(number) = process.input
+            && trace.process(near).input != process.input
+        {
+            // What a part of a shell reads, all that it starts has as its input.
+            let is_part = |id: &ProcessId| trace.process(*id).exec.is_none();
+            let up = |id: &ProcessId| trace.process(*id).before.or(trace.process(*id).parent);
+            let part = std::iter::successors(starter.filter(is_part), |id| up(id).filter(is_part)).last();
+            let readers = &mut pipes.entry(number).or_default().readers;
+            let reader = part.unwrap_or(id);
+            if readers.last() != Some(&reader) {
+                readers.push(reader);
             }
         }
     }
-    told.fed.retain(|(writer, reader)| writer != reader);
-    told.fed.sort_unstable();
-    told.fed.dedup();
-    told
+    pipes
 }
 
-/// Who has a pipe as standard input.
-fn readers(trace: &Trace) -> BTreeMap<u32, Vec<ProcessId>> {
-    let mut readers: BTreeMap<u32, Vec<ProcessId>> = BTreeMap::new();
-    for (id, process) in (0..).map(ProcessId).zip(trace.processes()) {
-        if let Stream::Pipe(pipe) = process.input {
-            readers.entry(pipe).or_default().push(id);
+impl Groups {
+    /// Finds what passed from one group to another through pipes.
+    pub(super) fn listen(&mut self, trace: &Trace) {
+        let passed = passed(trace, &self.of);
+        for (writer, reader) in passed.fed {
+            self.all[reader].fed_by.push(writer);
+        }
+        for group in &mut self.all {
+            group.fed_by.sort_unstable();
+            group.fed_by.dedup();
+        }
+        for (writer, hearer) in passed.heard {
+            // What keeps book takes what it is told for a message, or for a part of its book.
+            let keeps_book = matches!(self.all[hearer].kind, Kind::Orchestrator(found) if found.is_tracked());
+            self.all[writer].heard_by = Some(hearer).filter(|_| !keeps_book);
         }
     }
-    readers
-}
-
-/// The nearest one above a process that is known to write to something else. Nobody, if it is what the step itself writes to.
-fn hears(trace: &Trace, id: ProcessId) -> Option<ProcessId> {
-    let output = trace.process(id).output;
-    let above = |id: ProcessId| {
-        let process = trace.process(id);
-        process.before.or(process.parent)
-    };
-    let mut all = std::iter::successors(above(id), |id| above(*id));
-    // What executes no program is not known to write to anything else.
-    all.find(|id| trace.process(*id).exec.is_some() && trace.process(*id).output != output)
 }
 
 impl Auditor<'_> {
@@ -86,80 +126,79 @@ impl Auditor<'_> {
     /// What is still there of that, and who wrote it.
     fn kept_of_printed(&self, run: RunId) -> Option<(ProcessId, Vec<u8>)> {
         let trace = self.trace(run);
-        let of = &self.groups[run].of;
-        let log = trace.processes().first().map(|shell| shell.output);
-        let prints = |id: ProcessId| {
-            let group = of[id.at()];
-            self.groups[run].all[group].kind != Kind::Task
-                && self.groups[run].all[group].kind != Kind::Shell
-                && Some(trace.process(id).output) != log
-                && self.has_something_to_do(run, group)
-        };
-        let mut writers: BTreeSet<ProcessId> = BTreeSet::new();
-        let mut pipes: BTreeSet<u32> = BTreeSet::new();
-        for (id, process) in (0..).map(ProcessId).zip(trace.processes()) {
-            if process.output == Stream::Other || !prints(id) {
-                continue;
-            }
-            match process.output {
-                Stream::Pipe(pipe) => pipes.extend([pipe]),
-                _ => writers.extend([id]),
-            }
-        }
-        if writers.is_empty() && pipes.is_empty() {
-            return None;
-        }
+        let groups = self.groups[run];
+        let mut pipes = pipes(trace);
+        let into_files = (0..).map(ProcessId).zip(trace.processes()).filter_map(|(id, process)| {
+            let Stream::File(file) = process.output else { return None };
+            process.access(file).is_some_and(|access| access.touch.any(Touch::MAKES)).then_some(id)
+        });
+        let into_pipes = pipes.values().flat_map(|pipe| pipe.writers.iter().copied());
+        let mut printed: BTreeSet<ProcessId> = into_files
+            .chain(into_pipes)
+            .filter(|id| self.had_something_to_do(run, groups.of[id.at()]))
+            .collect();
         // Who reads it passes it on.
         loop {
-            let before = writers.len();
-            for (id, process) in (0..).map(ProcessId).zip(trace.processes()) {
-                if !matches!(process.input, Stream::Pipe(pipe) if pipes.contains(&pipe)) {
-                    continue;
-                }
-                writers.insert(id);
-                if let Stream::Pipe(pipe) = process.output
-                    && Some(process.output) != log
-                {
-                    pipes.insert(pipe);
-                }
-            }
-            if writers.len() == before {
+            let is_printed = |pipe: &Pipe| pipe.writers.iter().any(|writer| printed.contains(writer));
+            let found: Vec<u32> =
+                pipes.iter().filter(|(_, pipe)| is_printed(pipe)).map(|(number, _)| *number).collect();
+            if found.is_empty() {
                 break;
             }
+            let read = found.iter().filter_map(|number| pipes.remove(number));
+            printed.extend(read.flat_map(|pipe| pipe.readers));
         }
-        let products = self.products_of(run, &writers.iter().map(|id| of[id.at()]).collect());
-        let wrote = |id: ProcessId, path: &[u8]| {
+        printed.into_iter().find_map(|id| {
             let process = trace.process(id);
-            let is_its = |access: &Access| access.touch.changes() && trace.paths().get(access.path) == path;
-            match (process.output, self.groups[run].all[of[id.at()]].kind) {
+            let group = groups.of[id.at()];
+            let is_its = |path: &[u8]| {
+                let access = trace.paths().find(path).and_then(|path| process.access(path));
                 // All else that a build tool writes is its own.
-                (output, Kind::Orchestrator(_)) => {
-                    matches!(output, Stream::File(file) if trace.paths().get(file) == path)
+                let is_output = |access: &Access| process.output == Stream::File(access.path);
+                let writes = |access: &Access| access.touch.any(Touch::MAKES);
+                match groups.all[group].kind {
+                    Kind::Orchestrator(_) => access.is_some_and(|access| is_output(access) && writes(access)),
+                    _ => access.is_some_and(|access| access.touch.changes()),
                 }
-                _ => process.accesses.iter().any(is_its),
-            }
-        };
-        products.into_iter().find_map(|(_, path)| {
-            let writer = writers.iter().find(|id| wrote(**id, &path))?;
-            Some((*writer, path))
+            };
+            let products = self.products_of(run, &BTreeSet::from([group]));
+            let (_, path) = products.into_iter().find(|(_, path)| is_its(path))?;
+            Some((id, path))
         })
     }
 
-    /// Whether an orchestrator, or one that was started to do the same in an earlier build, started anything, or is a make that knows of
-    /// something to do (`make -n`): `make --version` prints what it always does.
-    fn has_something_to_do(&self, run: RunId, group: GroupId) -> bool {
+    /// Whether a build tool that prints what it does, or one that was started to do the same in an earlier build, started anything that
+    /// left something, or is a make that only says what it would do.
+    fn had_something_to_do(&self, run: RunId, group: GroupId) -> bool {
+        let Kind::Orchestrator(found) = self.groups[run].all[group].kind else { return false };
+        // What these print is the same whether it was done now or before.
+        if found == Orchestrator::Tracked(Book::Own) {
+            return false;
+        }
         let leader = self.trace(run).process(self.groups[run].all[group].leader);
-        if is_make(self.trace(run), leader) && !self.descriptions(run, leader).is_empty() {
+        if is_make(self.trace(run), leader) && leader.exec.as_ref().is_some_and(|exec| only_says(&exec.argv))
+        {
             return true;
         }
         let identity = self.identity(run, group);
         (0..self.runs()).any(|other| {
             let groups = self.groups[other];
-            let mut parents = groups.all.iter().filter_map(|group| group.parent);
+            let mut parents =
+                groups.all.iter().filter(|below| !below.informs).filter_map(|below| below.parent);
             parents.any(|parent| {
                 (other == run && parent == group)
                     || (identity.is_some() && self.identity(other, parent) == identity)
             })
         })
     }
+}
+
+/// Whether a make is to say what it would do, and to do nothing.
+fn only_says(argv: &Arguments) -> bool {
+    let long: [&[u8]; 3] = [b"--dry-run", b"--just-print", b"--recon"];
+    argv.iter().skip(1).any(|word| {
+        let letters = word.strip_prefix(b"-").unwrap_or_default();
+        let are_flags = letters.iter().all(|letter| b"BdeiknqrRsStvw".contains(letter));
+        long.contains(&word) || (are_flags && letters.contains(&b'n'))
+    })
 }

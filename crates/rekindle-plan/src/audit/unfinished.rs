@@ -127,7 +127,7 @@ impl Auditor<'_> {
             if self.facts.is_in_sources(path) {
                 return Err(format!("a command that failed had changed the source {}", quote(path)));
             }
-            let names = touch.any(Touch::CREATED.and(Touch::REPLACED).and(Touch::REMOVED));
+            let names = touch.defines();
             if self.is_used_by_others(run, (*id, names, *at), failed, first_start) {
                 return Err(format!("others may have looked at {} of a command that failed", quote(path)));
             }

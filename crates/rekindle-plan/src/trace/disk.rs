@@ -3,7 +3,8 @@
 //! ```text
 //! trace    = count, path*, process count, process*, move count, move*, left
 //! path     = common, length, bytes:length              ascending; `common` is shared with the path before it
-//! process  = flags:u8, [parent], [before], [exec], [exit], started, length of time, count, access*
+//! process  = flags:u8, [parent], [before], [exec], [exit], input, output, started, length of time, count, access*
+//! input    = 0 unknown | 2 * number + 1 a pipe | 2 * path + 2 a file; output likewise
 //! flags    = 1 parent | 2 before | 4 exec | 8 exit | 16 failed
 //! exec     = program, cwd, argv digest:32, environment digest:32, count, (length, bytes:length)*
 //! access   = path - path before - 1, touch, observed, changed, changed_last - changed

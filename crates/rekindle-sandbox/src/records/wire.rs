@@ -1,7 +1,7 @@
 //! How [`Records`] travel from the supervisor to the caller, and may be kept: bytes.
 //!
 //! Numbers are LEB128; a string is its length and its bytes; a list is its count and its items; an optional id is 0 or
-//! the id plus 1; a time is in microseconds. An access is told by its path's distance from the one before, as they are sorted.
+//! the id plus 1; a stream is what it is (0 something else, 1 a pipe, 2 a file) and its number; a time is in microseconds. An access is told by its path's distance from the one before, as they are sorted.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::{Access, End, Exec, Move, MoveKind, PathId, Paths, Process, ProcessId, Records, Stream, Touch};
 
-const MAGIC: &[u8] = b"rekindle-sandbox records 2\n";
+const MAGIC: &[u8] = b"rekindle-sandbox records 3\n";
 
 impl Records {
     /// These records as bytes, a few for each access.

@@ -168,6 +168,10 @@ impl Facts for Trees {
         path.ends_with(b".d")
     }
 
+    fn says_what_is_newer(&self, _: &[&[u8]]) -> bool {
+        false
+    }
+
     fn has_other_recipe(&self, _: &[&[u8]], _: &[u8]) -> bool {
         false
     }

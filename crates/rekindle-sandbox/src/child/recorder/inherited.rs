@@ -67,7 +67,10 @@ impl Recorder<'_> {
     fn note_stream(&mut self, record: ProcessId, fd: u32, text: &[u8]) -> Result<(), String> {
         let ledger = self.ledger()?;
         let stream = match text {
-            [b'/', ..] if ledger.is_of_interest(text) => Stream::File(ledger.path(text)?),
+            // What has no name any more is nobody's.
+            [b'/', ..] if ledger.is_of_interest(text) && !text.ends_with(b" (deleted)") => {
+                Stream::File(ledger.path(text)?)
+            }
             _ => pipe(text).map_or(Stream::Other, Stream::Pipe),
         };
         let process = ledger.process(record);

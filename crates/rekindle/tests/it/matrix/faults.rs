@@ -137,6 +137,15 @@ fn without_what_is_printed() {
     check("printed", &project, &[write("in", "new\n")]);
 }
 
+/// Make tells a recipe what is newer than what it makes.
+#[test]
+fn without_what_is_newer() {
+    let makefile = "out/both: in other\n\tcat $? > out/both\n";
+    let project =
+        custom("mkdir -p out; make", &[("Makefile", makefile), ("in", "in\n"), ("other", "other\n")]);
+    check("newer", &project, &[write("in", "new\n")]);
+}
+
 /// The shell hears by an exit code what it is to ask for.
 #[test]
 fn without_the_same_question() {

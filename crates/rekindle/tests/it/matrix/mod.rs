@@ -22,13 +22,13 @@ mod make;
 mod meson;
 mod moments;
 mod null_builds;
+mod once;
 mod probes;
 mod python;
 mod random;
 mod random_wrong;
 mod recipes;
 mod shapes;
-mod stamps;
 mod tree;
 mod undeclared;
 

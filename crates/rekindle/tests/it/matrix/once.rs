@@ -1,0 +1,107 @@
+//! What ordinary builds do and that has nothing stale in it: after an edit the build tool runs once, and that is all.
+
+use super::Built;
+use super::doubts::differences;
+use super::edit::{self, Edit, rename, write};
+use super::make::with_makefile;
+use crate::project::Place;
+
+const MAKEFILE: &str = "\
+prog: stamp
+\tcp made prog
+stamp: a.h
+\tcp a.h made
+\ttouch $@
+other.stamp: a.h; cat a.h > other; touch $@
+prog: other.stamp
+install: prog
+\tinstall -D prog $(PREFIX)/bin/prog
+\tinstall -D other $(PREFIX)/bin/other
+";
+
+/// After each edit the project goes on from its checkpoint, its step runs once, and it is as it is built clean.
+#[track_caller]
+fn check(build: &str, files: &[(&str, &str)], edits: &[Edit]) {
+    for (differences, built) in differences(build, files, edits) {
+        assert!(differences.is_empty(), "{differences:?}\n{}", built.told);
+        let audits = &built.build()["audits"];
+        assert_eq!(audits[0]["rounds"], 1, "{build}\n{}", built.told);
+        assert_eq!(audits[0]["clean"], false, "{build}\n{}", built.told);
+    }
+}
+
+/// Two products, of which one has to be made again.
+const TWO: &str = "all: out/x out/y\nout/x: a\n\tcat a > out/x; cat a\nout/y: b\n\tcat b > out/y; cat b\n";
+
+#[test]
+fn messages_go_through_a_pipe() {
+    let edits = [write("a", "other\n"), write("b", "other\n")];
+    for build in [
+        "make 2>&1 | cat",
+        "make | grep -v nothing",
+        "make | while read line; do echo \"told $line\"; done",
+        "make > /dev/null",
+        "python3 -c \"import subprocess; print(subprocess.run([\\\"make\\\"], capture_output=True).stdout)\"",
+    ] {
+        check(&format!("mkdir -p out; {build}"), &[("Makefile", TWO)], &edits);
+    }
+    let top = "all:\n\t$(MAKE) -f sub.mk 2>&1 | grep -v nothing\n";
+    check("mkdir -p out; make", &[("Makefile", top), ("sub.mk", TWO)], &edits);
+}
+
+#[test]
+fn an_environment_is_new_each_time() {
+    let build = "export HOME=$(mktemp -d) MADE=$(date +%N); mkdir -p out; make";
+    check(build, &[("Makefile", TWO)], &[write("a", "other\n")]);
+}
+
+#[test]
+fn makes_run_beside_each_other() {
+    let build = "mkdir -p out; for i in 1 2 3; do make out/x & make out/y & wait; done";
+    check(build, &[("Makefile", TWO)], &[write("a", "other\n"), write("b", "other\n")]);
+}
+
+#[test]
+fn what_is_there_already_is_no_reason() {
+    check("mkdir out || true; make", &[("Makefile", TWO)], &[write("a", "other\n")]);
+    let build = "mkdir -p out; V=$(make -s version); make V=$V";
+    let makefile = format!("{TWO}version:\n\t@cat v\n");
+    check(build, &[("Makefile", &makefile), ("v", "1\n")], &[write("a", "other\n")]);
+}
+
+/// Who does not find it where it was had looked at what is there now.
+#[test]
+fn a_header_has_moved_before() {
+    let makefile =
+        "all: out/x out/y\nout/x: x.c\n\tcc -Ione -Itwo -E -P x.c > out/x\nout/y: a\n\tcp a out/y\n";
+    let files = [
+        ("Makefile", makefile),
+        ("x.c", "#include <h.h>\nX\n"),
+        ("one/h.h", "#define X 1\n"),
+        ("two/i.h", ""),
+    ];
+    let edits = [rename("one/h.h", "two/h.h"), write("x.c", "#include <h.h>\nX X\n")];
+    let all = differences("mkdir -p out; make", &files, &edits);
+    for (differences, built) in &all {
+        assert!(differences.is_empty(), "{differences:?}\n{}", built.told);
+    }
+    let (_, last) = &all[1];
+    assert_eq!(last.build()["audits"][0]["clean"], false, "{}", last.told);
+}
+
+/// `touch` leaves what is in a file. If that is nothing, the file is as new as one that was just made, and the build tool need not
+/// run a second time.
+#[test]
+fn what_is_touched_again_is_made_again() {
+    let (place, clean) = (Place::new(), Place::new());
+    let root = place.path().join("project");
+    edit::make(&root, &with_makefile(MAKEFILE));
+    Built::of(&place, &root, &[]).good();
+    write("a.h", "#define A 77\n").apply(&root);
+    let ours = Built::of(&place, &root, &[]).good();
+    let differences = ours.differences_to_clean(&place, &clean, &root);
+    assert!(differences.is_empty(), "{differences:?}\n{}", ours.told);
+    let audits = &ours.build()["audits"];
+    assert_eq!(audits[0]["phase"], "buildPhase", "{}", ours.told);
+    assert_eq!(audits[0]["rounds"], 1, "{}", ours.told);
+}
