@@ -88,6 +88,8 @@ pub(crate) struct Group {
     pub(crate) failed: bool,
     /// Those that passed something on to it through files that are gone, or through pipes.
     pub(crate) fed_by: Vec<GroupId>,
+    /// Those of them that did so through pipes. What a build tool finds in a file, it finds as it was left.
+    pub(crate) piped_by: Vec<GroupId>,
     /// Who hears what it prints, if that is one above it.
     pub(crate) heard_by: Option<GroupId>,
 }
@@ -263,7 +265,16 @@ impl Groups {
 
 impl Group {
     fn new(kind: Kind, parent: Option<GroupId>, leader: ProcessId) -> Group {
-        Group { kind, parent, leader, informs: false, failed: false, fed_by: Vec::new(), heard_by: None }
+        Group {
+            kind,
+            parent,
+            leader,
+            informs: false,
+            failed: false,
+            fed_by: Vec::new(),
+            piped_by: Vec::new(),
+            heard_by: None,
+        }
     }
 }
 

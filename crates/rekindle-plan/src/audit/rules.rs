@@ -232,8 +232,12 @@ impl<'a> Auditor<'a> {
         }
         let mut readers: BTreeMap<GroupId, Vec<GroupId>> = BTreeMap::new();
         for (id, group) in groups.all.iter().enumerate() {
-            let keeps_book = matches!(group.kind, Kind::Orchestrator(found) if found.is_tracked());
-            for writer in group.fed_by.iter().filter(|_| !keeps_book) {
+            let writers = match group.kind {
+                Kind::Orchestrator(found) if found.is_tracked() => continue,
+                Kind::Orchestrator(_) => &group.piped_by,
+                Kind::Shell | Kind::Task => &group.fed_by,
+            };
+            for writer in writers {
                 readers.entry(*writer).or_default().push(id);
             }
         }

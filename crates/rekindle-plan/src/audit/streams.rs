@@ -97,6 +97,7 @@ impl Groups {
         let passed = passed(trace, &self.of);
         for (writer, reader) in passed.fed {
             self.all[reader].fed_by.push(writer);
+            self.all[reader].piped_by.push(writer);
         }
         for group in &mut self.all {
             group.fed_by.sort_unstable();

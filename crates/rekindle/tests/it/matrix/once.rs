@@ -69,6 +69,16 @@ fn what_is_there_already_is_no_reason() {
     check(build, &[("Makefile", &makefile), ("v", "1\n")], &[write("a", "other\n")]);
 }
 
+/// What make reads of that is as it was, and was made anew.
+#[test]
+fn dependencies_are_made_by_make() {
+    let makefile = "all: out/x out/y\n-include dep.mk\nout/x: x.c\n\tcc -E -P x.c > out/x\nout/y: a\n\tcp a out/y\n\
+        dep.mk: x.c\n\tcc -MM -MT out/x x.c > dep.mk\n";
+    let files = [("Makefile", makefile), ("x.c", "#include \"x.h\"\nX\n"), ("x.h", "#define X 1\n")];
+    let edit = |value: u32| write("x.c", format!("#include \"x.h\"\nX {value}\n"));
+    check("mkdir -p out; make", &files, &[edit(1), edit(2), write("x.h", "#define X 2\n"), edit(3)]);
+}
+
 /// Who does not find it where it was had looked at what is there now.
 #[test]
 fn a_header_has_moved_before() {
