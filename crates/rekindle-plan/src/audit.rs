@@ -9,12 +9,17 @@
 //! - **old product**: no one who ran now looked at an old product that is in D: it saw what was then replaced;
 //! - **orchestrator**: nobody who decides *what* is made (a makefile's `make`, a script) had looked at something in D, unless it
 //!   is one that keeps book of what it was told to run, and does it again when that changes ([`groups`]), and that was started
-//!   itself as it was then ([`asked`]). A make that was asked for something else than then is nobody's (**asked otherwise**).
+//!   itself as it was then ([`asked`]). What a plain make left that is not asked for as
+//!   it was then may not be what is asked for now (**asked otherwise**).
 //!
 //! Who looked is not one process but a *group*: all that one line of a makefile starts, say, because what one process of
 //! it read may reach another through a pipe, an exit code or an argument. What a group reads counts against all that it left.
 //! A group that left nothing can only have told something to who started it, and so counts against that (**informer**).
-//! What passes from one group to another through a file that is gone is followed (**handed on**).
+//! What passes from one group to another through a file that is gone, or a pipe, is followed (**handed on**); who made the pipe
+//! has heard what was written to it, whatever the writer left besides (**heard**, [`streams`]). What is made of what a build tool prints is
+//! not kept (**printed**): that is what it had to do this time. Nor is what a make told a recipe of what is newer (**newer**, [`asked`]).
+//!
+//! Who removed a part of what another one made, and has not done so again, has that made again ([`returns`]).
 //!
 //! Of several that write the same file, the one that wrote it last then has to have done so again if any of them has
 //! (**overwritten**, [`overwritten`]).
@@ -38,6 +43,7 @@ mod asked;
 mod book_keepers;
 mod companions;
 mod compared;
+mod consequences;
 mod failure;
 mod finding;
 mod forgotten;

@@ -82,7 +82,7 @@ pub(crate) struct Group {
     pub(crate) parent: Option<GroupId>,
     /// The process that everything in it comes from.
     pub(crate) leader: ProcessId,
-    /// Whether it counts as part of its parent, because it left nothing of its own.
+    /// Whether it counts as part of its parent, because it left nothing of its own and passed nothing on to others.
     pub(crate) informs: bool,
     /// Whether it failed in a run of which the rest is kept. Who started it stopped for that, and was told nothing else.
     pub(crate) failed: bool,

@@ -4,8 +4,8 @@ use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::groups::{GroupId, Groups, Kind};
-use super::trace_facts::{describe, identity, starts};
-use super::{Evidence, Facts, Finding, Orchestrator, Removal, Rule, Rules, Run, Verdict};
+use super::trace_facts::{identity, starts};
+use super::{Evidence, Facts, Finding, Removal, Rule, Rules, Run, Verdict};
 use crate::observation::{ChangeKind, SourceChange};
 use crate::trace::{Access, Process, ProcessId, Touch, Trace};
 
@@ -183,7 +183,7 @@ impl<'a> Auditor<'a> {
     }
 
     /// When a group was first seen to do something.
-    fn start_of(&self, run: RunId, group: GroupId) -> u32 {
+    pub(super) fn start_of(&self, run: RunId, group: GroupId) -> u32 {
         self.starts[run].get_or_init(|| starts(self.trace(run), self.groups[run]))[group]
     }
 
@@ -200,7 +200,7 @@ impl<'a> Auditor<'a> {
     }
 
     /// Whether a product is of no concern to anybody but those who decide what is made.
-    fn is_private(&self, path: &[u8]) -> bool {
+    pub(super) fn is_private(&self, path: &[u8]) -> bool {
         if self.facts.is_book(path) {
             return true;
         }
@@ -253,97 +253,6 @@ impl<'a> Auditor<'a> {
             }
         }
         hits
-    }
-
-    /// What follows from it that a group looked at something: what it left itself has to go, and what was started by it later.
-    fn follow(&mut self, run: RunId, group: GroupId, hit: Hit<'a>, rule: Rule) -> Result<(), Finding> {
-        if let Kind::Orchestrator(Orchestrator::Tracked(book)) = self.groups[run].all[group].kind {
-            if rule == Rule::Producer && self.rules.forgotten {
-                return self.forget(run, group, &hit, book);
-            }
-            return Ok(());
-        }
-        let groups = &self.groups[run];
-        if rule == Rule::Producer && self.told_an_own_book(run, group) {
-            // What it told is in its book, and nobody knows where.
-            let who = describe(self.trace(run), self.trace(run).process(groups.all[group].leader));
-            return Err(Finding { rule: Rule::Orchestrator, change: hit.change, who, product: None });
-        }
-        if hit.is_past {
-            let who = describe(self.trace(run), hit.process);
-            return Err(Finding { rule: Rule::Moment, change: hit.change, who, product: None });
-        }
-        let decides = matches!(groups.all[group].kind, Kind::Orchestrator(_) | Kind::Shell);
-        let mut concerned: BTreeSet<GroupId> = BTreeSet::new();
-        let is_on = |rules: Rules| if decides { rules.orchestrator } else { rules.producer };
-        if rule != Rule::Producer || is_on(self.rules) {
-            concerned.insert(group);
-        }
-        if rule == Rule::OldProduct || self.rules.orchestrator {
-            let asked_again = OnceCell::new();
-            for (id, below) in groups.all.iter().enumerate() {
-                let Some(parent) = below.parent else { continue };
-                let runs_beside = |teller: GroupId| {
-                    let [teller, this] =
-                        [teller, id].map(|id| self.trace(run).process(groups.all[id].leader));
-                    this.ended > teller.started
-                };
-                let is_later = || {
-                    parent != group || self.start_of(run, id) > hit.at || hit.told_by.is_some_and(runs_beside)
-                };
-                let decides_for_itself = || {
-                    matches!(below.kind, Kind::Orchestrator(found) if found.is_tracked())
-                        && asked_again.get_or_init(|| self.asked_again(run)).contains(&id)
-                };
-                if concerned.contains(&parent) && is_later() && !decides_for_itself() {
-                    concerned.insert(id);
-                }
-            }
-        }
-        let mut failing = self.products_of(run, &concerned);
-        if rule == Rule::Producer && !decides {
-            failing.extend(self.what_went_with(run, group, &hit)?);
-        }
-        // Where there is nothing else by which it is started again, it is what was overwritten.
-        if hit.is_overwritten && failing.is_empty() && self.facts.exists(&hit.change.path) {
-            failing.push((group, hit.change.path.clone()));
-        }
-        // To compare contents says nothing about a mode.
-        if rule == Rule::Producer && !decides && hit.change.kind != ChangeKind::Mode {
-            failing.retain(|(maker, path)| !self.was_compared(run, *maker, path));
-        }
-        let Some(product) = failing.iter().find(|(_, path)| !self.is_private(path)) else {
-            return Ok(());
-        };
-        // Of a task it is told what was started, not which of its processes read.
-        let speaker = match decides {
-            true => hit.process,
-            false => self.trace(run).process(groups.all[group].leader),
-        };
-        let who = describe(self.trace(run), speaker);
-        let rule = if decides && rule == Rule::Producer { Rule::Orchestrator } else { rule };
-        let mut finding = Finding { rule, change: hit.change.clone(), who, product: Some(product.1.clone()) };
-        let groups = &self.groups[run];
-        // One that nothing but the shell is above decides about all.
-        let is_top = decides && groups.started_by(group).is_none();
-        let is_moved = failing.iter().any(|(_, path)| self.facts.is_directory(path));
-        let makes_more = is_top && failing.iter().any(|(maker, _)| *maker != group);
-        if makes_more || is_moved {
-            finding.product = None;
-            return Err(finding);
-        }
-        for (maker, path) in failing {
-            let is_tracked = groups.started_by(maker).is_some_and(Orchestrator::is_tracked);
-            let removal = Removal { path: path.clone(), is_tracked, maker: (run, maker) };
-            self.failing.entry(path).or_insert(removal);
-        }
-        self.findings.push(finding);
-        if hit.is_too_early {
-            let path = hit.change.path;
-            let removal = Removal { path: path.clone(), is_tracked: false, maker: (run, usize::MAX) };
-            self.failing.entry(path).or_insert(removal);
-        }
-        Ok(())
     }
 }
 
