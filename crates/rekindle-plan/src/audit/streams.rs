@@ -16,6 +16,10 @@ use super::{Finding, Rule};
 use crate::observation::{ChangeKind, SourceChange};
 use crate::trace::{Access, Arguments, ProcessId, Stream, Touch, Trace};
 
+/// If more pass something through one pipe to more others than this, who made it has heard it all: that is less to keep, and counts
+/// for more.
+const MOST_PAIRS: usize = 1 << 16;
+
 /// Who begins to write to a pipe, who begins to read from it, and who made it.
 #[derive(Debug, Default)]
 struct Pipe {
@@ -39,18 +43,18 @@ pub(crate) fn passed(trace: &Trace, of: &[GroupId]) -> Passed {
     for pipe in pipes(trace).values() {
         let group = |id: &ProcessId| of[id.at()];
         let readers: BTreeSet<GroupId> = pipe.readers.iter().map(group).collect();
-        let writers = pipe.writers.iter().map(group).zip(pipe.makers.iter().map(group));
-        for (writer, maker) in writers {
-            if readers.is_empty() && writer != maker {
+        let is_told = !readers.is_empty() && pipe.writers.len() * readers.len() <= MOST_PAIRS;
+        for (writer, maker) in pipe.writers.iter().map(group).zip(pipe.makers.iter().map(group)) {
+            if is_told {
+                let others = readers.iter().filter(|reader| **reader != writer);
+                passed.fed.extend(others.map(|reader| (writer, *reader)));
+            } else if writer != maker {
                 passed.heard.entry(writer).or_insert(maker);
             }
-            passed
-                .fed
-                .extend(readers.iter().filter(|reader| **reader != writer).map(|reader| (writer, *reader)));
         }
-        passed.fed.sort_unstable();
-        passed.fed.dedup();
     }
+    passed.fed.sort_unstable();
+    passed.fed.dedup();
     passed
 }
 
@@ -139,15 +143,11 @@ impl Auditor<'_> {
             .filter(|id| self.had_something_to_do(run, groups.of[id.at()]))
             .collect();
         // Who reads it passes it on.
-        loop {
-            let is_printed = |pipe: &Pipe| pipe.writers.iter().any(|writer| printed.contains(writer));
-            let found: Vec<u32> =
-                pipes.iter().filter(|(_, pipe)| is_printed(pipe)).map(|(number, _)| *number).collect();
-            if found.is_empty() {
-                break;
-            }
-            let read = found.iter().filter_map(|number| pipes.remove(number));
-            printed.extend(read.flat_map(|pipe| pipe.readers));
+        let mut pending: Vec<ProcessId> = printed.iter().copied().collect();
+        while let Some(writer) = pending.pop() {
+            let Stream::Pipe(number) = trace.process(writer).output else { continue };
+            let readers = pipes.remove(&number).map(|pipe| pipe.readers).unwrap_or_default();
+            pending.extend(readers.into_iter().filter(|reader| printed.insert(*reader)));
         }
         printed.into_iter().find_map(|id| {
             let process = trace.process(id);
