@@ -5,6 +5,7 @@ mod failures;
 mod forgotten;
 mod old_products;
 mod overwritten;
+mod streams;
 mod unfinished;
 
 use super::{Rule, Rules, needed};

@@ -4,12 +4,13 @@
 //! command, and what it does, in the order of time: `<path` reads, `?path` looks for and does not find, `/path` lists, `>path`
 //! makes, `^path` makes where nothing is, `+path` writes into, `-path` removes, `a>>b` renames. `%path` empties what has to be there, `!path` what has another
 //! mode than it would have been made with, `~path` gives a mode. `#code` is how it ends, if not well; `#?` if nobody saw that.
+//! `|>1` says that it writes to a pipe of this number, `|<1` that it reads from it; otherwise it has what it was started with.
 
 use std::collections::BTreeMap;
 
 use super::super::*;
 use crate::observation::ChangeKind;
-use crate::trace::{Access, Arguments, Exec, Move, PathId, Process, ProcessId, Touch};
+use crate::trace::{Access, Arguments, Exec, Move, PathId, Process, ProcessId, Stream, Touch};
 
 type Tree = BTreeMap<Vec<u8>, String>;
 
@@ -51,9 +52,17 @@ pub(super) fn run(text: &str, after: &Tree) -> Run {
         });
         let mut accesses: Vec<Access> = Vec::new();
         let mut exit = Some(0);
+        let above = parent.map(|parent| &processes[parent.at()]);
+        let mut output = above.map_or(Stream::Pipe(0), |above| above.output);
+        let mut input = above.map_or(Stream::Other, |above| above.input);
         for deed in deeds.split_whitespace() {
             if let Some(code) = deed.strip_prefix('#') {
                 exit = code.parse().ok();
+                continue;
+            }
+            if let Some((end, number)) = deed.strip_prefix('|').and_then(|rest| rest.split_at_checked(1)) {
+                let pipe = Stream::Pipe(number.parse().expect("a number"));
+                *(if end == ">" { &mut output } else { &mut input }) = pipe;
                 continue;
             }
             clock += 1;
@@ -98,7 +107,7 @@ pub(super) fn run(text: &str, after: &Tree) -> Run {
                 other => panic!("no such deed: {other}"),
             }
         }
-        processes.push(Process { parent, exec, exit, accesses, ..Process::default() });
+        processes.push(Process { parent, exec, exit, input, output, accesses, ..Process::default() });
     }
     Run::new(Trace::new(&paths, processes, moves, |path| after.contains_key(path)))
 }
