@@ -283,6 +283,9 @@ impl<'a> Auditor<'a> {
             }
             return;
         }
+        if hit.is_too_early && self.only_prints(run, group) {
+            return;
+        }
         let informer = group;
         let group = self.speaker(run, group);
         // What a shell hears through a pipe may reach what it has started before.

@@ -116,6 +116,21 @@ impl Groups {
 }
 
 impl Auditor<'_> {
+    /// Whether a command leaves nothing, ended well, and prints where the make prints that started it: so it told that one nothing that it had
+    /// not told in the run in which it did leave something (a recipe that writes its flags down, if they are others).
+    pub(super) fn only_prints(&self, run: RunId, group: GroupId) -> bool {
+        let (groups, trace) = (self.groups[run], self.trace(run));
+        let found = &groups.all[group];
+        let Some(make) = found.parent.filter(|_| found.kind == Kind::Task && found.informs) else {
+            return false;
+        };
+        let [mine, its] = [found.leader, groups.all[make].leader].map(|leader| trace.process(leader));
+        groups.all[make].kind == Kind::Orchestrator(Orchestrator::Make)
+            && mine.exit == Some(0)
+            && mine.output != Stream::Other
+            && mine.output == its.output
+    }
+
     /// Whether nothing that the rounds left is made of what a build tool printed that had something to do.
     pub(super) fn keeps_nothing_printed(&self) -> Result<(), Finding> {
         for run in self.evidence.then.len()..self.runs() {

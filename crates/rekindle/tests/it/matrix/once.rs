@@ -79,6 +79,15 @@ fn dependencies_are_made_by_make() {
     check("mkdir -p out; make", &files, &[edit(1), edit(2), write("x.h", "#define X 2\n"), edit(3)]);
 }
 
+/// In a clean build there is nothing to compare with.
+#[test]
+fn flags_are_written_down_if_they_are_others() {
+    let makefile = "all: out/x out/y\nout/x: a flags\n\tcp a out/x\nout/y: b flags\n\tcp b out/y\nFLAGS = -O2\n\
+        flags: FORCE\n\t@if test x\"$(FLAGS)\" != x\"`cat flags 2>/dev/null`\"; then echo new >&2; echo \"$(FLAGS)\" > flags; fi\n\
+        FORCE:\n";
+    check("mkdir -p out; make", &[("Makefile", makefile)], &[write("a", "other\n"), write("b", "other\n")]);
+}
+
 /// Who does not find it where it was had looked at what is there now.
 #[test]
 fn a_header_has_moved_before() {
