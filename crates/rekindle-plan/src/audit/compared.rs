@@ -8,16 +8,15 @@ use super::rules::{Auditor, RunId, reads};
 use crate::trace::{Access, Move, Process, ProcessId, Touch, Trace, name_of};
 
 impl Auditor<'_> {
-    /// Whether the one that made a product by giving a file its name was started again by who keeps book, made that file anew,
+    /// Whether the one that made a product by giving a file its name was started again by a build tool, made that file anew,
     /// looked at the product, and left it as it is: it gives it the name only if there is a difference. That somebody looked at
     /// what he made himself and went on says nothing: he would not have found it in a clean build.
     pub(super) fn was_compared(&self, run: RunId, maker: GroupId, path: &[u8]) -> bool {
-        let book = match self.groups[run].started_by(maker) {
-            Some(Orchestrator::Tracked(book)) if !self.facts.is_in_sources(path) => book,
-            _ => return false,
-        };
-        if book == Book::Commands {
-            return self.was_run_again(run, maker, path);
+        match self.groups[run].started_by(maker) {
+            Some(_) if self.facts.is_in_sources(path) => return false,
+            None => return false,
+            Some(Orchestrator::Tracked(Book::Commands)) => return self.was_run_again(run, maker, path),
+            Some(_) => {}
         }
         let Some(identity) = self.identity(run, maker) else { return false };
         let then = self.trace(run);
@@ -40,6 +39,28 @@ impl Auditor<'_> {
                 && readers.all(|reader| !passes_over(trace.process(reader)))
                 && names.iter().any(|name| doers(name, makes).next().is_some())
         })
+    }
+
+    /// Whether a process only compares a product with what it may be replaced by, and its group then replaces it: what is there then
+    /// does not depend on what was there.
+    pub(super) fn only_compares(
+        &self,
+        run: RunId,
+        group: GroupId,
+        process: &Process,
+        access: &Access,
+    ) -> bool {
+        let trace = self.trace(run);
+        let Some(exec) = &process.exec else { return false };
+        let name = exec.argv.first().map_or(&b""[..], name_of);
+        let is_replaced = || {
+            let is_its = |id: ProcessId| self.groups[run].of[id.at()] == group;
+            let mut changes = trace.changes_to(access.path);
+            changes.any(|(id, change)| {
+                is_its(id) && change.touch.any(Touch::MAKES) && change.changed > access.observed
+            })
+        };
+        matches!(name, b"cmp" | b"diff") && !passes_over(process) && !access.touch.changes() && is_replaced()
     }
 
     /// Whether the program that made a product was told the same again, looked at the product, and ended well.

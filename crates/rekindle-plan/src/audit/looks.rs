@@ -218,7 +218,8 @@ impl<'a> Auditor<'a> {
                 };
                 let touched = marks_before.touched(access, self.rules);
                 let listed = marks_before.listed(access).find(is_old);
-                for change in touched.filter(is_old).into_iter().chain(listed) {
+                let is_compared = || self.only_compares(run, *group, process, access);
+                for change in touched.filter(is_old).filter(|_| !is_compared()).into_iter().chain(listed) {
                     hit(Hit::new(access, change.clone(), process));
                 }
                 let path = trace.paths().get(access.path);
@@ -283,7 +284,10 @@ impl<'a> Auditor<'a> {
             }
             return;
         }
-        if hit.is_too_early && self.only_prints(run, group) {
+        // A build tool's own book is nobody else's reason.
+        let path = &hit.change.path;
+        let is_book = self.facts.is_book(path) || (is_task && is_ninjas_book(path));
+        if is_book || (hit.is_too_early && self.only_prints(run, group)) {
             return;
         }
         let informer = group;

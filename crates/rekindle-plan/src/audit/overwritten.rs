@@ -22,6 +22,9 @@ impl<'a> Auditor<'a> {
         let trace = self.trace(run);
         for change in self.written_since(run) {
             let Some(path) = trace.paths().find(&change.path) else { continue };
+            if self.facts.is_book(&change.path) {
+                continue;
+            }
             for (writer, access) in self.last_words(run, path) {
                 let group = self.groups[run].of[writer.at()];
                 if self.groups[run].all[group].kind == Kind::Task

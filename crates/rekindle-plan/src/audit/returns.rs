@@ -12,7 +12,24 @@ use crate::trace::Touch;
 impl Auditor<'_> {
     /// What was removed has to be there again, or not to be needed for a reason that is known.
     pub(super) fn came_back(&self) -> Result<(), Finding> {
-        self.are_back(self.evidence.removed.iter().flatten())
+        let removed = self.evidence.removed.iter().flatten();
+        self.are_back(removed.filter(|removal| !self.was_made_of_old(removal)))
+    }
+
+    /// Whether something was only made in a round, and not by who made it when that ran again: it was made of what was old (a backup).
+    fn was_made_of_old(&self, removal: &Removal) -> bool {
+        let (run, maker) = removal.maker;
+        let Some(groups) = self.groups.get(run).filter(|groups| maker < groups.all.len()) else {
+            return false;
+        };
+        let identity = self.identity(run, maker);
+        run >= self.evidence.then.len()
+            && groups.all[maker].kind == Kind::Task
+            && identity.is_some()
+            && !self.facts.existed(0, &removal.path)
+            && (run + 1..self.runs()).any(|later| {
+                (0..self.groups[later].all.len()).any(|group| self.identity(later, group) == identity)
+            })
     }
 
     /// What failed in the builds before has to have run again, and what was lost with it has to be there again.
@@ -62,6 +79,7 @@ impl Auditor<'_> {
                     .collect();
                 makers.retain(|maker| self.groups[run].all[*maker].kind == Kind::Task);
                 if trace.left(access.path)
+                    || self.is_below_what_went(run, path)
                     || path.starts_with(b"/")
                     || self.facts.exists(path)
                     || makers.is_empty()
@@ -80,6 +98,19 @@ impl Auditor<'_> {
             }
         }
         Ok(missing)
+    }
+
+    /// Whether something lies in a directory that the run made and that is not there any more: that was made for a while.
+    fn is_below_what_went(&self, run: RunId, path: &[u8]) -> bool {
+        let trace = self.trace(run);
+        let ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
+        ends.map(|end| &path[..end]).any(|dir| {
+            trace.paths().find(dir).is_some_and(|id| {
+                !trace.left(id)
+                    && trace.changes_to(id).any(|(_, access)| access.touch.any(Touch::CREATED))
+                    && !self.facts.exists(dir)
+            })
+        })
     }
 
     /// Whether one that was started to do the same removed something in a round, or looked for it.

@@ -153,15 +153,17 @@ impl Auditor<'_> {
             process.access(file).is_some_and(|access| access.touch.any(Touch::MAKES)).then_some(id)
         });
         let into_pipes = pipes.values().flat_map(|pipe| pipe.writers.iter().copied());
-        let mut printed: BTreeSet<ProcessId> = into_files
+        let printers: Vec<ProcessId> = into_files
             .chain(into_pipes)
             .filter(|id| self.had_something_to_do(run, groups.of[id.at()]))
             .collect();
-        // Who reads it passes it on.
-        let mut pending: Vec<ProcessId> = printed.iter().copied().collect();
+        let mut printed: BTreeSet<ProcessId> = printers.iter().copied().collect();
+        let mut pending = printers;
         while let Some(writer) = pending.pop() {
             let Stream::Pipe(number) = trace.process(writer).output else { continue };
-            let readers = pipes.remove(&number).map(|pipe| pipe.readers).unwrap_or_default();
+            let Some(Pipe { readers, makers, .. }) = pipes.remove(&number) else { continue };
+            // A part of a shell reads it that starts nothing.
+            let readers = if readers.is_empty() { parts_beside(trace, &makers, writer) } else { readers };
             pending.extend(readers.into_iter().filter(|reader| printed.insert(*reader)));
         }
         printed.into_iter().find_map(|id| {
@@ -207,6 +209,21 @@ impl Auditor<'_> {
             })
         })
     }
+}
+
+/// The parts of these processes that execute no program of their own, and were there while another one was.
+fn parts_beside(trace: &Trace, of: &[ProcessId], beside: ProcessId) -> Vec<ProcessId> {
+    let mut all: BTreeSet<ProcessId> = of.iter().copied().collect();
+    let mut parts = Vec::new();
+    for (id, process) in (0..).map(ProcessId).zip(trace.processes()) {
+        if process.exec.is_none() && process.parent.is_some_and(|parent| all.contains(&parent)) {
+            all.insert(id);
+            if process.ended > trace.process(beside).started {
+                parts.push(id);
+            }
+        }
+    }
+    parts
 }
 
 /// Whether a make is to say what it would do, and to do nothing.

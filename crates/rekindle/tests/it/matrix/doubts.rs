@@ -24,7 +24,7 @@ fn project(build: &str, files: &[(&str, &str)]) -> Vec<Edit> {
 #[track_caller]
 fn check(build: &str, files: &[(&str, &str)], edits: &[Edit]) {
     for (differences, built) in differences(build, files, edits) {
-        assert!(differences.is_empty(), "{differences:?}\n{}", built.told);
+        assert!(differences.is_empty(), "{build}: {differences:?}\n{}", built.told);
         let audits = built.build()["audits"].as_array();
         assert!(audits.is_some_and(|audits| !audits.is_empty()), "nothing was audited\n{}", built.told);
     }
@@ -305,7 +305,12 @@ fn a_pipe_to_another_make() {
 #[test]
 fn what_make_prints_is_kept() {
     let makefile = "all: x y\nx: a\n\tcp a x\ny: b\n\tcp b y\n";
-    for build in ["make -j1 2>&1 | grep cp | tee out/log", "make > out/log", "make -n > out/plan; make"] {
+    for build in [
+        "make -j1 2>&1 | grep cp | tee out/log",
+        "make > out/log",
+        "make -n > out/plan; make",
+        "make | while read line; do echo \"$line\"; done > out/log",
+    ] {
         check(&format!("mkdir -p out; {build}"), &[("Makefile", makefile)], &[write("a", "other\n")]);
     }
     let sub = "all:\n\t$(MAKE) -f sub.mk 2>&1 | tee out/log\n";

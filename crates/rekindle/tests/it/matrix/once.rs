@@ -41,6 +41,7 @@ fn messages_go_through_a_pipe() {
         "make | grep -v nothing",
         "make | while read line; do echo \"told $line\"; done",
         "make > /dev/null",
+        "echo first > out/first; log=$(make) || exit 1; echo \"$log\"",
         "python3 -c \"import subprocess; print(subprocess.run([\\\"make\\\"], capture_output=True).stdout)\"",
     ] {
         check(&format!("mkdir -p out; {build}"), &[("Makefile", TWO)], &edits);
@@ -86,6 +87,43 @@ fn flags_are_written_down_if_they_are_others() {
         flags: FORCE\n\t@if test x\"$(FLAGS)\" != x\"`cat flags 2>/dev/null`\"; then echo new >&2; echo \"$(FLAGS)\" > flags; fi\n\
         FORCE:\n";
     check("mkdir -p out; make", &[("Makefile", makefile)], &[write("a", "other\n"), write("b", "other\n")]);
+}
+
+/// What was in a directory that was made for a while went with that.
+#[test]
+fn a_directory_is_made_for_a_while() {
+    let conf = "d=$(mktemp -d $PWD/tXXXXXX); make -C $d -f $PWD/i.mk; cat $d/x text > config.h; rm -rf $d\n";
+    let makefile = "out/x: config.h a\n\tcat config.h a > out/x\n";
+    let files =
+        [("Makefile", makefile), ("conf.sh", conf), ("i.mk", "x:\n\techo hi > x\n"), ("text", "text\n")];
+    check("mkdir -p out; sh conf.sh && make", &files, &[write("text", "other\n"), write("a", "other\n")]);
+}
+
+/// What is only compared, and then replaced or left alone, comes out as in a clean build.
+#[test]
+fn what_is_moved_if_it_changed() {
+    let makefile = "all: out/x out/y\nout/x: g.h\n\tcp g.h out/x\nout/y: b\n\tcp b out/y\n\
+        g.h: a gen.sh\n\tsh gen.sh > g.tmp; if cmp -s g.tmp g.h; then rm -f g.tmp; else mv -f g.tmp g.h; fi\n";
+    let files = [("Makefile", makefile), ("gen.sh", "sed /^#/d a\n")];
+    let edits = [write("a", "# a comment\na\n"), write("a", "other\n"), write("b", "other\n")];
+    check("mkdir -p out; make", &files, &edits);
+}
+
+/// It is called each time, and looks at what it left itself: that costs a second run, but not all.
+#[test]
+fn cmake_is_called_by_hand() {
+    let project = "cmake_minimum_required(VERSION 3.16)\nproject(p C)\nadd_executable(x x.c)\n";
+    let files = [("CMakeLists.txt", project), ("x.c", "int main(void) { return 0; }\n")];
+    let edits =
+        [write("x.c", "int main(void) { return 1; }\n"), write("x.c", "int main(void) { return 2; }\n")];
+    for generator in ["Ninja", "\"Unix Makefiles\""] {
+        let build =
+            format!("cmake -G {generator} -B bld . && cmake --build bld; mkdir -p out; cp bld/x out/");
+        for (differences, built) in differences(&build, &files, &edits) {
+            assert!(differences.is_empty(), "{differences:?}\n{}", built.told);
+            assert_eq!(built.build()["audits"][0]["clean"], false, "{build}\n{}", built.told);
+        }
+    }
 }
 
 /// Who does not find it where it was had looked at what is there now.
