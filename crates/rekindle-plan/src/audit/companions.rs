@@ -52,18 +52,20 @@ impl Auditor<'_> {
         }
     }
 
-    /// All that had a part in what goes and is one that is added to or given a mode: who is left would find nothing to do that to.
+    /// All that had a part in what goes and is one that is added to or given a mode, or that several write: who is left would find nothing to
+    /// do that to, or make with a mode of its own what another one had made.
     fn joint_makers(&self) -> Makers {
         let mut joint = Makers::new();
         for path in self.failing.keys() {
             for run in 0..self.runs() {
                 let is_left = self.trace(run).paths().find(path).is_some_and(|id| self.trace(run).left(id));
-                if !is_left || !self.changes_in(run, path).any(|(.., access)| access.touch.any(ADDS)) {
-                    continue;
-                }
                 let makers = self.changes_in(run, path).map(|(_, group, _)| group);
-                let makers = makers.filter(|group| self.groups[run].all[*group].kind == Kind::Task);
-                joint.entry(run).or_default().extend(makers);
+                let makers: BTreeSet<GroupId> =
+                    makers.filter(|group| self.groups[run].all[*group].kind == Kind::Task).collect();
+                let is_added_to = || self.changes_in(run, path).any(|(.., access)| access.touch.any(ADDS));
+                if is_left && (makers.len() > 1 || is_added_to()) {
+                    joint.entry(run).or_default().extend(makers);
+                }
             }
         }
         joint

@@ -12,11 +12,12 @@ impl Auditor<'_> {
     /// looked at the product, and left it as it is: it gives it the name only if there is a difference. That somebody looked at
     /// what he made himself and went on says nothing: he would not have found it in a clean build.
     pub(super) fn was_compared(&self, run: RunId, maker: GroupId, path: &[u8]) -> bool {
-        match self.groups[run].started_by(maker) {
-            Some(_) if self.facts.is_in_sources(path) => return false,
-            None => return false,
-            Some(Orchestrator::Tracked(Book::Commands)) => return self.was_run_again(run, maker, path),
-            Some(_) => {}
+        let Some(above) = self.groups[run].started_by(maker).filter(|_| !self.facts.is_in_sources(path))
+        else {
+            return false;
+        };
+        if above == Orchestrator::Tracked(Book::Commands) {
+            return self.was_run_again(run, maker, path);
         }
         let Some(identity) = self.identity(run, maker) else { return false };
         let then = self.trace(run);
@@ -36,7 +37,11 @@ impl Auditor<'_> {
             let makes = |access: &Access| access.touch.any(Touch::MAKES);
             let mut readers = doers(path, reads).peekable();
             readers.peek().is_some()
-                && readers.all(|reader| !passes_over(trace.process(reader)))
+                && readers.all(|reader| {
+                    let reader = trace.process(reader);
+                    // A recipe of a plain make may look at it for another reason.
+                    !passes_over(reader) && (above.is_tracked() || is_comparison(reader))
+                })
                 && names.iter().any(|name| doers(name, makes).next().is_some())
         })
     }
@@ -51,8 +56,6 @@ impl Auditor<'_> {
         access: &Access,
     ) -> bool {
         let trace = self.trace(run);
-        let Some(exec) = &process.exec else { return false };
-        let name = exec.argv.first().map_or(&b""[..], name_of);
         let is_replaced = || {
             let is_its = |id: ProcessId| self.groups[run].of[id.at()] == group;
             let mut changes = trace.changes_to(access.path);
@@ -60,7 +63,7 @@ impl Auditor<'_> {
                 is_its(id) && change.touch.any(Touch::MAKES) && change.changed > access.observed
             })
         };
-        matches!(name, b"cmp" | b"diff") && !passes_over(process) && !access.touch.changes() && is_replaced()
+        is_comparison(process) && !passes_over(process) && !access.touch.changes() && is_replaced()
     }
 
     /// Whether the program that made a product was told the same again, looked at the product, and ended well.
@@ -83,6 +86,12 @@ impl Auditor<'_> {
             })
         })
     }
+}
+
+/// Whether a process does nothing but compare.
+fn is_comparison(process: &Process) -> bool {
+    let name = process.exec.as_ref().and_then(|exec| exec.argv.first()).map_or(&b""[..], name_of);
+    matches!(name, b"cmp" | b"diff")
 }
 
 /// Whether a process is a `diff` for which what differs may be equal.

@@ -348,6 +348,22 @@ fn what_is_compared_but_for_a_comment() {
     check("ninja", &[("build.ninja", ninja), ("gen.sh", script)], &[write("a", "other\n")]);
 }
 
+/// To look at what is there is not to compare.
+#[test]
+fn what_is_looked_at_for_another_reason() {
+    let makefile = "out/x: a\n\tcat a > new; grep -q keep out/x 2> /dev/null || mv new out/x; rm -f new\n";
+    let files = [("Makefile", makefile), ("a", "keep\n")];
+    check("mkdir -p out; make", &files, &[write("a", "keep this\n")]);
+}
+
+/// The first of two that write a file gives it its mode.
+#[test]
+fn a_mode_that_the_first_of_two_gives() {
+    let ninja =
+        "rule c\n  command = mkdir -p out; cp $in out/x; touch $out\nbuild one: c a\nbuild two: c b || one\n";
+    check("ninja", &[("build.ninja", ninja)], &[mode("b", 0o755), mode("a", 0o755)]);
+}
+
 /// Compared are bytes, not modes.
 #[test]
 fn what_is_compared_but_for_its_mode() {
