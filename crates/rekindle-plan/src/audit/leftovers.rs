@@ -14,7 +14,11 @@ impl Auditor<'_> {
         access.touch.any(Touch::REMOVED)
             && self.facts.existed(round - 1, path)
             && !self.facts.is_source(round - 1, path)
-            && trace.moves().iter().any(|step| step.from == access.path && trace.left(step.to))
+            // A link to what was made in its place is none to it.
+            && trace
+                .moves()
+                .iter()
+                .any(|step| step.from == access.path && step.at <= access.changed && trace.left(step.to))
     }
 
     /// Whether a process emptied an old file, with the mode that this has, where a clean build might have made one with another.

@@ -126,6 +126,14 @@ fn cmake_is_called_by_hand() {
     }
 }
 
+/// What is linked to is what was made anew.
+#[test]
+fn a_program_has_other_names() {
+    let makefile = "all: out/x out/other out/y\nout/x: a\n\trm -f out/x; cp a out/x\nout/other: out/x\n\trm -f $@ && ln $< $@\n\
+        out/y: b\n\tcp b out/y\n";
+    check("mkdir -p out; make", &[("Makefile", makefile)], &[write("a", "other\n"), write("b", "other\n")]);
+}
+
 /// Who does not find it where it was had looked at what is there now.
 #[test]
 fn a_header_has_moved_before() {
