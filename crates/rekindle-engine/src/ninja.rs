@@ -25,11 +25,11 @@ mod wanted;
 use std::collections::{HashMap, HashSet};
 
 use rekindle_nix::Hash;
+use rekindle_plan::trace::resolve;
 
 pub(crate) use budget::MOST_TEXT;
 use budget::{Budget, KEPT};
 use manifest::{EdgeId, Manifest};
-use path::resolve;
 use request::Request;
 
 /// What one ninja is told to make by its arguments and its manifests.

@@ -263,6 +263,21 @@ pub fn name_of(path: &[u8]) -> &[u8] {
     path.rsplit(|byte| *byte == b'/').next().unwrap_or_default()
 }
 
+/// Where a path leads from a directory of the tree, in the tree, if nothing in it is a symbolic link. What begins with a slash begins at
+/// the tree's root.
+pub fn resolve(directory: &[u8], path: &[u8]) -> Vec<u8> {
+    let from: &[u8] = if path.starts_with(b"/") { b"" } else { directory };
+    let mut parts: Vec<&[u8]> = Vec::new();
+    for part in from.split(|byte| *byte == b'/').chain(path.split(|byte| *byte == b'/')) {
+        match part {
+            b"" | b"." => {}
+            b".." => _ = parts.pop(),
+            part => parts.push(part),
+        }
+    }
+    parts.join(&b'/')
+}
+
 impl Trace {
     /// Makes a trace. `paths` may be in any order, and several may be the same; the processes and moves speak of them by
     /// their place there. `left` says whether a path that was changed is there after the run.
@@ -420,5 +435,21 @@ impl Access {
             changed: first(self.changed, other.changed),
             changed_last: self.changed_last.max(other.changed_last),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_put_together() {
+        let check = |dir: &str, path: &str, expected: &str| {
+            assert_eq!(resolve(dir.as_bytes(), path.as_bytes()), expected.as_bytes(), "{dir} {path}");
+        };
+        check("b/lib", "a.o", "b/lib/a.o");
+        check("b/lib", "./../x//a.o", "b/x/a.o");
+        check("b/lib", "/b/a.o", "b/a.o");
+        check("b", "../../..", "");
     }
 }

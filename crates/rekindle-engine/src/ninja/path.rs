@@ -1,4 +1,4 @@
-//! Paths as ninja compares them, and as the trees have them.
+//! Paths as ninja compares them.
 
 /// A path without what means nothing in it; `None` if it is empty. Those that begin otherwise are others to ninja, even if they lead
 /// to the same file.
@@ -21,18 +21,4 @@ pub(super) fn canonical(path: &[u8]) -> Option<Vec<u8>> {
         canonical.push(b'.');
     }
     Some(canonical)
-}
-
-/// Where a path leads from a directory of the tree, in the tree.
-pub(super) fn resolve(directory: &[u8], path: &[u8]) -> Vec<u8> {
-    let directory = if path.starts_with(b"/") { b"" } else { directory };
-    let mut parts: Vec<&[u8]> = Vec::new();
-    for part in directory.split(|byte| *byte == b'/').chain(path.split(|byte| *byte == b'/')) {
-        match part {
-            b"" | b"." => {}
-            b".." => _ = parts.pop(),
-            part => parts.push(part),
-        }
-    }
-    parts.join(&b'/')
 }

@@ -5,6 +5,7 @@
 //! asked before. And a plain make that is asked the same, and has looked at nothing that is another now, still tells its recipes one
 //! thing that is not in any file: what is newer (`$?`).
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::groups::{GroupId, Kind, is_make};
@@ -39,13 +40,19 @@ impl<'a> Auditor<'a> {
             return Ok(());
         }
         let last = self.runs() - 1;
-        let with_environment = self.ended_otherwise(run, last);
+        let ended_otherwise = OnceCell::new();
+        let is_same_environment = |one: &Question<'_>, other: &Question<'_>| {
+            one.environment == other.environment
+                || !*ended_otherwise.get_or_init(|| self.ended_otherwise(run, last))
+        };
         let mut now: Vec<Option<Question<'_>>> = self.questions(last).into_iter().map(Some).collect();
         // What began before the one before it had ended has no order.
         let mut before: Option<(u64, u64)> = None;
         let answered = then.iter().map(|wanted| {
             let is_the_same = |found: &Option<Question<'_>>| {
-                found.as_ref().is_some_and(|found| found.is_the_same(wanted, with_environment))
+                found
+                    .as_ref()
+                    .is_some_and(|found| found.is_the_same(wanted) && is_same_environment(found, wanted))
             };
             let found = now.iter().position(is_the_same).and_then(|at| now[at].take())?;
             let is_in_order =
@@ -180,10 +187,9 @@ struct Question<'a> {
 }
 
 impl Question<'_> {
-    fn is_the_same(&self, other: &Question<'_>, with_environment: bool) -> bool {
-        self.cwd == other.cwd
-            && self.words == other.words
-            && (!with_environment || self.environment == other.environment)
+    /// Whether it is the same but for the environment.
+    fn is_the_same(&self, other: &Question<'_>) -> bool {
+        self.cwd == other.cwd && self.words == other.words
     }
 }
 

@@ -13,14 +13,6 @@ impl Auditor<'_> {
             && found.informs
             && self.rules.informer
             && self.groups[run].started_by(group) == Some(Orchestrator::Tracked(Book::Own))
-            && !self.ran_now(run, group)
-    }
-
-    /// Whether one that was started to do the same ran in any round.
-    fn ran_now(&self, run: RunId, group: GroupId) -> bool {
-        let identity = self.identity(run, group);
-        let mut now = self.evidence.then.len()..self.runs();
-        identity.is_some()
-            && now.any(|now| (0..self.groups[now].all.len()).any(|id| self.identity(now, id) == identity))
+            && !self.ran_again(run, group, self.evidence.then.len())
     }
 }

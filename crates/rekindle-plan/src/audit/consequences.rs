@@ -83,7 +83,7 @@ impl<'a> Auditor<'a> {
     ) -> Result<Vec<(GroupId, Vec<u8>)>, Finding> {
         let is_task = !self.decides(run, group);
         let mut doubtful = self.products_of(run, &self.concerned(run, group, hit, rule));
-        if rule == Rule::Producer && is_task {
+        if rule == Rule::Producer && is_task && self.rules.not_made_again {
             doubtful.extend(self.what_went_with(run, group, hit)?);
         }
         // Where there is nothing else by which it is started again, it is what was overwritten.

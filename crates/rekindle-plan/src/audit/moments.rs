@@ -176,9 +176,8 @@ impl<'a> Then<'a> {
 
 /// Whether one looked at something before somebody else changed or replaced it, and before it was changed at all.
 fn saw_the_source(then: &Then<'_>) -> bool {
-    let writes = Touch::MAKES.and(Touch::UPDATED);
     let is_later = |(other, access): (ProcessId, &Access)| {
-        other != then.id && access.touch.any(writes) && access.changed_last > then.access.observed
+        other != then.id && access.touch.any(Touch::WRITES) && access.changed_last > then.access.observed
     };
     then.access.observed > 0
         && then.changes().any(is_later)
@@ -200,10 +199,9 @@ fn could_not_make(then: &Then<'_>, path: &[u8]) -> bool {
 
 /// Whether an access found something there and made use of it.
 fn finds_something(access: &Access) -> bool {
-    let used = USES;
     // What is found to be thrown away at once is as if it were not there.
     let is_cleared = access.touch.any(Touch::REMOVED.and(Touch::REPLACED));
-    access.observed > 0 && (access.touch.any(used) || (access.touch.any(Touch::PRESENT) && !is_cleared))
+    access.observed > 0 && (access.touch.any(USES) || (access.touch.any(Touch::PRESENT) && !is_cleared))
 }
 
 /// Whether an access changed what it had found, and did not throw it away at once.

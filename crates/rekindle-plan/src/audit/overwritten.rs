@@ -127,5 +127,5 @@ impl<'a> Auditor<'a> {
 }
 
 fn writes(access: &Access) -> bool {
-    access.touch.defines() || access.touch.any(Touch::UPDATED)
+    access.touch.any(Touch::WRITES.and(Touch::REMOVED))
 }

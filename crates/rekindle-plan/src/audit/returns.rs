@@ -7,7 +7,7 @@ use super::rules::{Auditor, Hit, RunId};
 use super::trace_facts::{self, describe};
 use super::{Finding, Removal, Rule};
 use crate::observation::{ChangeKind, SourceChange};
-use crate::trace::Touch;
+use crate::trace::{Access, Touch};
 
 impl Auditor<'_> {
     /// What was removed has to be there again, or not to be needed for a reason that is known.
@@ -22,14 +22,10 @@ impl Auditor<'_> {
         let Some(groups) = self.groups.get(run).filter(|groups| maker < groups.all.len()) else {
             return false;
         };
-        let identity = self.identity(run, maker);
         run >= self.evidence.then.len()
             && groups.all[maker].kind == Kind::Task
-            && identity.is_some()
             && !self.facts.existed(0, &removal.path)
-            && (run + 1..self.runs()).any(|later| {
-                (0..self.groups[later].all.len()).any(|group| self.identity(later, group) == identity)
-            })
+            && self.ran_again(run, maker, run + 1)
     }
 
     /// What failed in the builds before has to have run again, and what was lost with it has to be there again.
@@ -64,38 +60,35 @@ impl Auditor<'_> {
         group: GroupId,
         hit: &Hit<'_>,
     ) -> Result<Vec<(GroupId, Vec<u8>)>, Finding> {
-        let trace = self.trace(run);
-        let of = &self.groups[run].of;
+        let (trace, groups) = (self.trace(run), self.groups[run]);
         let mut missing = Vec::new();
-        for (process, _) in trace.processes().iter().zip(of).filter(|(_, other)| **other == group) {
-            for access in process.accesses.iter().filter(|access| access.touch.any(Touch::REMOVED)) {
-                let path = trace.paths().get(access.path);
-                let mut makers: BTreeSet<GroupId> = trace
-                    .changes_to(access.path)
-                    .filter(|(_, made)| {
-                        made.touch.any(Touch::MAKES) && made.changed > 0 && made.changed < access.changed_last
-                    })
-                    .map(|(maker, _)| of[maker.at()])
-                    .collect();
-                makers.retain(|maker| self.groups[run].all[*maker].kind == Kind::Task);
-                if trace.left(access.path)
-                    || self.is_below_what_went(run, path)
-                    || path.starts_with(b"/")
-                    || self.facts.exists(path)
-                    || makers.is_empty()
-                    || makers.contains(&group)
-                    || self.was_removed_now(run, group, path)
-                {
-                    continue;
-                }
-                let products = self.products_of(run, &makers);
-                if products.is_empty() {
-                    let change = SourceChange { path: path.to_vec(), kind: ChangeKind::Removed };
-                    let who = describe(trace, hit.process);
-                    return Err(Finding { rule: Rule::NotMadeAgain, change, who, product: None });
-                }
-                missing.extend(products);
+        let accesses = groups.members(group).iter().flat_map(|id| &trace.process(*id).accesses);
+        for access in accesses.filter(|access| access.touch.any(Touch::REMOVED)) {
+            let path = trace.paths().get(access.path);
+            if trace.left(access.path) || path.starts_with(b"/") || self.facts.exists(path) {
+                continue;
             }
+            let before = |made: &Access| {
+                made.touch.any(Touch::MAKES) && made.changed > 0 && made.changed < access.changed_last
+            };
+            let made = trace.changes_to(access.path).filter(|(_, made)| before(made));
+            let makers = made.map(|(maker, _)| groups.of[maker.at()]);
+            let makers: BTreeSet<GroupId> =
+                makers.filter(|maker| groups.all[*maker].kind == Kind::Task).collect();
+            if makers.is_empty()
+                || makers.contains(&group)
+                || self.is_below_what_went(run, path)
+                || self.was_removed_now(run, group, path)
+            {
+                continue;
+            }
+            let products = self.products_of(run, &makers);
+            if products.is_empty() {
+                let change = SourceChange { path: path.to_vec(), kind: ChangeKind::Removed };
+                let who = describe(trace, hit.process);
+                return Err(Finding { rule: Rule::NotMadeAgain, change, who, product: None });
+            }
+            missing.extend(products);
         }
         Ok(missing)
     }

@@ -192,7 +192,15 @@ impl<'a> Auditor<'a> {
         identity(self.trace(run), self.groups[run], group)
     }
 
-    /// The same, and in what environment.
+    /// Whether one that was started to do the same ran in this run or a later one.
+    pub(super) fn ran_again(&self, run: RunId, group: GroupId, from: RunId) -> bool {
+        let identity = self.identity(run, group);
+        identity.is_some()
+            && (from..self.runs())
+                .any(|later| (0..self.groups[later].all.len()).any(|id| self.identity(later, id) == identity))
+    }
+
+    /// What a group was started to do, where, and in what environment.
     pub(super) fn invocation(&self, run: RunId, group: GroupId) -> Option<Invocation<'a>> {
         let (argv, cwd) = self.identity(run, group)?;
         let exec = self.trace(run).process(self.groups[run].all[group].leader).exec.as_ref()?;

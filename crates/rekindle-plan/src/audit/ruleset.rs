@@ -1,15 +1,15 @@
-//! Which rules of the audit hold: all, but for a test that shows that each is needed.
+//! The switches of the audit's rules.
 
 /// Which rules hold. All of them, but for a test that shows that each is needed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rules {
-    /// See the module's header.
+    /// See the header of [`audit`](super).
     pub producer: bool,
-    /// See the module's header.
+    /// See the header of [`audit`](super).
     pub old_product: bool,
-    /// See the module's header.
+    /// See the header of [`audit`](super).
     pub orchestrator: bool,
-    /// See the module's header.
+    /// See the header of [`audit`](super).
     pub informer: bool,
     /// Whether a make has to be asked for the same again.
     pub asked_otherwise: bool,
@@ -29,7 +29,8 @@ pub struct Rules {
     pub moment: bool,
     /// Whether it counts to leave an old product its mode.
     pub old_mode: bool,
-    /// Whether what one looked at counts against those that it passed something on to, through files that are gone.
+    /// Whether what one looked at counts against those that it passed something on to, through files that are gone
+    /// or pipes.
     pub handed_on: bool,
     /// Whether who wrote a file last has to have the last word again.
     pub overwritten: bool,

@@ -25,7 +25,7 @@ use super::groups::{GroupId, Kind, Orchestrator};
 use super::rules::{Auditor, RunId};
 use super::said::Said;
 use crate::quote::quote;
-use crate::trace::{Access, Move, PathId, ProcessId, Touch, Trace};
+use crate::trace::{Access, Move, PathId, ProcessId, Touch, Trace, resolve};
 
 /// What can be kept of a run that failed.
 #[derive(Debug, Clone)]
@@ -172,7 +172,7 @@ impl Auditor<'_> {
                 if target.contains(&b'(') {
                     return Err(format!("{} is part of an archive", quote(target)));
                 }
-                let path = join(dir, target);
+                let path = resolve(dir, target);
                 if !self.facts.exists(&path) || self.facts.is_directory(&path) {
                     continue;
                 }
@@ -258,35 +258,5 @@ impl Auditor<'_> {
                 Kind::Shell => is_later || is_itself,
             }
         })
-    }
-}
-
-/// A path below a directory, or from the root, without `.` and `..`.
-fn join(dir: &[u8], path: &[u8]) -> Vec<u8> {
-    let from: &[u8] = if path.starts_with(b"/") { b"" } else { dir };
-    let mut parts: Vec<&[u8]> = Vec::new();
-    for part in from.split(|byte| *byte == b'/').chain(path.split(|byte| *byte == b'/')) {
-        match part {
-            b"" | b"." => {}
-            b".." => _ = parts.pop(),
-            part => parts.push(part),
-        }
-    }
-    parts.join(&b'/')
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn paths_are_put_together() {
-        let check = |dir: &str, path: &str, expected: &str| {
-            assert_eq!(join(dir.as_bytes(), path.as_bytes()), expected.as_bytes(), "{dir} {path}");
-        };
-        check("b/lib", "a.o", "b/lib/a.o");
-        check("b/lib", "./../x//a.o", "b/x/a.o");
-        check("b/lib", "/b/a.o", "b/a.o");
-        check("b", "../../..", "");
     }
 }

@@ -145,7 +145,7 @@ fn forks_without_end_end() {
 #[test]
 fn millions_of_opens_take_no_memory() {
     const LIMIT_KB: u64 = 256 << 10;
-    let count: u64 = if full_run() { 2_000_000 } else { 100_000 };
+    let count: u64 = if full_run() { 2_000_000 } else { 200_000 };
     // Leading zeroes make it a name that only this run has.
     let way = format!("opens-{count:0>20}");
     let place = Place::new(&[&way]);

@@ -220,6 +220,13 @@ build two: copy other || one
 fn without_what_is_not_made_again() {
     let build = "mkdir -p out; [ -e stamp ] || cat in > out/list; touch stamp";
     check("not-made-again", &custom(build, &[("in", "in\n")]), &[write("in", "other\n")]);
+    // What another one removed, and would not remove now.
+    let files = [
+        ("Makefile", "out/x: in\n\tcp in out/side; cp in out/x\n"),
+        ("in", "in\n"),
+        ("rm.sh", "rm -f out/side\n"),
+    ];
+    check("not-made-again", &custom("mkdir -p out; make; sh rm.sh", &files), &[write("rm.sh", ":\n")]);
 }
 
 /// What failed had been told to leave a note before, and the makefile asks in a way that nobody sees.
