@@ -19,6 +19,7 @@
 #![forbid(unsafe_code)]
 
 mod capture;
+mod contents;
 mod digest;
 mod dirfd;
 mod error;

@@ -1,15 +1,17 @@
 //! Writing a view out as a plain directory, exactly: modes, nanosecond mtimes (of directories and symlinks, too),
 //! hard links; on request with byte strings replaced.
 //!
-//! How files are made is for the `tree_writer`; here is what they are made of. A file is read only if there is
-//! something to replace, and written anew only if it holds it. Owners, ctimes, atimes and attributes are not kept.
+//! How files are made is for the `tree_writer`, and how they are filled for `contents`; here is what they are made of. A
+//! file is read only if there is something to replace, and written anew only if it holds it. Owners, ctimes, atimes and attributes are not kept.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
+use rayon::Scope;
 use rustix::io::Errno;
 
+use crate::contents::{Content, Contents, Filled};
 use crate::error::Kind;
 use crate::rewrite::Rewriter;
 use crate::tree_writer::TreeWriter;
@@ -80,19 +82,36 @@ pub fn materialise(view: &View, dest: &Path, options: &MaterialiseOptions) -> Re
     let rewriter = Rewriter::new(&options.substitute)?;
     let name = dest.file_name().ok_or_else(|| Error::os("write", dest, Errno::INVAL))?;
     let parent = dest.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let contents = Contents::new(&rewriter);
     let mut writer = Materialiser {
-        rewriter,
+        rewriter: &rewriter,
         tree: TreeWriter::new(parent)?,
         name,
         at: (PathBuf::new(), PathBuf::from(name)),
+        place: 0,
         hits: Vec::new(),
     };
-    view.walk(|walked| {
-        let path = writer.substituted_path(walked)?;
-        writer.write(walked, &path)
-    })?;
-    let hits = writer.hits;
-    let written = writer.tree.finish()?;
+    let walked = rayon::in_place_scope(|scope| {
+        view.walk(|walked| {
+            let path = writer.substituted_path(walked)?;
+            writer.write(walked, &path, (&contents, scope))?;
+            writer.place += 1;
+            Ok::<(), Error>(())
+        })
+    });
+    // What was begun before the walk came to an error comes before it, too.
+    let filled = contents.finish()?;
+    walked?;
+    let Materialiser { tree, mut hits, .. } = writer;
+    let mut written = tree.finish()?;
+    for (place, Filled { seen, replaced, shared }) in filled {
+        written.shared_bytes += shared;
+        if replaced > 0 {
+            hits.push((place, Hit { path: seen, place: HitPlace::Content, count: replaced }));
+        }
+    }
+    // A name comes before what has it.
+    hits.sort_by_key(|(place, _)| *place);
     Ok(Materialised {
         files: written.files,
         hard_links: written.hard_links,
@@ -100,22 +119,25 @@ pub fn materialise(view: &View, dest: &Path, options: &MaterialiseOptions) -> Re
         symlinks: written.symlinks,
         bytes: written.bytes,
         shared_bytes: written.shared_bytes,
-        hits,
+        hits: hits.into_iter().map(|(_, hit)| hit).collect(),
     })
 }
 
 struct Materialiser<'a> {
-    rewriter: Rewriter<'a>,
+    rewriter: &'a Rewriter<'a>,
     /// Writes into the directory that holds `dest`.
     tree: TreeWriter,
     /// The name of `dest`.
     name: &'a OsStr,
     /// The directory that the walk is in, and where it is written. The walk stays in one for all its names.
     at: (PathBuf, PathBuf),
-    hits: Vec<Hit>,
+    /// How many files the walk has passed.
+    place: usize,
+    /// With the place of each in the walk.
+    hits: Vec<(usize, Hit)>,
 }
 
-impl Materialiser<'_> {
+impl<'a> Materialiser<'a> {
     /// Where to write what the walk is at.
     fn substituted_path(&mut self, walked: &Walked<'_>) -> Result<PathBuf, Error> {
         let Some(parent) = walked.path().parent() else { return Ok(PathBuf::from(self.name)) };
@@ -150,23 +172,22 @@ impl Materialiser<'_> {
         Ok(name)
     }
 
-    fn write(&mut self, walked: &Walked<'_>, path: &Path) -> Result<(), Error> {
+    fn write<'s>(
+        &mut self,
+        walked: &Walked<'_>,
+        path: &Path,
+        (contents, scope): (&'s Contents<'a>, &Scope<'s>),
+    ) -> Result<(), Error> {
         let metadata = walked.metadata();
         match metadata.file_type {
             FileType::File => {
                 if self.tree.link_again(walked, path)? {
                     return Ok(());
                 }
-                let source = walked.open_file()?;
-                let file = self.tree.create(path)?;
-                let count = self.rewriter.copy(&source, &file);
-                let count = count.map_err(|error| self.tree.fail("write", path, error))?;
-                if count > 0 {
-                    self.hit(walked, HitPlace::Content, count);
-                } else {
-                    self.tree.fill(path, &file, &source, metadata.size)?;
-                }
-                self.tree.finish_file(path, &file, metadata, metadata.mtime)
+                let (source, file) = (walked.open_file()?, self.tree.create(path)?);
+                self.tree.count_file(metadata.size);
+                let (path, seen) = (self.tree.full_path(path), walked.path().to_owned());
+                contents.add(scope, self.place, Content { source, file, path, seen, metadata: *metadata })
             }
             FileType::Symlink => {
                 if self.tree.link_again(walked, path)? {
@@ -184,6 +205,6 @@ impl Materialiser<'_> {
     }
 
     fn hit(&mut self, walked: &Walked<'_>, place: HitPlace, count: u64) {
-        self.hits.push(Hit { path: walked.path().to_owned(), place, count });
+        self.hits.push((self.place, Hit { path: walked.path().to_owned(), place, count }));
     }
 }

@@ -1,11 +1,12 @@
 //! Replacing byte strings by others of the same length, in memory and while copying.
 //!
-//! Searched with Horspool's algorithm, one pass per string: with strings as long as the hash of a store path it
-//! looks at few bytes and is faster than the disk. Usually there are one or two strings.
+//! One pass of a vectorised search per string, which is faster than memory. Usually there are one or two strings.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::FileExt;
+
+use memchr::memmem::Finder;
 
 use crate::error::Kind;
 use crate::{Error, Substitution};
@@ -21,10 +22,8 @@ pub(crate) struct Rewriter<'a> {
 
 #[derive(Debug)]
 struct Needle<'a> {
-    from: &'a [u8],
+    from: Finder<'a>,
     to: &'a [u8],
-    /// How far the search may go on, by the byte under the needle's end.
-    skip: Box<[usize; 256]>,
 }
 
 impl<'a> Rewriter<'a> {
@@ -35,13 +34,9 @@ impl<'a> Rewriter<'a> {
                 let reason = "must replace at least one byte, and by as many";
                 return Err(Kind::Substitution { reason }.into());
             }
-            let mut skip = Box::new([from.len(); 256]);
-            for (at, &byte) in from[..from.len() - 1].iter().enumerate() {
-                skip[usize::from(byte)] = from.len() - 1 - at;
-            }
-            needles.push(Needle { from, to, skip });
+            needles.push(Needle { from: Finder::new(from), to });
         }
-        let longest = needles.iter().map(|needle| needle.from.len()).max().unwrap_or(0);
+        let longest = needles.iter().map(|needle| needle.to.len()).max().unwrap_or(0);
         Ok(Rewriter { needles, longest })
     }
 
@@ -90,7 +85,7 @@ impl<'a> Rewriter<'a> {
             }
             at += read as u64;
             filled += read;
-            if self.needles.iter().any(|needle| needle.find(&buffer[..filled]).is_some()) {
+            if self.needles.iter().any(|needle| needle.from.find(&buffer[..filled]).is_some()) {
                 return Ok(true);
             }
             let kept = filled.min(self.longest - 1);
@@ -103,7 +98,8 @@ impl<'a> Rewriter<'a> {
     /// `limit`, and the number of replacements.
     fn rewrite(&self, bytes: &mut [u8], limit: usize) -> (usize, u64) {
         // Each needle's next match from `at` on; found again only once it lies behind.
-        let mut next: Vec<Option<usize>> = self.needles.iter().map(|needle| needle.find(bytes)).collect();
+        let mut next: Vec<Option<usize>> =
+            self.needles.iter().map(|needle| needle.from.find(bytes)).collect();
         let (mut at, mut count) = (0, 0);
         loop {
             let first =
@@ -111,29 +107,15 @@ impl<'a> Rewriter<'a> {
             let Some((place, which)) = first.filter(|&(place, _)| place < limit) else {
                 return (at.max(limit), count);
             };
-            at = place + self.needles[which].from.len();
+            at = place + self.needles[which].to.len();
             bytes[place..at].copy_from_slice(self.needles[which].to);
             count += 1;
             for (needle, next) in self.needles.iter().zip(&mut next) {
                 if next.is_some_and(|place| place < at) {
-                    *next = needle.find(&bytes[at..]).map(|place| at + place);
+                    *next = needle.from.find(&bytes[at..]).map(|place| at + place);
                 }
             }
         }
-    }
-}
-
-impl Needle<'_> {
-    fn find(&self, bytes: &[u8]) -> Option<usize> {
-        let length = self.from.len();
-        let mut at = 0;
-        while let Some(window) = bytes.get(at..at + length) {
-            if window == self.from {
-                return Some(at);
-            }
-            at += self.skip[usize::from(window[length - 1])];
-        }
-        None
     }
 }
 

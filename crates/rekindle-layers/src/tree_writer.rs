@@ -19,7 +19,7 @@ use rustix::fs::{AtFlags, Mode, OFlags, XattrFlags};
 use rustix::io::Errno;
 
 use crate::error::Kind;
-use crate::{Error, FileType, Metadata, Timestamp, Walked, dirfd};
+use crate::{Error, FileType, Timestamp, Walked, dirfd};
 
 /// What was written into a tree.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -127,8 +127,14 @@ impl TreeWriter {
             FileType::File => {
                 let source = from.open_file()?;
                 let file = self.create(path)?;
-                self.fill(path, &file, &source, metadata.size)?;
-                self.finish_file(path, &file, metadata, mtime)
+                if fill(&file, &source).map_err(|error| self.fail("write", path, error))? {
+                    self.written.shared_bytes += metadata.size;
+                }
+                // Writing takes setuid away and moves the mtime, so this comes last.
+                set_mode_and_mtime(&file, metadata.mode, mtime)
+                    .map_err(|errno| self.fail("set the mode and time of", path, errno))?;
+                self.count_file(metadata.size);
+                Ok(())
             }
             FileType::Symlink => self.symlink(path, from.read_link()?.as_os_str(), mtime),
             _ => self.special(from, path, mtime),
@@ -157,29 +163,10 @@ impl TreeWriter {
         create(dir, name).map_err(|errno| self.fail("create", path, errno))
     }
 
-    /// Fills an empty file with the `size` bytes of another.
-    pub(crate) fn fill(&mut self, path: &Path, file: &File, source: &File, size: u64) -> Result<(), Error> {
-        if rustix::fs::ioctl_ficlone(file, source).is_ok() {
-            self.written.shared_bytes += size;
-            return Ok(());
-        }
-        copy(source, file).map_err(|error| self.fail("write", path, error))
-    }
-
-    /// Gives a file the mode of its original, and its mtime. Writing takes setuid away and moves the mtime, so this
-    /// comes last.
-    pub(crate) fn finish_file(
-        &mut self,
-        path: &Path,
-        file: &File,
-        original: &Metadata,
-        mtime: Timestamp,
-    ) -> Result<(), Error> {
-        set_mode_and_mtime(file, original.mode, mtime)
-            .map_err(|errno| self.fail("set the mode and time of", path, errno))?;
+    /// Counts a file that was made and filled.
+    pub(crate) fn count_file(&mut self, size: u64) {
         self.written.files += 1;
-        self.written.bytes += original.size;
-        Ok(())
+        self.written.bytes += size;
     }
 
     /// Makes a symlink.
@@ -251,9 +238,14 @@ impl TreeWriter {
         Ok((&self.at.1, path.file_name().unwrap_or_default()))
     }
 
+    /// Where a path of the tree is, for errors.
+    pub(crate) fn full_path(&self, path: &Path) -> PathBuf {
+        self.root_path.join(path)
+    }
+
     /// The error for a path of the tree.
     pub(crate) fn fail(&self, doing: &'static str, path: &Path, error: impl Into<io::Error>) -> Error {
-        Error::os(doing, self.root_path.join(path), error)
+        Error::os(doing, self.full_path(path), error)
     }
 }
 
@@ -282,6 +274,14 @@ pub(crate) fn symlink(
 ) -> rustix::io::Result<()> {
     rustix::fs::symlinkat(target, &dir, name)?;
     set_mtime(dir, name, mtime)
+}
+
+/// Fills an empty file with the bytes of another. Returns whether they share their blocks.
+pub(crate) fn fill(file: &File, source: &File) -> io::Result<bool> {
+    if rustix::fs::ioctl_ficlone(file, source).is_ok() {
+        return Ok(true);
+    }
+    copy(source, file).map(|()| false)
 }
 
 /// Sets the mode and the mtime of an open file or directory.

@@ -85,6 +85,59 @@ fn substitutions_reach_contents_targets_and_names() {
 }
 
 #[test]
+fn many_large_files_are_written_as_small_ones_are() {
+    let temp = tempfile::tempdir().unwrap();
+    let [source, dest] = ["source", "dest"].map(|name| temp.path().join(name));
+    fs::create_dir_all(source.join("sub")).unwrap();
+    let mut expected = Vec::new();
+    // Every third holds nothing to replace, every fourth is small, and there are more than are written at a time.
+    for number in 0..40_usize {
+        let mut content = vec![number as u8; if number % 4 == 0 { 100 } else { 300_000 + number }];
+        let name = format!("{}{number:02}-OLD", if number % 2 == 0 { "sub/" } else { "" });
+        let count = if number % 3 == 0 { 0 } else { number % 5 + 1 };
+        for at in 0..count {
+            let at = at * (content.len() - 3) / 5;
+            content[at..at + 3].copy_from_slice(b"OLD");
+        }
+        fs::write(source.join(&name), &content).unwrap();
+        fs::set_permissions(source.join(&name), PermissionsExt::from_mode(0o4500 + number as u32 % 8))
+            .unwrap();
+        expected.push((name, count as u64));
+    }
+    fs::hard_link(source.join("01-OLD"), source.join("zz")).unwrap();
+    expected.sort();
+    let done = materialise(&View::of_path(&source).unwrap(), &dest, &replacing(&[("OLD", "NEW")])).unwrap();
+    let hits: Vec<_> = done.hits.iter().map(|hit| (hit.path.clone(), hit.place, hit.count)).collect();
+    let expected_hits: Vec<_> = expected
+        .iter()
+        .flat_map(|(name, count)| {
+            let name = PathBuf::from(name);
+            let content = (*count > 0).then(|| (name.clone(), HitPlace::Content, *count));
+            [Some((name, HitPlace::Name, 1)), content].into_iter().flatten()
+        })
+        .collect();
+    assert_eq!(hits, expected_hits);
+    assert_eq!((done.files, done.hard_links), (40, 1));
+    for (name, _) in expected {
+        let (from, to) = (source.join(&name), dest.join(name.replace("OLD", "NEW")));
+        let replaced = |bytes: Vec<u8>| {
+            let mut bytes = bytes;
+            while let Some(at) = bytes.windows(3).position(|window| window == b"OLD") {
+                bytes[at..at + 3].copy_from_slice(b"NEW");
+            }
+            bytes
+        };
+        assert!(replaced(fs::read(&from).unwrap()) == fs::read(&to).unwrap(), "{name}");
+        let [from, to] = [from, to].map(|path| fs::metadata(path).unwrap());
+        assert_eq!((from.mode(), from.mtime(), from.mtime_nsec()), (to.mode(), to.mtime(), to.mtime_nsec()));
+    }
+    assert_eq!(
+        fs::metadata(dest.join("zz")).unwrap().ino(),
+        fs::metadata(dest.join("01-NEW")).unwrap().ino()
+    );
+}
+
+#[test]
 fn single_files_and_links_are_written_out() {
     let temp = tempfile::tempdir().unwrap();
     let at = |name: &str| temp.path().join(name);
