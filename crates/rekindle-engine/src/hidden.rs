@@ -19,12 +19,11 @@ mod tests;
 use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use member::{Format, Member};
+use member::{Format, Member, TAR_MAGIC};
 
 /// Where a needle was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -218,7 +217,7 @@ impl Stream {
         // No member is a single byte.
         let end = self.window.len().saturating_sub(ahead.max(1)).max(first);
         let mut next = first;
-        while let Some(at) = beginning(&self.window, next..end) {
+        while let Some(at) = member::beginning(&self.window, next).filter(|at| *at < end) {
             next = at + 1;
             if search.hidden.is_some() {
                 return;
@@ -243,19 +242,11 @@ impl Stream {
     }
 }
 
-/// The first place in `range` where a member may begin.
-fn beginning(window: &[u8], range: Range<usize>) -> Option<usize> {
-    // Over a slice of pairs, which are all there, and so are not checked one by one: this sees every byte.
-    let pairs = window.get(range.start..range.end + 1)?.windows(2);
-    let found = pairs.into_iter().position(|pair| member::may_begin(pair[0], pair[1]))?;
-    Some(range.start + found)
-}
-
 /// The tar header, if one has its magic number at `at`: replacing bytes in it would break its checksum.
 fn checksummed_header(window: &[u8], at: usize) -> Option<&[u8]> {
     const MAGIC: usize = 257;
     const CHECKSUM: std::ops::Range<usize> = 148..156;
-    if !window[at..].starts_with(b"ustar") {
+    if !window[at..].starts_with(TAR_MAGIC) {
         return None;
     }
     let header = window.get(at.checked_sub(MAGIC)?..)?.get(..512)?;

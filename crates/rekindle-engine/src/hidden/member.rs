@@ -1,5 +1,8 @@
 //! One compressed member of a stream: its header, its decoder, and the stream that it holds.
 
+use std::sync::LazyLock;
+
+use aho_corasick::{AhoCorasick, Input, MatchKind};
 use bzip2::Decompress as Bunzip2;
 use flate2::{Decompress as Inflate, FlushDecompress};
 use liblzma::stream::{Action, Status as XzStatus, Stream as Xz};
@@ -25,36 +28,32 @@ pub(super) enum Format {
     Zlib,
 }
 
-/// Whether a member, or the magic number of a tar header, may begin with these two bytes. It is asked for every byte
-/// of every file, so it is two table look-ups, and rarely true.
-pub(super) fn may_begin(first: u8, second: u8) -> bool {
-    BEGINNINGS.0[usize::from(first)] & BEGINNINGS.1[usize::from(second)] != 0
-}
-
-/// For each first byte and for each second byte, the set of formats that it fits, one bit each.
-static BEGINNINGS: ([u8; 256], [u8; 256]) = {
-    const BEGIN: [(u8, &[u8]); 7] = [
-        (0x1f, &[0x8b]),
-        (b'P', b"K"),
-        (0xfd, b"7"),
-        (0x28, &[0xb5]),
-        (b'B', b"Z"),
-        (0x78, &[0x01, 0x5e, 0x9c, 0xda]),
-        (b'u', b"s"),
+/// What members, and the magic number of a tar header, begin with: as much of it as is always the same. All that is read
+/// is searched for these, so they are longer than they would have to be.
+static BEGINNINGS: LazyLock<AhoCorasick> = LazyLock::new(|| {
+    let beginnings: [&[u8]; 10] = [
+        b"\x1f\x8b\x08",
+        b"PK\x03\x04",
+        b"\xfd7zXZ\0",
+        b"\x28\xb5\x2f\xfd",
+        b"BZh",
+        b"\x78\x01",
+        b"\x78\x5e",
+        b"\x78\x9c",
+        b"\x78\xda",
+        TAR_MAGIC,
     ];
-    let (mut firsts, mut seconds) = ([0; 256], [0; 256]);
-    let mut format = 0;
-    while format < BEGIN.len() {
-        firsts[BEGIN[format].0 as usize] |= 1 << format;
-        let mut at = 0;
-        while at < BEGIN[format].1.len() {
-            seconds[BEGIN[format].1[at] as usize] |= 1 << format;
-            at += 1;
-        }
-        format += 1;
-    }
-    (firsts, seconds)
-};
+    let builder = AhoCorasick::builder().match_kind(MatchKind::LeftmostFirst).build(beginnings);
+    builder.expect("a few short patterns are not too many")
+});
+
+/// The magic number in the middle of a tar header.
+pub(super) const TAR_MAGIC: &[u8] = b"ustar";
+
+/// The first place from `from` on where a member, or the magic number of a tar header, may begin.
+pub(super) fn beginning(bytes: &[u8], from: usize) -> Option<usize> {
+    BEGINNINGS.find(Input::new(bytes).span(from..bytes.len())).map(|found| found.start())
+}
 
 impl Format {
     /// The format of the member that seems to begin here.
@@ -65,8 +64,7 @@ impl Format {
             [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Some(Format::Xz),
             [0x28, 0xb5, 0x2f, 0xfd, ..] => Some(Format::Zstd),
             [b'B', b'Z', b'h', b'1'..=b'9', 0x31, 0x41, 0x59, 0x26, 0x53, 0x59, ..] => Some(Format::Bzip2),
-            // The two low bits of the third byte but one say how the first block is packed; 3 is no way to pack.
-            [0x78, 0x01 | 0x5e | 0x9c | 0xda, block, ..] if (block >> 1) & 3 != 3 => Some(Format::Zlib),
+            [0x78, 0x01 | 0x5e | 0x9c | 0xda, block @ ..] if may_be_deflated(block) => Some(Format::Zlib),
             _ => None,
         }
     }
@@ -114,6 +112,33 @@ enum Header {
 impl Header {
     fn body(offset: usize, decoder: Option<Decoder>) -> Header {
         decoder.map_or(Header::Invalid, |decoder| Header::Body(offset, Box::new(decoder)))
+    }
+}
+
+/// Whether a deflated block may begin here, as far as its bytes are there (RFC 1951). A zlib stream begins with two
+/// bytes that every program has a thousand times, and to set a decoder up takes longer than to look here. What
+/// is refused here the decoder refuses before it gives a single byte.
+fn may_be_deflated(bytes: &[u8]) -> bool {
+    /// Bits before the lengths of the code in which the lengths of the other codes are written.
+    const LENGTHS_AT: usize = 17;
+    let Some(first) = bytes.first() else { return false };
+    match (first >> 1) & 3 {
+        // It is stored, and its length stands a second time with all bits turned.
+        0 => bytes.get(1..5).is_none_or(|size| size[0] == !size[2] && size[1] == !size[3]),
+        1 => true,
+        // It brings its codes along, and one that is incomplete is an error.
+        2 => {
+            let bits = |at: usize, count: usize| {
+                let bit = |at: usize| Some(u32::from(*bytes.get(at / 8)? >> (at % 8) & 1));
+                (0..count).try_fold(0, |bits, index| Some(bits | bit(at + index)? << index))
+            };
+            let Some(count) = bits(LENGTHS_AT - 4, 4) else { return true };
+            let lengths = (0..count as usize + 4).map(|index| bits(LENGTHS_AT + 3 * index, 3));
+            let Some(lengths) = lengths.collect::<Option<Vec<u32>>>() else { return true };
+            let used: Vec<u32> = lengths.into_iter().filter(|length| *length > 0).collect();
+            used.len() < 2 || used.iter().map(|length| 128 >> length).sum::<u32>() == 128
+        }
+        _ => false,
     }
 }
 

@@ -330,3 +330,46 @@ proptest! {
         prop_assert_eq!(search(&[bytes, packed].concat()), None);
     }
 }
+
+/// The decoder is the judge of what may be deflated: whatever is refused without it gives nothing with it.
+#[test]
+fn what_is_refused_without_a_decoder_gives_nothing_with_one() {
+    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut refused = 0;
+    for _ in 0..20_000 {
+        let mut bytes = vec![0x78, 0x9c];
+        for _ in 0..8 {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            bytes.extend(random.to_le_bytes());
+        }
+        // A beginning of which the rest is not there yet is never refused, unless all of it would be.
+        let is_refused = |end: usize| Format::at(&bytes[..end]).is_none();
+        let first = (3..bytes.len()).find(|end| is_refused(*end));
+        let Some(first) = first else { continue };
+        refused += 1;
+        assert!((first..bytes.len()).all(is_refused), "{bytes:02x?}");
+        let (mut decoder, mut output) = (flate2::Decompress::new(true), [0; 64]);
+        let done = decoder.decompress(&bytes[..], &mut output, flate2::FlushDecompress::None);
+        assert!(done.is_err() && decoder.total_out() == 0, "{bytes:02x?}");
+    }
+    assert!(refused > 10_000, "{refused}");
+}
+
+#[test]
+fn what_is_deflated_in_any_way_is_not_refused() {
+    let text: Vec<u8> = (0..3000_u32).flat_map(|number| (number * number).to_string().into_bytes()).collect();
+    for length in [0, 1, 2, 10, 100, 1000, text.len()] {
+        for level in 0..=9 {
+            let packed = zlib_of_level(&text[..length], level);
+            assert!((3..packed.len()).all(|end| Format::at(&packed[..end]) == Some(Format::Zlib)));
+        }
+    }
+}
+
+fn zlib_of_level(bytes: &[u8], level: u32) -> Vec<u8> {
+    let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::new(level));
+    encoder.write_all(bytes).expect("memory");
+    encoder.finish().expect("memory")
+}
