@@ -62,6 +62,7 @@ mod targets;
 mod tests;
 mod verdict;
 
+use std::cmp::Reverse;
 use std::fs::{self, File, FileTimes, OpenOptions, Permissions};
 use std::io::{self, Read, Seek};
 use std::os::unix::fs::{FileExt, PermissionsExt};
@@ -132,15 +133,18 @@ impl Fragments {
         if threads < 2 {
             return files.iter().map(|file| self.look_into(file)).collect();
         }
+        // The largest first, or the last to be begun may be the one that takes as long as all others.
+        let mut order: Vec<usize> = (0..files.len()).collect();
+        order.sort_by_cached_key(|index| Reverse(fs::metadata(&files[*index]).map_or(0, |file| file.len())));
         let next = AtomicUsize::new(0);
         let (sender, receiver) = mpsc::channel();
         thread::scope(|scope| {
             for _ in 0..threads {
-                let (sender, next) = (sender.clone(), &next);
+                let (sender, next, order) = (sender.clone(), &next, &order);
                 scope.spawn(move || {
-                    while let Some((index, file)) = next_of(files, next) {
+                    while let Some(index) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
                         // The receiver is there until all senders are gone.
-                        let _ = sender.send((index, self.look_into(file)));
+                        let _ = sender.send((*index, self.look_into(&files[*index])));
                     }
                 });
             }
@@ -181,12 +185,6 @@ impl Looked {
         }
         Ok(None)
     }
-}
-
-/// What is next to be done of `files`, with its index.
-fn next_of<'f>(files: &'f [PathBuf], next: &AtomicUsize) -> Option<(usize, &'f PathBuf)> {
-    let index = next.fetch_add(1, Ordering::Relaxed);
-    files.get(index).map(|file| (index, file))
 }
 
 /// All regular files at and below `root`, in order.
