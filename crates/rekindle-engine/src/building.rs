@@ -4,6 +4,8 @@
 //! paths, or without anything of an earlier build. Each way is taken at most once, so this ends.
 
 use std::cell::RefCell;
+use std::panic::resume_unwind;
+use std::thread;
 
 use rekindle_nix::{Derivation, DerivationKind, StorePath};
 use rekindle_plan::{Judged, Unusable, Verdict};
@@ -175,11 +177,10 @@ impl<'a> Building<'a> {
             outcome => outcome?,
         };
         let counts = job.purpose != Purpose::Verify && !matches!(outcome, Outcome::Restart { .. });
-        if let Some(toolchain) = self.world.toolchain.filter(|_| counts) {
-            // Before anything that it made counts.
-            let package = job.package();
-            job.engine.hosts().note(&package, toolchain, attempt.looks().cloned(), began)?;
-        }
+        let toolchain = self.world.toolchain.filter(|_| counts);
+        let (hosts, package, looks) = (job.engine.hosts(), job.package(), attempt.looks().cloned());
+        // It has to be there before anything that the attempt made counts.
+        let note = || toolchain.map_or(Ok(()), |toolchain| hosts.note(&package, toolchain, looks, began));
         match outcome {
             Outcome::Restart { reason, mode } => {
                 self.mode = mode;
@@ -189,6 +190,7 @@ impl<'a> Building<'a> {
                 Ok(Turn::Again)
             }
             Outcome::Failed { phase, kind } => {
+                note()?;
                 if let Some(why) = attempt.doubt().filter(|_| kind != FailureKind::Cancelled) {
                     let (phase, why) = (phase.unwrap_or_default(), why.to_owned());
                     return Ok(self.without_seed(RestartReason::SeedFailed { phase, why, tail }));
@@ -204,6 +206,7 @@ impl<'a> Building<'a> {
                 failure(phase, kind, tail, progress)
             }
             Outcome::Built if job.purpose == Purpose::Prepare => {
+                note()?;
                 job.tell_taken(&attempt, &verdicts);
                 let there = attempt.base_id().filter(|_| is_all_there(&verdicts)).map(str::to_owned);
                 let existed = there.is_some();
@@ -223,7 +226,8 @@ impl<'a> Building<'a> {
                         Ok(staged) => return Ok(Turn::Over(Done::Staged(staged))),
                         Err(collected) => collected,
                     },
-                    _ => self.collector.take_from_tree(&tree, placement, exact, &canaries)?,
+                    // What is taken counts when it is registered.
+                    _ => beside(note, || self.collector.take_from_tree(&tree, placement, exact, &canaries))?,
                 };
                 match collected {
                     Collected::Installed(registrations) => {
@@ -261,6 +265,19 @@ impl<'a> Building<'a> {
         self.clean = true;
         Turn::Again
     }
+}
+
+/// Does something beside something else, and both to the end. The error of the former comes first.
+fn beside<T>(
+    one: impl FnOnce() -> Result<(), Error> + Send,
+    other: impl FnOnce() -> Result<T, Error>,
+) -> Result<T, Error> {
+    thread::scope(|scope| {
+        let one = scope.spawn(one);
+        let done = other();
+        one.join().unwrap_or_else(|panic| resume_unwind(panic))?;
+        done
+    })
 }
 
 struct Watcher<'a> {

@@ -7,7 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use rekindle_layers::Timestamp;
 use rekindle_nix::Hash;
@@ -90,15 +92,26 @@ impl Kept {
         }
         // On a host that is the same as far as its lists say, a file that was only put there again is the same file.
         let closely = self.host != toolchain.host;
-        self.looks.iter().find_map(|(path, look)| {
-            if is_loader_cache(path) {
-                let is_another = self.loader != self.loader_now();
-                return is_another.then(|| "the loader finds other libraries".to_owned());
-            }
-            let state = State::of(path, look.listed);
-            let path = String::from_utf8_lossy(path);
-            (!state.is_still(&look.state, closely))
-                .then(|| format!("{path} {}", state.what_became_of(&look.state)))
+        let first = |looks: &[(&Vec<u8>, &Look)]| {
+            looks.iter().find_map(|(path, look)| {
+                if is_loader_cache(path) {
+                    let is_another = self.loader != self.loader_now();
+                    return is_another.then(|| "the loader finds other libraries".to_owned());
+                }
+                let state = State::of(path, look.listed);
+                let path = String::from_utf8_lossy(path);
+                (!state.is_still(&look.state, closely))
+                    .then(|| format!("{path} {}", state.what_became_of(&look.state)))
+            })
+        };
+        // They are thousands, nothing begins before they are known to hold, and as a rule all of them do.
+        let looks: Vec<_> = self.looks.iter().collect();
+        let (one, other) = looks.split_at(looks.len() / 2);
+        thread::scope(|scope| {
+            let other = scope.spawn(|| first(other));
+            let one = first(one);
+            let other = other.join().unwrap_or_else(|panic| resume_unwind(panic));
+            one.or(other)
         })
     }
 
