@@ -161,8 +161,8 @@ impl Changes {
             let kind = match change.kind {
                 TreeChangeKind::Added => ChangeKind::Added,
                 TreeChangeKind::Removed => ChangeKind::Removed,
-                // Whether a file is empty is asked without opening it (`test -s`), as its mode is.
-                TreeChangeKind::Content if is_empty_in_one(&mut views, &change.path)? => ChangeKind::Mode,
+                // That is seen without opening it, too.
+                TreeChangeKind::Content if looks_otherwise(&mut views, &change.path)? => ChangeKind::Mode,
                 TreeChangeKind::Content => ChangeKind::Content,
                 TreeChangeKind::Mode => ChangeKind::Mode,
                 TreeChangeKind::Kind => ChangeKind::Kind,
@@ -242,13 +242,12 @@ fn cursor(stack: &[PathBuf]) -> Result<Cursor, Error> {
     Ok(Cursor::new(View::of_layers(stack, Path::new(""))?))
 }
 
-fn is_empty_in_one(views: &mut [Cursor; 2], path: &Path) -> Result<bool, Error> {
-    for view in views {
-        if view.metadata(path)?.is_none_or(|metadata| metadata.size == 0) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
+/// Whether a file with other content has another mode as well, or is empty in one of the trees (`test -s`).
+fn looks_otherwise([then, now]: &mut [Cursor; 2], path: &Path) -> Result<bool, Error> {
+    Ok(match (then.metadata(path)?, now.metadata(path)?) {
+        (Some(then), Some(now)) => then.mode != now.mode || then.size == 0 || now.size == 0,
+        _ => true,
+    })
 }
 
 /// What a step observed, from what the sandbox saw and from the layer that it left.

@@ -3,9 +3,9 @@
 
 use std::path::PathBuf;
 
-use super::Built;
 use super::edit::{self, Edit, mode, remove, write};
 use super::make::MANIFEST;
+use super::{Built, Case, Suite};
 use crate::project::Place;
 
 /// A project that is built by a script, and installs all that is in `out`.
@@ -389,4 +389,16 @@ fn a_name_that_a_variable_is_part_of() {
         &[("Makefile", makefile), ("d/two.txt", "2\n")],
         &[write("d/one.txt", "1\n")],
     );
+}
+
+/// Who only asks for the mode of a file does not open it.
+#[test]
+fn a_file_has_other_content_and_another_mode() {
+    let manifest = format!(
+        "{MANIFEST}build-system = \"custom\"\n[package.phases]\nskip = [\"fixup\"]\n\
+         build = \"find d -printf '%P %m\\\\n' > list\"\ninstall = 'mkdir -p $out; cp list $out/'\n"
+    );
+    let project = vec![write("rekindle.toml", manifest), write("d/a", "a\n")];
+    let both = vec![write("d/a", "other\n"), mode("d/a", 0o755)];
+    super::check([Suite { project, cases: vec![Case::equal("content and mode", both)] }]);
 }
