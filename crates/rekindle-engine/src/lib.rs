@@ -42,6 +42,7 @@ mod prepare;
 mod provenance;
 mod reader;
 mod recipes;
+mod regeneration;
 mod remembered;
 mod rewriting;
 mod saying;

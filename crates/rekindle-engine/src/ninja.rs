@@ -78,6 +78,11 @@ impl Instructions {
         self.manifests.contains(path)
     }
 
+    /// What its generators make, by whose age it decides whether these run.
+    pub(crate) fn generated(&self) -> impl Iterator<Item = &[u8]> {
+        self.made.iter().flat_map(|made| made.generated.keys()).map(|path| &**path)
+    }
+
     /// Whether it is known at all what it is told.
     pub(crate) fn are_known(&self) -> bool {
         self.made.is_some()

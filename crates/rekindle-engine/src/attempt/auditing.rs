@@ -21,6 +21,7 @@ use crate::checkpoint::{Open, TraceFile};
 use crate::error::Error;
 use crate::event::{Audited, FailureKind, Finding};
 use crate::evidence::{Ninjas, Trees};
+use crate::regeneration;
 use crate::tree::{Changes, Stack, paths};
 use crate::world::{Command, TREE_TMP};
 
@@ -117,7 +118,8 @@ impl Attempt<'_> {
         self.tree = onto;
         self.seeded = true;
         self.links_below = true;
-        let mut draft = self.prepared(&mut going, &applied, mark)?;
+        let again = regeneration::written_again(&self.ran_clean(), &now, &going.after[0], &applied)?;
+        let mut draft = self.prepared(&mut going, &applied, &again, mark)?;
         let why = loop {
             let (state, seen) = match self.step(Some(phase), command, Some(draft), watch, cancel)? {
                 Ended::Well { state, seen } => (state, seen),
@@ -262,15 +264,22 @@ impl Attempt<'_> {
             kind: change.kind,
         }));
         going.removed.push(remove);
-        self.prepared(going, &changes, mark)
+        self.prepared(going, &changes, &[], mark)
     }
 
-    /// Begins the layer of a round, with these changes in it.
-    fn prepared(&self, going: &mut GoingOn, changes: &[TreeChange], mark: Timestamp) -> Result<Draft, Error> {
+    /// Begins the layer of a round, with these changes in it. What is written `again` is as it was, but for its time.
+    fn prepared(
+        &self,
+        going: &mut GoingOn,
+        changes: &[TreeChange],
+        again: &[TreeChange],
+        mark: Timestamp,
+    ) -> Result<Draft, Error> {
         let draft = self.given.layers.begin()?;
         let bottom = self.bottom.upper();
         let (now, onto) = (paths(&going.before, bottom), paths(&self.tree, bottom));
-        merge(changes, &now, &onto, draft.upper(), Path::new(""), mark)?;
+        let all: Vec<TreeChange> = changes.iter().chain(again).cloned().collect();
+        merge(&all, &now, &onto, draft.upper(), Path::new(""), mark)?;
         let names = changes.iter().map(|change| change.path.as_os_str().as_bytes().to_vec());
         going.prepared.push(names.collect());
         Ok(draft)

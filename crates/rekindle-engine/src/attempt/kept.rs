@@ -1,6 +1,7 @@
 //! What the steps of an attempt left, or an earlier build for them, until a checkpoint keeps it.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::rc::Rc;
 
 use rekindle_layers::Timestamp;
@@ -230,6 +231,12 @@ impl Attempt<'_> {
             open: Some(left.open),
         });
         true
+    }
+
+    /// What the steps left that ran clean in this attempt.
+    pub(super) fn ran_clean(&self) -> Vec<PathBuf> {
+        let ran = self.kept.iter().filter(|kept| kept.ran);
+        ran.filter_map(|kept| kept.own.as_ref()).flatten().map(|layer| layer.path()).collect()
     }
 
     /// The newest time in the tree. That of sources and inputs is the first second.

@@ -29,6 +29,11 @@ fn meson() {
         Case::equal("header", vec![write("a.h", "#define A 9\n")]).seeds(),
         Case::equal("what configures", vec![replace("meson.build", "'CONFIG', 1", "'CONFIG', 5")]),
         Case::equal(
+            "a comment for what configures",
+            vec![replace("meson.build", "conf = ", "# Why not.\nconf = "), replace("b.c", "2", "4")],
+        )
+        .seeds(),
+        Case::equal(
             "new source",
             vec![
                 write("c.c", "int c(void) { return 3; }\n"),
