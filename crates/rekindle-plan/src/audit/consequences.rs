@@ -56,7 +56,9 @@ impl<'a> Auditor<'a> {
             return Err(finding);
         }
         for (maker, path) in failing {
-            let is_tracked = groups.started_by(maker).is_some_and(Orchestrator::is_tracked);
+            // Who keeps book of its maker need not know of a file that several write.
+            let is_tracked =
+                rule != Rule::Overwritten && groups.started_by(maker).is_some_and(Orchestrator::is_tracked);
             let removal = Removal { path: path.clone(), is_tracked, maker: (run, maker) };
             self.failing.entry(path).or_insert(removal);
         }

@@ -402,3 +402,12 @@ fn a_file_has_other_content_and_another_mode() {
     let both = vec![write("d/a", "other\n"), mode("d/a", 0o755)];
     super::check([Suite { project, cases: vec![Case::equal("content and mode", both)] }]);
 }
+
+/// Ninja knows nothing of the file that both write, and does not miss it.
+#[test]
+fn who_has_the_last_word_fails_to_speak() {
+    let ninja = "rule one\n  command = rm -f out/x; cp a out/x; touch $out\nbuild d/one: one a\n\
+        rule two\n  command = cp b new; mv -f new out/x; touch $out\nbuild d/two: two b || d/one\n";
+    let edits = [write("a", "other\n"), write("b/inside", "b\n")];
+    check("mkdir -p out; ninja -j1", &[("build.ninja", ninja)], &edits);
+}
