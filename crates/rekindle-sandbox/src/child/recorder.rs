@@ -123,7 +123,7 @@ impl<'a> Recorder<'a> {
             let received = buffer.receive(listener.as_fd());
             if let Ok(notice) = &received {
                 self.hear(listener.as_fd(), notice);
-                turns.answer(notice.id);
+                turns.answer(notice.id, notice.tid);
                 heard += 1;
                 // A command that calls without a pause leaves no moment to be interrupted in.
                 if !heard.is_multiple_of(1024) || Instant::now() < glance {

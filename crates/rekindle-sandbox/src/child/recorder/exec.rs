@@ -171,12 +171,13 @@ impl Recorder<'_> {
 
     fn describe(&mut self, who: Caller, pending: &Pending) -> Result<Exec, String> {
         let read = |name: &str| match self.procs.read(who.process, name, MOST_BYTES) {
-            Ok(bytes) => Ok(bytes),
-            Err(Errno::NOENT | Errno::SRCH) => Ok(Vec::new()),
-            Err(Errno::ACCESS) if name == "environ" => self.environment(who),
+            Ok(bytes) => Ok((bytes, true)),
+            Err(Errno::NOENT | Errno::SRCH) => Ok((Vec::new(), false)),
+            Err(Errno::ACCESS) if name == "environ" => Ok((self.environment(who)?, false)),
             Err(errno) => Err(unreadable(errno)),
         };
-        let (arguments, environment) = (read("cmdline")?, read("environ")?);
+        let ((arguments, _), (environment, is_open)) = (read("cmdline")?, read("environ")?);
+        self.tasks.get(who.process).is_open = is_open;
         let kept = &arguments[..arguments.len().min(MOST_ARGUMENTS)];
         let kept = kept.strip_suffix(b"\0").unwrap_or(kept);
         let argv = match arguments.is_empty() {

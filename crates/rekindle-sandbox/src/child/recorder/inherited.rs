@@ -40,8 +40,10 @@ fn pipe(text: &[u8]) -> Option<u64> {
 
 impl Recorder<'_> {
     pub(super) fn scan(&mut self, who: Caller) -> Result<(), String> {
-        let record = self.tasks.get(who.process).record;
-        for (fd, text) in self.descriptors(who)? {
+        let task = self.tasks.get(who.process);
+        let record = task.record;
+        let is_open = std::mem::take(&mut task.is_open);
+        for (fd, text) in self.descriptors(who, is_open)? {
             if fd <= 1
                 && let Some(text) = &text
             {
@@ -82,9 +84,10 @@ impl Recorder<'_> {
         Ok(())
     }
 
-    /// All descriptors of a process; of one that keeps others out of its part of `/proc`, those where one may be.
-    fn descriptors(&mut self, who: Caller) -> Result<Vec<Descriptor>, String> {
-        if let Some(few) = self.few_descriptors(who) {
+    /// All descriptors of a process; of one that keeps others out of its part of `/proc`, those where one may be. `is_open`: it is
+    /// known that it does not.
+    fn descriptors(&mut self, who: Caller, is_open: bool) -> Result<Vec<Descriptor>, String> {
+        if let Some(few) = self.few_descriptors(who, is_open) {
             return Ok(few);
         }
         match self.procs.descriptors(who.process) {
@@ -103,7 +106,7 @@ impl Recorder<'_> {
     }
 
     /// The same for a process that has but a few: to list them would cost several times as much.
-    fn few_descriptors(&self, who: Caller) -> Option<Vec<Descriptor>> {
+    fn few_descriptors(&self, who: Caller, is_open: bool) -> Option<Vec<Descriptor>> {
         let count = usize::try_from(self.procs.count_descriptors(who.process)?).ok()?;
         let mut found = Vec::with_capacity(count.min(LOW as usize));
         let task = self.tasks.find(who.process)?;
@@ -111,9 +114,10 @@ impl Recorder<'_> {
             if found.len() == count {
                 return Some(found);
             }
-            // To ask the file itself what it is costs less than to ask `/proc` for its name; most are pipes. The first one
-            // tells whether `/proc` would answer: of who keeps others out it is said that not all is known.
-            let stat = match found.is_empty() {
+            // To ask the file itself what it is costs less than to ask `/proc` for its name; most are pipes. If that
+            // is not known, the first one tells whether `/proc` would answer: of who keeps others out it is said that not all
+            // is known.
+            let stat = match found.is_empty() && !is_open {
                 true => Err(Errno::ACCESS),
                 false => task.descriptor(fd.cast_signed()).and_then(rustix::fs::fstat),
             };

@@ -39,6 +39,8 @@ pub(super) struct Task {
     pub(super) descriptors_shared: bool,
     /// Its descriptors have to be looked at before anything else is made of it.
     pub(super) scan: bool,
+    /// `/proc` has told its environment at this very call, so it would tell its descriptors, too.
+    pub(super) is_open: bool,
     /// It has said that it exits with this code.
     pub(super) exit: Option<(i32, Duration)>,
 }
@@ -215,6 +217,7 @@ impl Recorder<'_> {
             cwd_shared,
             descriptors_shared,
             scan: false,
+            is_open: false,
             exit: None,
         };
         self.tasks.live.insert(process, task);

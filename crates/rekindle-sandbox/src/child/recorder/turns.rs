@@ -9,8 +9,13 @@
 //! So how many want to run is looked up before each answer. If it is only the observer, who called goes on here; if there are more, the
 //! kernel looks for a place. The number is the whole machine's, as nothing tells that of one processor. It was measured where there are
 //! two; where many processors are busy with something else, the kernel always looks, as it does for others who observe like this.
+//!
+//! To look costs a tenth of what a call costs, and who calls without a pause does so many times in a moment. So what was seen holds for
+//! [`HOLDS`], but for that caller only: another one is a sign that somebody has begun to wait, or has ended.
 
+use std::cell::Cell;
 use std::os::fd::{BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
 
 use super::procs::Procs;
 use crate::sys;
@@ -19,8 +24,17 @@ use crate::sys;
 pub(super) struct Turns<'a> {
     listener: BorrowedFd<'a>,
     /// What tells how many want to run; `None` where the kernel (before 6.6) always looks for a place, or nothing tells.
-    load: Option<OwnedFd>,
+    load: Option<Load>,
 }
+
+struct Load {
+    file: OwnedFd,
+    /// When it was looked at for whom, and whether others wanted to run.
+    seen: Cell<(Instant, u32, bool)>,
+}
+
+/// Less than it takes the kernel to give a processor to somebody else.
+const HOLDS: Duration = Duration::from_micros(50);
 
 /// How long the observer wants to run at a time, in nanoseconds: as short as can be asked for. Who wants less gets its turn earlier,
 /// and others wait for it.
@@ -31,12 +45,13 @@ impl<'a> Turns<'a> {
         // Where this cannot be asked for (before 6.12), it waits for its turn like others.
         let _ = sys::ask_for_turns_of(TURN);
         let sync = sys::set_sync_wake_up(listener, true);
-        Turns { listener, load: procs.load().ok().filter(|_| sync) }
+        let load = procs.load().ok().filter(|_| sync).map(Load::new);
+        Turns { listener, load }
     }
 
-    /// Lets a call go on.
-    pub(super) fn answer(&self, id: u64) {
-        let place = self.load.as_ref().is_some_and(others_want_to_run);
+    /// Lets a call of a thread go on.
+    pub(super) fn answer(&self, id: u64, tid: u32) {
+        let place = self.load.as_ref().is_some_and(|load| load.others_want_to_run(tid));
         // It is about both ways, and who calls next is to be heard here.
         if place {
             sys::set_sync_wake_up(self.listener, false);
@@ -48,10 +63,24 @@ impl<'a> Turns<'a> {
     }
 }
 
-fn others_want_to_run(load: &OwnedFd) -> bool {
-    let mut text = [0; 64];
-    let count = rustix::io::pread(load, &mut text, 0).unwrap_or(0);
-    running(&text[..count]).is_some_and(|count| count > 1)
+impl Load {
+    fn new(file: OwnedFd) -> Load {
+        let now = Instant::now();
+        Load { file, seen: Cell::new((now, 0, false)) }
+    }
+
+    fn others_want_to_run(&self, tid: u32) -> bool {
+        let (at, caller, others) = self.seen.get();
+        let now = Instant::now();
+        if caller == tid && now.duration_since(at) < HOLDS {
+            return others;
+        }
+        let mut text = [0; 64];
+        let count = rustix::io::pread(&self.file, &mut text, 0).unwrap_or(0);
+        let others = running(&text[..count]).is_some_and(|count| count > 1);
+        self.seen.set((now, tid, others));
+        others
+    }
 }
 
 /// How many run or want to, of `/proc/loadavg`: three averages, then this number, a slash, and how many there are.
