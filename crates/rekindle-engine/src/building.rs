@@ -4,14 +4,13 @@
 //! paths, or without anything of an earlier build. Each way is taken at most once, so this ends.
 
 use std::cell::RefCell;
-use std::panic::resume_unwind;
-use std::thread;
 
 use rekindle_nix::{Derivation, DerivationKind, StorePath};
 use rekindle_plan::{Judged, Unusable, Verdict};
 use rekindle_sandbox::Limits;
 
 use crate::attempt::{Attempt, Given, Mode, Outcome, Watch};
+use crate::beside::beside;
 use crate::canary;
 use crate::copied::asks_for_copy;
 use crate::error::Error;
@@ -226,8 +225,13 @@ impl<'a> Building<'a> {
                         Ok(staged) => return Ok(Turn::Over(Done::Staged(staged))),
                         Err(collected) => collected,
                     },
-                    // What is taken counts when it is registered.
-                    _ => beside(note, || self.collector.take_from_tree(&tree, placement, exact, &canaries))?,
+                    _ => {
+                        let take = || self.collector.take_from_tree(&tree, placement, exact, &canaries);
+                        let (noted, taken) = beside(note, take);
+                        // What was taken counts only when it is registered.
+                        noted?;
+                        taken?
+                    }
                 };
                 match collected {
                     Collected::Installed(registrations) => {
@@ -265,19 +269,6 @@ impl<'a> Building<'a> {
         self.clean = true;
         Turn::Again
     }
-}
-
-/// Does something beside something else, and both to the end. The error of the former comes first.
-fn beside<T>(
-    one: impl FnOnce() -> Result<(), Error> + Send,
-    other: impl FnOnce() -> Result<T, Error>,
-) -> Result<T, Error> {
-    thread::scope(|scope| {
-        let one = scope.spawn(one);
-        let done = other();
-        one.join().unwrap_or_else(|panic| resume_unwind(panic))?;
-        done
-    })
 }
 
 struct Watcher<'a> {

@@ -2,14 +2,10 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::ffi::OsStr;
-use std::fs::File;
-use std::io::Read;
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::rc::Rc;
 
-use rekindle_layers::{Cursor, FileType, Metadata, View};
+use rekindle_layers::FileType;
 use rekindle_plan::SourceChange;
 use rekindle_plan::audit::{Call, Facts, Run};
 use rekindle_plan::trace::name_of;
@@ -19,16 +15,14 @@ use crate::error::Error;
 use crate::makefile;
 use crate::ninja::{self, Instructions};
 use crate::tree::Changes;
-
-/// Advice is not larger than this.
-const LARGEST_ADVICE: u64 = 16 << 20;
+use crate::tree_reader::{TreeReader, same_content};
 
 /// The trees of a seeded step.
 pub(crate) struct Trees {
     /// What the step starts from today.
-    before: Tree,
+    before: TreeReader,
     /// What the checkpoint's step left, and then what each round left.
-    after: Vec<Tree>,
+    after: Vec<TreeReader>,
     /// How the last differs from each of those before it; and from the first also what is another before the step, even where
     /// the step has then made of it what is there now, or has removed it: who looked at it earlier saw something else.
     changed: Vec<Vec<SourceChange>>,
@@ -82,8 +76,8 @@ impl Trees {
         }
         ninjas.keep_rounds([0, after.len() - 1]);
         Ok(Trees {
-            before: Tree::open(before)?,
-            after: after.iter().map(|stack| Tree::open(stack)).collect::<Result<_, _>>()?,
+            before: TreeReader::open(before)?,
+            after: after.iter().map(|stack| TreeReader::open(stack)).collect::<Result<_, _>>()?,
             changed,
             prepared: prepared.to_vec(),
             made,
@@ -92,7 +86,7 @@ impl Trees {
         })
     }
 
-    fn last(&self) -> &Tree {
+    fn last(&self) -> &TreeReader {
         self.after.last().expect("there is what the checkpoint's step left")
     }
 }
@@ -176,7 +170,7 @@ impl Facts for Trees {
     }
 
     fn has_other_recipe(&self, makefiles: &[&[u8]], path: &[u8]) -> bool {
-        let recipe = |tree: &Tree, makefile: &[u8]| {
+        let recipe = |tree: &TreeReader, makefile: &[u8]| {
             tree.content(makefile).and_then(|content| makefile::recipe(&content, path))
         };
         makefiles.iter().any(|makefile| recipe(&self.after[0], makefile) != recipe(self.last(), makefile))
@@ -250,66 +244,5 @@ impl Ninjas {
         let found = Rc::new(read());
         known.push((call.cwd.to_vec(), Rc::clone(&found)));
         found
-    }
-}
-
-/// A tree in which one path after the other is looked up. What cannot be looked at is not there, which is the answer
-/// that costs most.
-struct Tree(RefCell<Cursor>);
-
-impl Tree {
-    fn open(stack: &[PathBuf]) -> Result<Tree, Error> {
-        Ok(Tree(RefCell::new(Cursor::new(View::of_layers(stack, Path::new(""))?))))
-    }
-
-    fn metadata(&self, path: &[u8]) -> Option<Metadata> {
-        self.0.borrow_mut().metadata(as_path(path)).ok().flatten()
-    }
-
-    fn names(&self, path: &[u8]) -> Option<Vec<Vec<u8>>> {
-        let entries = self.0.borrow_mut().entries(as_path(path)).ok()?;
-        Some(entries.iter().map(|entry| entry.name.as_bytes().to_vec()).collect())
-    }
-
-    fn read_link(&self, path: &[u8]) -> Option<PathBuf> {
-        self.0.borrow_mut().read_link(as_path(path)).ok()
-    }
-
-    fn open_file(&self, path: &[u8]) -> Option<File> {
-        self.0.borrow_mut().open_file(as_path(path)).ok()
-    }
-
-    fn content(&self, path: &[u8]) -> Option<Vec<u8>> {
-        self.content_up_to(path, LARGEST_ADVICE)
-    }
-
-    /// What is in a file, or something that nobody can read if it is larger than that.
-    fn content_up_to(&self, path: &[u8], largest: u64) -> Option<Vec<u8>> {
-        let known = self.metadata(path).filter(|known| known.file_type == FileType::File)?;
-        if known.size > largest {
-            return Some(vec![0]);
-        }
-        let mut content = Vec::new();
-        self.open_file(path)?.take(largest).read_to_end(&mut content).ok()?;
-        Some(content)
-    }
-}
-
-fn as_path(path: &[u8]) -> &Path {
-    Path::new(OsStr::from_bytes(path))
-}
-
-fn same_content(trees: [&Tree; 2], path: &[u8]) -> bool {
-    let [Some(mut a), Some(mut b)] = trees.map(|tree| tree.open_file(path)) else { return false };
-    let mut buffers = [vec![0; 1 << 16], vec![0; 1 << 16]];
-    loop {
-        let [first, second] = &mut buffers;
-        let Ok(count) = a.read(first) else { return false };
-        if count == 0 {
-            return matches!(b.read(second), Ok(0));
-        }
-        if b.read_exact(&mut second[..count]).is_err() || first[..count] != second[..count] {
-            return false;
-        }
     }
 }

@@ -15,6 +15,7 @@
 
 mod attempt;
 mod base;
+mod beside;
 mod building;
 mod canary;
 mod checkpoint;
@@ -53,6 +54,7 @@ mod source;
 mod toolchain;
 mod transcript;
 mod tree;
+mod tree_reader;
 mod unlock;
 mod verify;
 mod world;

@@ -11,19 +11,22 @@
 //! wrong result, as all of them are what a clean build would start from.
 
 use std::collections::{BTreeSet, HashSet};
-use std::ffi::{OsStr, OsString};
-use std::io::Read;
+use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use rekindle_layers::{FileType, TreeChange, TreeChangeKind, View, Walked};
+use rekindle_layers::{FileType, TreeChange, TreeChangeKind, View};
 use rekindle_plan::trace::{name_of, resolve};
 
 use crate::error::Error;
 use crate::ninja::{self, Instructions};
+use crate::tree_reader::{TreeReader, same_content};
 
-/// What lists them is not larger than this, but for ninja's manifests.
-const LARGEST: u64 = 16 << 20;
+/// As many files of a layer are asked what they list. A project has a few of them.
+const MOST_LISTS: usize = 100;
+
+/// Of all that is listed so many bytes are compared: a builder can make any number of large files.
+const MOST_COMPARED: u64 = 1 << 30;
 
 /// What steps wrote again, in these layers, just as it was, and what build tools compare with sources: beside what is `applied`
 /// anyway to the tree `onto` from the tree that there is `now`.
@@ -33,57 +36,67 @@ pub(crate) fn written_again(
     onto: &[PathBuf],
     applied: &[TreeChange],
 ) -> Result<Vec<TreeChange>, Error> {
-    let applied: HashSet<&Path> = applied.iter().map(|change| &*change.path).collect();
-    let trees = [View::of_layers(now, Path::new(""))?, View::of_layers(onto, Path::new(""))?];
-    let mut again = Vec::new();
+    let mut listed = BTreeSet::new();
     for layer in layers {
         // What cannot be read was left so by the step.
-        for path in compared(layer).unwrap_or_default() {
-            // The step that goes on may have made something else of it.
-            let [now, then] = trees.each_ref().map(|tree| content(tree, &path, ninja::MOST_TEXT as u64));
-            if !applied.contains(&*path) && now.is_some() && now == then {
-                again.push(TreeChange { path, kind: TreeChangeKind::Content });
-            }
-        }
+        listed.extend(compared(layer).unwrap_or_default());
     }
-    Ok(again)
+    if listed.is_empty() {
+        return Ok(Vec::new());
+    }
+    let applied: HashSet<&[u8]> = applied.iter().map(|change| change.path.as_os_str().as_bytes()).collect();
+    let trees = [TreeReader::open(now)?, TreeReader::open(onto)?];
+    let mut room = MOST_COMPARED;
+    let is_the_same = |path: &Vec<u8>| {
+        let [Some(now), Some(then)] = trees.each_ref().map(|tree| tree.metadata(path)) else { return false };
+        let are_files = [now, then].iter().all(|file| file.file_type == FileType::File);
+        if !are_files || now.size != then.size || now.size > room {
+            return false;
+        }
+        room -= now.size;
+        // The step that goes on may have made something else of it.
+        same_content([&trees[0], &trees[1]], path)
+    };
+    let again = listed.into_iter().filter(|path| !applied.contains(&path[..])).filter(is_the_same);
+    let change = |path| TreeChange { path: OsString::from_vec(path).into(), kind: TreeChangeKind::Content };
+    Ok(again.map(change).collect())
 }
 
-/// Those in the layer of a step that has configured.
-fn compared(layer: &Path) -> Result<BTreeSet<PathBuf>, Error> {
-    let view = View::of_layers(&[layer], Path::new(""))?;
-    let mut found = BTreeSet::new();
-    view.walk(|walked| {
-        if walked.metadata().file_type == FileType::File {
-            let told = told_by(&view, walked);
-            found.extend(told.into_iter().map(|path| PathBuf::from(OsString::from_vec(path))));
+/// Those that the files in the layer of a step list, if it has configured.
+fn compared(layer: &Path) -> Result<BTreeSet<Vec<u8>>, Error> {
+    let mut lists = Vec::new();
+    View::of_layers(&[layer], Path::new(""))?.walk(|walked| {
+        let is_list =
+            [&b"build.ninja"[..], b"Makefile.cmake", b"config.status"].contains(&walked.name().as_bytes());
+        if is_list && walked.metadata().file_type == FileType::File && lists.len() < MOST_LISTS {
+            lists.push(walked.path().as_os_str().as_bytes().to_vec());
         }
         Ok::<(), Error>(())
     })?;
-    Ok(found)
+    let tree = TreeReader::open(&[layer.to_owned()])?;
+    Ok(lists.iter().flat_map(|path| told_by(&tree, path)).collect())
 }
 
-/// The paths that one file lists, if it is one that lists any.
-fn told_by(view: &View, walked: &Walked<'_>) -> Vec<Vec<u8>> {
-    let directory = |path: &Path| path.parent().unwrap_or(Path::new("")).as_os_str().as_bytes().to_vec();
-    let own = directory(walked.path());
-    let text = || content(view, walked.path(), LARGEST).unwrap_or_default();
-    match walked.name().as_bytes() {
+/// The paths that one file lists.
+fn told_by(tree: &TreeReader, path: &[u8]) -> Vec<Vec<u8>> {
+    let own = directory_of(path);
+    let text = || tree.content(path).unwrap_or_default();
+    match name_of(path) {
         b"build.ninja" => {
-            let read =
-                |path: &[u8]| content(view, Path::new(OsStr::from_bytes(path)), ninja::MOST_TEXT as u64);
-            Instructions::new([&b"ninja"[..]].into_iter(), &own, &read)
-                .generated()
-                .map(<[u8]>::to_vec)
-                .collect()
+            let read = |path: &[u8]| tree.content_up_to(path, ninja::MOST_TEXT as u64);
+            let told = Instructions::new([&b"ninja"[..]].into_iter(), own, &read);
+            told.generated().map(<[u8]>::to_vec).collect()
         }
-        b"Makefile.cmake" if own.ends_with(b"CMakeFiles") => {
-            let above = directory(Path::new(OsStr::from_bytes(&own)));
-            cmake(&text()).map(|name| resolve(&above, name)).collect()
+        b"Makefile.cmake" if name_of(own) == b"CMakeFiles" => {
+            cmake(&text()).map(|name| resolve(directory_of(own), name)).collect()
         }
-        b"config.status" => autoconf(&text()).map(|name| resolve(&own, &name)).collect(),
+        b"config.status" => autoconf(&text()).map(|name| resolve(own, &name)).collect(),
         _ => Vec::new(),
     }
+}
+
+fn directory_of(path: &[u8]) -> &[u8] {
+    path.iter().rposition(|byte| *byte == b'/').map_or(b"", |slash| &path[..slash])
 }
 
 /// What CMake's makefiles compare with what they were made from: the words of a list of CMake's.
@@ -126,33 +139,54 @@ fn assignment(line: &[u8]) -> Option<(&[u8], &[u8])> {
     LISTS.contains(&variable).then_some((variable, words))
 }
 
-fn content(view: &View, path: &Path, largest: u64) -> Option<Vec<u8>> {
-    let metadata = view.metadata(path).ok().flatten()?;
-    if metadata.file_type != FileType::File || metadata.size > largest {
-        return None;
-    }
-    let mut content = Vec::new();
-    view.open_file(path).ok()?.take(largest).read_to_end(&mut content).ok()?;
-    Some(content)
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
 
     use super::*;
 
-    /// What is found among these files, each of which is there.
-    fn found(files: &[(&str, &str)]) -> Vec<String> {
+    /// Writes these files in a directory of their own.
+    fn layer(files: &[(&str, &str)]) -> tempfile::TempDir {
         let layer = tempfile::tempdir().expect("a temporary directory");
         for (path, text) in files {
             let path = layer.path().join(path);
             fs::create_dir_all(path.parent().expect("it is in the layer")).expect("our own directory");
             fs::write(path, text).expect("our own file");
         }
+        layer
+    }
+
+    fn paths(changes: Vec<TreeChange>) -> Vec<String> {
+        changes.into_iter().map(|change| change.path.to_string_lossy().into_owned()).collect()
+    }
+
+    /// What is found among these files, which are the same in all trees.
+    fn found(files: &[(&str, &str)]) -> Vec<String> {
+        let layer = layer(files);
         let layers = [layer.path().to_owned()];
-        let found = written_again(&layers, &layers, &layers, &[]).expect("it can be read");
-        found.into_iter().map(|change| change.path.to_string_lossy().into_owned()).collect()
+        paths(written_again(&layers, &layers, &layers, &[]).expect("it can be read"))
+    }
+
+    #[test]
+    fn what_is_another_or_applied_is_left_alone() {
+        let status = ("config.status", "config_files=\" same other gone applied\"\n");
+        let wrote = layer(&[status, ("same", "1"), ("other", "1"), ("gone", "1"), ("applied", "1")]);
+        let after = layer(&[status, ("same", "1"), ("other", "2"), ("applied", "1")]);
+        let [wrote, after] = [&wrote, &after].map(|tree| [tree.path().to_owned()]);
+        let applied = [TreeChange { path: "applied".into(), kind: TreeChangeKind::Mode }];
+        let found = written_again(&wrote, &wrote, &after, &applied).expect("they can be read");
+        assert_eq!(paths(found), ["config.status", "same"]);
+    }
+
+    #[test]
+    fn nobody_makes_it_compare_without_end() {
+        let status = ("config.status", "config_files=\" small large\"\n");
+        let wrote = layer(&[status, ("small", "1")]);
+        let large = fs::File::create(wrote.path().join("large")).expect("our own file");
+        large.set_len(MOST_COMPARED + 1).expect("a file with nothing in it");
+        let wrote = [wrote.path().to_owned()];
+        let found = written_again(&wrote, &wrote, &wrote, &[]).expect("it can be read");
+        assert_eq!(paths(found), ["config.status", "small"]);
     }
 
     #[test]

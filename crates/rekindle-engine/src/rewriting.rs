@@ -6,12 +6,11 @@
 //! (`fragments`), and the rest is looked for after the move. A step that runs at scratch paths never knows the final
 //! ones, so a final hash part under a checksum can only have come there by the replacement.
 
-use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
-use std::thread;
 
 use rekindle_layers::{Substitution, Timestamp};
 
+use crate::beside::beside;
 use crate::canary;
 use crate::error::Error;
 use crate::event::RestartReason;
@@ -86,12 +85,14 @@ fn search(
     needles: &[Vec<u8>],
     fragments: Option<&Fragments>,
 ) -> Result<(Option<Hit>, Option<Looked>), Error> {
-    let (hit, looked) = thread::scope(|scope| {
-        let looked = fragments.map(|fragments| scope.spawn(|| fragments.look(root)));
-        let hit = if needles.is_empty() { Ok(None) } else { find_hidden(root, needles) };
-        let looked = looked.map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)));
-        (hit, looked.transpose())
-    });
+    let find = || if needles.is_empty() { Ok(None) } else { find_hidden(root, needles) };
+    let (looked, hit) = match fragments {
+        Some(fragments) => {
+            let (looked, hit) = beside(|| fragments.look(root), find);
+            (looked.map(Some), hit)
+        }
+        None => (Ok(None), find()),
+    };
     let failed = |error| Error::io("search", root, error);
     Ok((hit.map_err(failed)?, looked.map_err(failed)?))
 }

@@ -52,7 +52,8 @@ pub enum ChangeKind {
     Removed,
     /// A file has other bytes.
     Content,
-    /// A file or directory has another mode.
+    /// A file or directory has another mode, or a file with other bytes also looks otherwise without being opened: by its mode, or as
+    /// it is empty in one of the trees.
     Mode,
     /// It is a file, directory or link now, and was another of these.
     Kind,

@@ -114,12 +114,15 @@ impl Attempt<'_> {
             before,
         };
         let now = stack(self, &going.before);
-        let applied = changes.to_apply(&now, &going.after[0])?;
+        let mut applied = changes.to_apply(&now, &going.after[0])?;
+        let again = regeneration::written_again(&self.ran_clean(), &now, &going.after[0], &applied)?;
+        going.prepared.push(names(&applied));
+        // They are as they were, but for their times.
+        applied.extend(again);
         self.tree = onto;
         self.seeded = true;
         self.links_below = true;
-        let again = regeneration::written_again(&self.ran_clean(), &now, &going.after[0], &applied)?;
-        let mut draft = self.prepared(&mut going, &applied, &again, mark)?;
+        let mut draft = self.merged(&going, &applied, mark)?;
         let why = loop {
             let (state, seen) = match self.step(Some(phase), command, Some(draft), watch, cancel)? {
                 Ended::Well { state, seen } => (state, seen),
@@ -264,26 +267,22 @@ impl Attempt<'_> {
             kind: change.kind,
         }));
         going.removed.push(remove);
-        self.prepared(going, &changes, &[], mark)
+        going.prepared.push(names(&changes));
+        self.merged(going, &changes, mark)
     }
 
-    /// Begins the layer of a round, with these changes in it. What is written `again` is as it was, but for its time.
-    fn prepared(
-        &self,
-        going: &mut GoingOn,
-        changes: &[TreeChange],
-        again: &[TreeChange],
-        mark: Timestamp,
-    ) -> Result<Draft, Error> {
+    /// Begins the layer of a round, with these changes in it.
+    fn merged(&self, going: &GoingOn, changes: &[TreeChange], mark: Timestamp) -> Result<Draft, Error> {
         let draft = self.given.layers.begin()?;
         let bottom = self.bottom.upper();
         let (now, onto) = (paths(&going.before, bottom), paths(&self.tree, bottom));
-        let all: Vec<TreeChange> = changes.iter().chain(again).cloned().collect();
-        merge(&all, &now, &onto, draft.upper(), Path::new(""), mark)?;
-        let names = changes.iter().map(|change| change.path.as_os_str().as_bytes().to_vec());
-        going.prepared.push(names.collect());
+        merge(changes, &now, &onto, draft.upper(), Path::new(""), mark)?;
         Ok(draft)
     }
+}
+
+fn names(changes: &[TreeChange]) -> BTreeSet<Vec<u8>> {
+    changes.iter().map(|change| change.path.as_os_str().as_bytes().to_vec()).collect()
 }
 
 impl GoingOn {

@@ -7,15 +7,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
-use std::thread;
 
 use rekindle_layers::Timestamp;
 use rekindle_nix::Hash;
 
 use super::state::State;
 use super::{LOADER_CACHE, loader};
+use crate::beside::beside;
 use crate::reader::Reader;
 use crate::toolchain::Toolchain;
 
@@ -107,12 +106,8 @@ impl Kept {
         // They are thousands, nothing begins before they are known to hold, and as a rule all of them do.
         let looks: Vec<_> = self.looks.iter().collect();
         let (one, other) = looks.split_at(looks.len() / 2);
-        thread::scope(|scope| {
-            let other = scope.spawn(|| first(other));
-            let one = first(one);
-            let other = other.join().unwrap_or_else(|panic| resume_unwind(panic));
-            one.or(other)
-        })
+        let (one, other) = beside(|| first(one), || first(other));
+        one.or(other)
     }
 
     fn loader_now(&self) -> String {

@@ -192,7 +192,7 @@ impl<'a> Auditor<'a> {
         identity(self.trace(run), self.groups[run], group)
     }
 
-    /// Whether one that was started to do the same ran in this run or a later one.
+    /// Whether one that was started to do the same ran in the run `from` or a later one.
     pub(super) fn ran_again(&self, run: RunId, group: GroupId, from: RunId) -> bool {
         let identity = self.identity(run, group);
         identity.is_some()
