@@ -19,6 +19,8 @@
 //! has heard what was written to it, whatever the writer left besides (**heard**, [`streams`]). What is made of what a build tool prints is
 //! not kept (**printed**): that is what it had to do this time. Nor is what a make told a recipe of what is newer (**newer**, [`asked`]).
 //!
+//! A line of a recipe that left nothing may leave something when what it had looked at is another, and has to have run again (**silent**).
+//!
 //! Who removed a part of what another one made, and has not done so again, has that made again ([`returns`]).
 //!
 //! Of several that write the same file, the one that wrote it last then has to have done so again if any of them has

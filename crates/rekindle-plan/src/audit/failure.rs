@@ -39,7 +39,7 @@ impl Auditor<'_> {
             Err(why) => return Some(why),
         };
         let concerned = self.with_what_told_them(run, failed);
-        let hits = self.looks_now(run, self.evidence.rounds.len());
+        let hits = self.looks_now(run, self.evidence.rounds.len(), true);
         let hits = self.passed_on(run, hits);
         let old =
             hits.into_iter().find(|(group, _)| concerned.contains(group)).map(|(_, hit)| hit.change.path);

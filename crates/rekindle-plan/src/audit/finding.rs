@@ -41,6 +41,8 @@ pub enum Rule {
     NotMadeAgain,
     /// A command that had failed did not run again.
     NotRunAgain,
+    /// A command of make's that had left nothing may leave something now, and did not run again.
+    Silent,
     /// A source was made by the build, which it had not been then.
     SourceMade,
 }
@@ -59,6 +61,7 @@ impl Rule {
             Rule::Forgotten => "forgotten",
             Rule::NotMadeAgain => "not-made-again",
             Rule::NotRunAgain => "not-run-again",
+            Rule::Silent => "silent",
             Rule::SourceMade => "source-made",
         }
     }
@@ -116,6 +119,13 @@ impl fmt::Display for Finding {
             }
             (Rule::NotMadeAgain, _) => write!(f, "{path} was removed and not made again"),
             (Rule::NotRunAgain, _) => write!(f, "{} had failed and was not run again", self.who),
+            (Rule::Silent, _) => {
+                write!(
+                    f,
+                    "{} was not run again although {path} {changed}, and it may make something now",
+                    self.who
+                )
+            }
             (Rule::Forgotten, Some(product)) => {
                 write!(
                     f,

@@ -3,12 +3,12 @@
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::Orchestrator;
 use super::groups::{Book, GroupId, Kind, is_ninjas_book};
 use super::marks::Marks;
 use super::moments::Past;
 use super::rules::{Auditor, Hit, RunId};
-use super::trace_facts::{first_changes, has_kin};
+use super::trace_facts::{describe, first_changes, has_kin};
+use super::{Finding, Orchestrator, Rule};
 use crate::observation::{ChangeKind, SourceChange};
 use crate::trace::{Access, PathId, Process, ProcessId, Touch, name_of};
 
@@ -21,7 +21,10 @@ struct Names<'a> {
 
 impl<'a> Auditor<'a> {
     /// Who looked in an earlier build at something that is another now.
-    pub(super) fn looks_then(&self, run: RunId) -> BTreeMap<GroupId, Hit<'a>> {
+    ///
+    /// # Errors
+    /// Where one did that left nothing then, and that nobody has started again since: it may leave something now.
+    pub(super) fn looks_then(&self, run: RunId) -> Result<BTreeMap<GroupId, Hit<'a>>, Finding> {
         let trace = self.trace(run);
         let marks = Marks::new(trace, self.facts.changed_since(0), self.rules);
         let mut hits = BTreeMap::new();
@@ -31,7 +34,7 @@ impl<'a> Auditor<'a> {
         let changes: HashMap<_, _> = names.map(|change| (&change.path[..], change)).collect();
         let names = Names { lasts: changes.keys().map(|path| name_of(path)).collect(), changes };
         if marks.concerned().is_empty() && names.changes.is_empty() {
-            return hits;
+            return Ok(hits);
         }
         let looks = marks.concerned().iter().flat_map(|path| {
             trace.accesses_to(*path).map(|(process, access)| (process, access.path, access))
@@ -53,6 +56,15 @@ impl<'a> Auditor<'a> {
                 let touched = marks.touched(access, self.rules);
                 let touched = touched.filter(|change| access.touch.any(finds) || !comes_later(change));
                 for change in touched.into_iter().chain(listed) {
+                    if self.is_silenced(run, *group) {
+                        let who = describe(trace, trace.process(self.groups[run].all[*group].leader));
+                        return Err(Finding {
+                            rule: Rule::Silent,
+                            change: change.clone(),
+                            who,
+                            product: None,
+                        });
+                    }
                     self.note(&mut hits, run, *group, Hit::new(access, change.clone(), process));
                 }
             }
@@ -66,7 +78,23 @@ impl<'a> Auditor<'a> {
                 self.note(&mut hits, run, *group, hit);
             }
         }
-        hits
+        Ok(hits)
+    }
+
+    /// Whether a line of a recipe left nothing and was not run again. Nobody knows which recipe it is of.
+    fn is_silenced(&self, run: RunId, group: GroupId) -> bool {
+        let (groups, trace) = (self.groups[run], self.trace(run));
+        let found = &groups.all[group];
+        let Some(make) = found.parent.filter(|_| found.kind == Kind::Task && found.informs) else {
+            return false;
+        };
+        // What make itself wants to know (`$(shell …)`) it asks each time.
+        let [mine, its] = [found.leader, groups.all[make].leader].map(|leader| trace.process(leader).output);
+        let is_makes = matches!(
+            groups.all[make].kind,
+            Kind::Orchestrator(Orchestrator::Make | Orchestrator::Tracked(Book::Recipes))
+        );
+        self.rules.silent && is_makes && mine == its && !self.ran_again(run, group, run + 1)
     }
 
     /// Whether something was only not there yet when a run failed, because what makes it had not run. As long as those who decide
@@ -182,8 +210,9 @@ impl<'a> Auditor<'a> {
         !trace.left(id) && trace.changes_to(id).any(|(_, access)| makes(access))
     }
 
-    /// Who looked in this round at what was left from before it and is another now, or at what is another since.
-    pub(super) fn looks_now(&self, run: RunId, round: usize) -> BTreeMap<GroupId, Hit<'a>> {
+    /// Who looked in this round at what was left from before it and is another now, or at what is another since. `has_failed` says
+    /// whether the round ended before it had done all.
+    pub(super) fn looks_now(&self, run: RunId, round: usize, has_failed: bool) -> BTreeMap<GroupId, Hit<'a>> {
         let trace = self.trace(run);
         let before = self.facts.changed_since(round - 1);
         let since: &[SourceChange] =
@@ -215,6 +244,7 @@ impl<'a> Auditor<'a> {
                     change.kind != ChangeKind::Added
                         && is_left_from_before(&change.path)
                         && !self.facts.is_source(round - 1, &change.path)
+                        && !(has_failed && self.was_given_up(run, change))
                 };
                 let touched = marks_before.touched(access, self.rules);
                 let listed = marks_before.listed(access).find(is_old);
@@ -255,6 +285,15 @@ impl<'a> Auditor<'a> {
             }
         }
         hits
+    }
+
+    /// Whether a build tool has removed what it could not make. That has to come back before anything counts.
+    fn was_given_up(&self, run: RunId, change: &SourceChange) -> bool {
+        let is_tools = |group: GroupId| matches!(self.groups[run].all[group].kind, Kind::Orchestrator(_));
+        change.kind == ChangeKind::Removed
+            && self
+                .changes_in(run, &change.path)
+                .any(|(_, group, access)| access.touch.any(Touch::REMOVED) && is_tools(group))
     }
 
     /// Remembers the first hit of whoever has to answer for it, and of who heard of it.

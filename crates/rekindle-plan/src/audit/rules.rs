@@ -99,9 +99,9 @@ impl<'a> Auditor<'a> {
         for run in 0..self.runs() {
             let hits = match run.checked_sub(self.evidence.then.len()) {
                 None if self.rules.producer || self.rules.orchestrator || self.rules.forgotten => {
-                    self.looks_then(run)
+                    self.looks_then(run)?
                 }
-                Some(round) if self.rules.old_product => self.looks_now(run, round + 1),
+                Some(round) if self.rules.old_product => self.looks_now(run, round + 1, has_failed),
                 _ => continue,
             };
             let rule = if run < self.evidence.then.len() { Rule::Producer } else { Rule::OldProduct };

@@ -40,6 +40,8 @@ pub struct Rules {
     pub not_made_again: bool,
     /// Whether a command that failed in a run of which the rest was kept has to run again.
     pub not_run_again: bool,
+    /// Whether a command of make's that left nothing has to run again when what it looked at is another.
+    pub silent: bool,
     /// Whether sources have to be what they are, unless they were made then, too.
     pub source_made: bool,
 }
@@ -65,6 +67,7 @@ impl Rules {
         forgotten: true,
         not_made_again: true,
         not_run_again: true,
+        silent: true,
         source_made: true,
     };
 
@@ -90,6 +93,7 @@ impl Rules {
             "forgotten" => &mut rules.forgotten,
             "not-made-again" => &mut rules.not_made_again,
             "not-run-again" => &mut rules.not_run_again,
+            "silent" => &mut rules.silent,
             "source-made" => &mut rules.source_made,
             _ => return None,
         } = false;

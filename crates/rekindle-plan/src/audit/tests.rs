@@ -38,6 +38,7 @@ fn every_rule_can_be_switched_off() {
         Rule::Forgotten,
         Rule::NotMadeAgain,
         Rule::NotRunAgain,
+        Rule::Silent,
         Rule::SourceMade,
     ];
     for rule in all {

@@ -31,6 +31,25 @@ fn who_has_the_same_output_prints_messages() {
 }
 
 #[test]
+fn a_line_that_left_nothing_may_leave_something_now() {
+    let recipe = |post: &str| format!("bash: <b/phase\n\tmake: <b/Makefile\n\t\tcp v: <b/v >b/out{post}");
+    let then = recipe("\n\t\tsh post: <b/a");
+    let none = "bash: <b/phase\n\tmake: <b/Makefile";
+    let rounds = [("b/a", none, AFTER)];
+    is_clean(&case(&then, &rounds), Rules::ALL, Rule::Silent);
+    settles(&case(&then, &rounds), without("silent"));
+    // It ran again, and left nothing again.
+    let now = format!("{none}\n\t\tsh post: <b/a");
+    settles(&case(&then, &[("b/a", &now, AFTER)]), Rules::ALL);
+    // What looked at nothing that is another has no reason to.
+    let then = recipe("\n\t\tsh post: <b/v");
+    settles(&case(&then, &rounds), Rules::ALL);
+    // What make itself asks is heard by it.
+    let then = "bash: <b/phase\n\tmake: <b/Makefile\n\t\tsh tell: |>1 <b/a\n\t\tcp v: <b/v >b/out";
+    is_clean(&case(then, &rounds), Rules::ALL, Rule::Orchestrator);
+}
+
+#[test]
 fn who_reads_from_a_pipe_is_told_by_who_writes_to_it() {
     let then = "bash: <b/phase\n\tcat a: |>1 <b/a\n\tmake: |<1 <b/Makefile\n\t\tcp v: <b/v >b/out";
     let now = "bash: <b/phase\n\tcat a: |>1 <b/a\n\tmake: |<1 <b/Makefile";

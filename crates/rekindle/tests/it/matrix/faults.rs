@@ -254,3 +254,11 @@ fn without_old_modes() {
     let build = "mkdir -p out; [ out/copy -nt in ] || cp in out/copy";
     check("old-mode", &custom(build, &[("in", "in\n")]), &[mode("in", 0o755)]);
 }
+
+/// A line of a recipe that did nothing, and would do something now, to what another line has made.
+#[test]
+fn without_silent_lines() {
+    let project = from_input("out: in\n\tcp in $@\n\tsh post.sh $@\n");
+    let project = [project, vec![write("post.sh", ":\n")]].concat();
+    check("silent", &project, &[write("post.sh", "echo more >> $1\n")]);
+}
