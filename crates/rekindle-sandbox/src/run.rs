@@ -152,15 +152,20 @@ impl<'a> Run<'a> {
         let mut buffer = vec![0; 1 << 16];
         let mut found = Findings::default();
         let mut last_output = self.started;
-        let verdict = loop {
-            let deadlines = [
-                limits.time.and_then(|limit| Some((self.started.checked_add(limit)?, Status::TimedOut))),
-                limits.idle.and_then(|limit| Some((last_output.checked_add(limit)?, Status::Silent))),
-            ];
+        // What the command was interrupted for.
+        let mut interrupted = None;
+        let killed = loop {
+            let deadlines = match interrupted {
+                None => [
+                    limits.time.and_then(|limit| Some((self.started.checked_add(limit)?, Status::TimedOut))),
+                    limits.idle.and_then(|limit| Some((last_output.checked_add(limit)?, Status::Silent))),
+                ],
+                Some(deadline) => [Some(deadline), None],
+            };
             // A command that has ended can neither be cancelled nor run out of time.
             let open = found.status.is_none();
             let next = deadlines.into_iter().flatten().filter(|_| open).min_by_key(|(at, _)| *at);
-            let ready = self.wait(cancel, open, next.map(|(at, _)| at))?;
+            let ready = self.wait(cancel, open && interrupted.is_none(), next.map(|(at, _)| at))?;
 
             if ready.report && self.inbox.read(self.socket.as_fd()) == Reading::End {
                 break None;
@@ -172,14 +177,21 @@ impl<'a> Run<'a> {
             if found.status.is_some() {
                 continue;
             }
-            match next {
-                _ if ready.cancelled => break Some(Status::Cancelled),
+            let verdict = match next {
+                _ if ready.cancelled => Status::Cancelled,
                 // Output that came while this thread was busy elsewhere counts.
-                Some((_, Status::Silent)) if ready.output => {}
-                Some((at, status)) if Instant::now() >= at => break Some(status),
-                _ => {}
+                Some((_, Status::Silent)) if ready.output && interrupted.is_none() => continue,
+                Some((at, status)) if Instant::now() >= at => status,
+                _ => continue,
+            };
+            match Instant::now().checked_add(limits.grace) {
+                Some(until) if interrupted.is_none() && self.interrupt(limits.grace) => {
+                    interrupted = Some((until, verdict));
+                }
+                _ => break Some(verdict),
             }
         };
+        let verdict = killed.or(interrupted.map(|(_, verdict)| verdict));
         self.finish();
         self.take_reports(&mut found);
         let wall = found.wall.unwrap_or(self.started.elapsed());
@@ -193,7 +205,7 @@ impl<'a> Run<'a> {
         let usage = Usage { wall, ..found.usage.unwrap_or_default() };
         let observed = std::mem::take(&mut found.observed);
         let records =
-            spec.observe.is_some().then(|| self.records(found.recorded.take().filter(|_| verdict.is_none())));
+            spec.observe.is_some().then(|| self.records(found.recorded.take().filter(|_| killed.is_none())));
         let exit = |status| {
             let observed = spec.watch.is_some().then(|| observed.into_observed());
             let records = match (records, &observed, &spec.observe) {
@@ -282,6 +294,12 @@ impl<'a> Run<'a> {
                 .and_then(|bytes| Records::from_bytes(&bytes))
                 .unwrap_or_else(|| Records::unknown("what was recorded did not arrive in one piece")),
         }
+    }
+
+    /// Has every process of the command interrupted, unless there is no time for that. Returns whether it has.
+    fn interrupt(&self, grace: Duration) -> bool {
+        let init = self.inbox.init.as_ref().filter(|_| !grace.is_zero());
+        init.is_some_and(|init| pidfd_send_signal(init, Signal::TERM).is_ok())
     }
 
     /// Has everything killed; the supervisor still reports what was used.

@@ -194,6 +194,9 @@ pub struct Limits {
     pub time: Option<Duration>,
     /// Longest silence on the output.
     pub idle: Option<Duration>,
+    /// How long a command that has to end gets to do so itself: all its processes are interrupted (SIGINT), and killed only when
+    /// this is over. Zero: they are killed at once.
+    pub grace: Duration,
 }
 
 impl Spec {

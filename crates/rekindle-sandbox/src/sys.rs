@@ -6,6 +6,7 @@
 use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustix::process::Pid;
@@ -146,7 +147,7 @@ pub(crate) fn loopback_up() -> io::Result<()> {
     check(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS as _, &raw mut request) })
 }
 
-/// Gives every signal its default disposition and unblocks all.
+/// Gives every signal its default disposition.
 pub(crate) fn reset_signals() {
     // The kernel's own call, as the C library refuses to touch the signals that it uses itself, and its `posix_spawn`
     // leaves just those ignored. All zeroes is the kernel's structure for the default disposition.
@@ -159,10 +160,62 @@ pub(crate) fn reset_signals() {
             libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), std::ptr::null_mut::<u64>(), 8);
         }
     }
+}
+
+/// Blocks these signals, and no others, for this process and those that it starts.
+pub(crate) fn block_signals(signals: &[libc::c_int]) {
     // SAFETY: a signal set is integers, for which zero is a value.
-    let none: libc::sigset_t = unsafe { std::mem::zeroed() };
-    // SAFETY: `none` is a live signal set; the old one is not asked for.
-    unsafe { libc::sigprocmask(libc::SIG_SETMASK, &none, std::ptr::null_mut()) };
+    let mut set: libc::sigset_t = unsafe { std::mem::zeroed() };
+    for signal in signals {
+        // SAFETY: `set` is a live signal set. What is no signal is refused.
+        unsafe { libc::sigaddset(&mut set, *signal) };
+    }
+    // SAFETY: `set` is a live signal set; the old one is not asked for.
+    unsafe { libc::sigprocmask(libc::SIG_SETMASK, &set, std::ptr::null_mut()) };
+}
+
+/// What asks an init to interrupt all others ([`interrupt_all_when_asked`]).
+pub(crate) const ASKS_TO_INTERRUPT: libc::c_int = libc::SIGTERM;
+
+/// Whether [`interrupt_all_when_asked`]'s signal has come.
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// From now on [`ASKS_TO_INTERRUPT`] has this process interrupt (SIGINT) every other one of its pid namespace, if it is its
+/// init and nobody in there has sent it. An init without a handler would never hear of it, so it has to be blocked from before the
+/// init is forked until then.
+///
+/// Children that it forks have the same until they execute something.
+pub(crate) fn interrupt_all_when_asked() {
+    extern "C" fn interrupt_all(_: libc::c_int, info: *mut libc::siginfo_t, _: *mut libc::c_void) {
+        // SAFETY: the kernel gives a handler of this kind a live structure; of a signal that was sent, this field is there. Who is
+        // out of sight has no number.
+        let is_from_outside = unsafe { (*info).si_pid() } == 0;
+        // SAFETY: no pointers, and a handler may call it.
+        if !is_from_outside || unsafe { libc::getpid() } != 1 {
+            return;
+        }
+        INTERRUPTED.store(true, Ordering::SeqCst);
+        // SAFETY: `errno` is this thread's own. Whoever was interrupted by this may be about to read it.
+        unsafe {
+            let errno = *libc::__errno_location();
+            libc::kill(-1, libc::SIGINT);
+            *libc::__errno_location() = errno;
+        }
+    }
+    // SAFETY: a `sigaction` is integers and a function's address, for which zero is a value.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    let handler: extern "C" fn(libc::c_int, *mut libc::siginfo_t, *mut libc::c_void) = interrupt_all;
+    action.sa_sigaction = handler as libc::sighandler_t;
+    action.sa_flags = libc::SA_RESTART | libc::SA_SIGINFO;
+    // SAFETY: `action` is a live structure, and its handler makes calls only that a handler may make.
+    unsafe { libc::sigaction(ASKS_TO_INTERRUPT, &raw const action, std::ptr::null_mut()) };
+}
+
+/// Interrupts a child that was forked too late to be interrupted with all others.
+pub(crate) fn interrupt_if_all_were(child: Pid) {
+    if INTERRUPTED.load(Ordering::SeqCst) {
+        let _ = rustix::process::kill_process(child, rustix::process::Signal::INT);
+    }
 }
 
 /// Blocks the signal for a child's death, and gives a descriptor that becomes readable by it instead.

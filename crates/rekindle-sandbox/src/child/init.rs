@@ -60,6 +60,8 @@ fn start(
 ) -> Result<(Pid, Option<Observer>), Error> {
     end_with(supervisor);
     sys::reset_signals();
+    sys::interrupt_all_when_asked();
+    sys::block_signals(&[]);
     root::build(spec, privileged)?;
     // While there are capabilities, as a directory must be readable to be watched.
     let observer = spec.watch.as_ref().map(Observer::start);
@@ -67,6 +69,7 @@ fn start(
     match sys::fork(alone).map_err(|error| Error::failed("cannot start the command", error))? {
         None => command::main(spec, probe, post),
         Some(pid) => {
+            sys::interrupt_if_all_were(pid);
             // Standard input is /dev/null here. The output pipe must end with the command and its children.
             sys::replace_stdio(1, std::io::stdin().as_fd())
                 .map_err(|error| Error::failed("cannot let go of the output", error))?;

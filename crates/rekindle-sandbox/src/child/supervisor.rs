@@ -44,6 +44,7 @@ fn supervise(spec: &Spec, probe: Probe) -> Result<(), Error> {
         Error::failed("cannot open a pid descriptor; Linux 5.12 or newer is needed", errno)
     })?;
     let (namespaces, privileged) = namespaces::enter(spec)?;
+    sys::block_signals(&[sys::ASKS_TO_INTERRUPT]);
     let child =
         sys::fork(&namespaces).map_err(|error| Error::failed("cannot start the sandbox's init", error))?;
     let Some(child) = child else {
@@ -52,6 +53,7 @@ fn supervise(spec: &Spec, probe: Probe) -> Result<(), Error> {
         init::main(spec, probe, &namespaces, &supervisor, privileged, post)
     };
 
+    sys::block_signals(&[]);
     // What is left of the output pipe must not be open here: the caller waits for its end.
     let _ = sys::replace_stdio(1, null.as_fd());
     let init = pidfd_open(child, PidfdFlags::empty())

@@ -457,7 +457,7 @@ fn a_killed_command_is_in_doubt() {
     let mut layers = Layers::new();
     layers.add("0", FILES);
     let spec = with_tree("cat src/a; exec sleep 1000", layers.tree());
-    let limits = Limits { time: Some(Duration::from_millis(300)), idle: None };
+    let limits = Limits { time: Some(Duration::from_millis(300)), ..Limits::default() };
     let exit = run(&watched(Spec { limits, ..spec }, "/build")).exit;
     assert_eq!(exit.status, Status::TimedOut);
     let observed = exit.observed.expect("it was asked for");

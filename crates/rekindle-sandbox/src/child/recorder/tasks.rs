@@ -54,6 +54,12 @@ impl Task {
     pub(super) fn forget_cwd(&mut self) {
         self.cwd = None;
     }
+
+    /// Whether it is known how a process ended that has, or will never be. Of one that was killed the kernel tells when its
+    /// parent has heard of it.
+    fn is_told_how_it_ended(&self) -> bool {
+        self.exit.is_some() || sys::pid_info(self.handle.as_fd()).is_none_or(|info| info.status.is_some())
+    }
 }
 
 #[derive(Default)]
@@ -246,6 +252,7 @@ impl Recorder<'_> {
             .zip(&fds)
             .filter(|(_, fd)| !fd.revents().is_empty())
             .map(|(process, _)| process)
+            .filter(|process| self.tasks.live.get(process).is_some_and(Task::is_told_how_it_ended))
             .collect();
         dead.into_iter().for_each(|process| self.end(process));
         let Recorder { tasks, lookup, .. } = self;

@@ -51,7 +51,7 @@ fn what_cannot_be_followed_is_said() {
 fn what_is_killed_is_not_complete_and_leaves_nothing() {
     let tag = tag();
     let script = format!("sleep {tag} & while :; do cat /none /etc/passwd; done 2> /dev/null");
-    let limits = Limits { time: Some(Duration::from_millis(700)), idle: None };
+    let limits = Limits { time: Some(Duration::from_millis(700)), ..Limits::default() };
     let spec = Spec { observe: Some(Observe::new()), limits, ..shell(script) };
     let ran = run(&spec);
     assert_eq!(ran.exit.status, Status::TimedOut);
@@ -135,7 +135,7 @@ fn what_is_much_ends_all_the_same() {
 fn forks_without_end_end() {
     let place = Place::new(&["bomb"]);
     let mut spec = place.spec("static", &["bomb"]);
-    spec.limits = Limits { time: Some(Duration::from_millis(500)), idle: None };
+    spec.limits = Limits { time: Some(Duration::from_millis(500)), ..Limits::default() };
     let ran = run(&spec);
     assert_eq!(ran.exit.status, Status::TimedOut);
     assert!(!ran.exit.records.expect("asked for").complete);

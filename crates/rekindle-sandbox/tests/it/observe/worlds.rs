@@ -174,7 +174,7 @@ fn silence_and_cancellation_end_it_as_ever() {
         let script =
             if busy { "sleep TAG & echo ready; while :; do cat /none; done 2>/dev/null" } else { STUBBORN };
         let mut spec = Spec { observe: Some(Observe::new()), ..shell(script.replace("TAG", &tag)) };
-        spec.limits = Limits { time: None, idle: Some(Duration::from_millis(200)) };
+        spec.limits = Limits { idle: Some(Duration::from_millis(200)), ..Limits::default() };
         let ran = run(&spec);
         assert_eq!(ran.exit.status, Status::Silent);
         assert!(!ran.exit.records.expect("it was asked for").complete);
