@@ -85,7 +85,7 @@ impl Auditor<'_> {
             let mut inner = self.parent(run, *group);
             while let Some(make) = inner {
                 let above = self.nearest_make(run, make);
-                if let Some(above) = above {
+                if let Some(above) = above.filter(|_| !self.is_make_again(run, make)) {
                     let started = std::iter::successors(Some(make), |group| self.parent(run, *group));
                     let started = started.take_while(|group| *group != above).last();
                     if started.is_none_or(|started| !stopped.contains_key(&started)) {
@@ -95,10 +95,14 @@ impl Auditor<'_> {
                 inner = above;
             }
         }
+        // A make that became another one had ended well until then.
+        let again = (0..ends.len()).filter(|group| self.is_make_again(run, *group));
+        let again: BTreeSet<GroupId> = again.filter_map(|group| self.parent(run, group)).collect();
         let makes: BTreeSet<_> = stopped.keys().map(|group| self.parent(run, *group)).collect();
         let has_no_reason = |make: &GroupId| {
             self.is_make(run, *make)
                 && ends[*make] != Some(0)
+                && !again.contains(make)
                 && !makes.contains(&Some(*make))
                 && !is_harmless(*make)
         };
@@ -115,7 +119,7 @@ impl Auditor<'_> {
         let mut above: Vec<u32> = vec![0; groups.len()];
         for (id, group) in groups.iter().enumerate() {
             let Some(parent) = group.parent else { continue };
-            let is_of_make = self.is_make(run, parent);
+            let is_of_make = self.is_make(run, parent) && !self.is_make_again(run, id);
             above[id] = above[parent] + u32::from(is_of_make);
             if is_of_make && ends[parent] != Some(0) && ends[id] != Some(0) {
                 failing.entry(above[parent]).or_default().push(id);
@@ -128,6 +132,14 @@ impl Auditor<'_> {
         let group = &self.groups[run].all[group];
         let trace = self.trace(run);
         matches!(group.kind, Kind::Orchestrator(_)) && is_make(trace, trace.process(group.leader))
+    }
+
+    /// Whether a group is a make that has executed itself once more, as it does when it has made a makefile.
+    fn is_make_again(&self, run: RunId, group: GroupId) -> bool {
+        let leader = self.trace(run).process(self.groups[run].all[group].leader);
+        let parent = self.parent(run, group);
+        let is_same = leader.before.is_some_and(|before| Some(self.groups[run].of[before.at()]) == parent);
+        is_same && self.is_make(run, group) && parent.is_some_and(|parent| self.is_make(run, parent))
     }
 
     pub(super) fn parent(&self, run: RunId, group: GroupId) -> Option<GroupId> {
