@@ -59,7 +59,11 @@ impl<'a> Building<'a> {
             inputs,
             toolchain,
             cores: job.options.cores,
-            limits: Limits { time: job.options.time_limit, idle: job.options.idle_limit },
+            limits: Limits {
+                time: job.options.time_limit,
+                idle: job.options.idle_limit,
+                ..Limits::default()
+            },
             network: fixed,
             source: mounted,
         };

@@ -11,6 +11,7 @@ use std::io;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rekindle_nix::{Derivation, Hash, StorePath};
 use rekindle_plan::Placement;
@@ -166,6 +167,10 @@ impl World<'_> {
                 spec.observe = Some(Observe { lookups, ..Observe::new() });
             }
         }
+        if let Seeing::Processes { lookups: false } = dirs.seeing {
+            // What it leaves when it is stopped may be gone on from.
+            spec.limits.grace = GRACE;
+        }
         spec.mounts.push(Mount {
             source: dirs.state,
             target: PathBuf::from(STATE_DIR),
@@ -289,6 +294,9 @@ impl World<'_> {
             .is_some_and(|features| features.split(u8::is_ascii_whitespace).any(|feature| feature == b"kvm"))
     }
 }
+
+/// How long a build tool gets to end its commands, to remove what they have half made, and to say which.
+const GRACE: Duration = Duration::from_secs(3);
 
 /// Which driver of phases this program has.
 pub(crate) fn driver_digest() -> String {

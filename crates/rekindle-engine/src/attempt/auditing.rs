@@ -14,7 +14,7 @@ use rekindle_plan::audit::{self, Evidence, Removal, Run, Said, Verdict, audit};
 use rekindle_sandbox::Cancel;
 
 use super::kept::Runs;
-use super::step::{Ended, Seen};
+use super::step::{Ended, NOT_OBSERVED, Seen};
 use super::unfinished::Unfinished;
 use super::{Attempt, Watch};
 use crate::checkpoint::{Open, TraceFile};
@@ -134,7 +134,7 @@ impl Attempt<'_> {
                 }
                 Ended::Badly { kind, seen } => {
                     let began = Instant::now();
-                    let failing = self.failing(&mut going, seen)?;
+                    let failing = self.failing(&mut going, seen, &kind)?;
                     going.took += began.elapsed();
                     let seen = match failing {
                         Failing::Certain(unfinished) => {
@@ -201,18 +201,20 @@ impl Attempt<'_> {
         Trees::new(&before, &going.after, &going.prepared, &going.rounds, &going.sources, &going.ninjas)
     }
 
-    /// What the failure of a step that went on means. `seen` is what was seen of it if it ended by itself.
-    fn failing(&self, going: &mut GoingOn, seen: Option<Seen>) -> Result<Failing, Error> {
-        let Some(Seen { run, said, .. }) = seen else {
-            return Ok(Failing::Doubtful("it did not end by itself".to_owned()));
-        };
-        let trace = match run {
-            Ok((trace, _)) => trace,
+    /// What the failure of a step that went on means.
+    fn failing(&self, going: &mut GoingOn, seen: Option<Seen>, kind: &FailureKind) -> Result<Failing, Error> {
+        let run = seen.map_or(Err(NOT_OBSERVED.to_owned()), |seen| seen.run.map(|run| (run, seen.said)));
+        let (trace, said) = match run {
+            Ok(((trace, _), said)) => (trace, said),
             Err(why) => return Ok(Failing::Doubtful(why)),
         };
         going.rounds.push(Run::new(trace));
         going.after.push(self.tree());
         let trees = self.trees(going)?;
+        if *kind == FailureKind::Cancelled {
+            // Nobody claims that a clean build would fail.
+            return self.left_unfinished(going, &trees, &said).map(Failing::Certain);
+        }
         match audit::doubt(going.evidence()?, &trees, self.given.rules, &said) {
             Some(why) => Ok(Failing::Doubtful(why)),
             None => self.left_unfinished(going, &trees, &said).map(Failing::Certain),

@@ -21,7 +21,7 @@ use crate::shell_state::write_rest;
 use crate::tree::{Layer, observations, paths};
 use crate::world::{Command, Seeing, StepDirs};
 
-const NOT_OBSERVED: &str = "processes were not to be observed";
+pub(super) const NOT_OBSERVED: &str = "processes were not to be observed";
 
 /// How a step ended, with what is known of it.
 pub(super) enum Ended<T> {
@@ -123,7 +123,6 @@ impl Attempt<'_> {
         let usage = exit.usage;
         let cpu = usage.user + usage.system;
         watch.step_finished(phase, StepUsage { wall: usage.wall, cpu, peak_rss: usage.peak_rss_bytes });
-        let mut seen = None;
         let kind = match exit.status {
             Status::Code(0) => {
                 self.look(&exit);
@@ -143,20 +142,18 @@ impl Attempt<'_> {
                 }
                 return Ok(Ended::Well { state, seen });
             }
-            Status::Code(code) => {
-                let source = world.source.zip(source_path.as_deref());
-                let is_of_use = goes_on || Seedable::default().allows(phase);
-                seen = is_of_use.then(|| self.seen((seeing, goes_on), &mut exit, draft.upper(), source));
-                if let Some(seen) = &mut seen {
-                    seen.said = saying.said();
-                }
-                FailureKind::Exit(code)
-            }
+            Status::Code(code) => FailureKind::Exit(code),
             Status::Signal(signal) => FailureKind::Signal(signal),
             Status::TimedOut => FailureKind::TimedOut(world.limits.time.unwrap_or_default()),
             Status::Silent => FailureKind::Silent(world.limits.idle.unwrap_or_default()),
             Status::Cancelled => FailureKind::Cancelled,
         };
+        let mut seen = None;
+        if goes_on || Seedable::default().allows(phase) {
+            let source = world.source.zip(source_path.as_deref());
+            let said = saying.said();
+            seen = Some(Seen { said, ..self.seen((seeing, goes_on), &mut exit, draft.upper(), source) });
+        }
         self.failed = Some(draft);
         Ok(Ended::Badly { kind, seen })
     }

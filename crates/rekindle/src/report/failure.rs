@@ -28,7 +28,9 @@ pub(super) fn lines(
     let place = failure.phase.as_ref().map(|phase| format!(" in {}", one_line(phase.as_bytes())));
     let place = place.unwrap_or_default();
     if failure.kind == FailureKind::Cancelled {
-        return vec![format!("{} {name} was stopped{place}", look.red("error:"))];
+        let mut lines = vec![format!("{} {name} was stopped{place}", look.red("error:"))];
+        lines.extend(kept_so_far(failure));
+        return lines;
     }
     let mut lines =
         vec![format!("{} {} failed{place}: {}", look.red("error:"), look.bold(name), what(&failure.kind))];
@@ -43,9 +45,7 @@ pub(super) fn lines(
         lines.push(format!("  the whole log: {}", log.display()));
         lines.push(format!("  to read it:    {} log /nix/store/{drv}", advice.program));
     }
-    if failure.progress == Progress::Kept {
-        lines.push("  what was built so far is kept; the next build goes on from there".to_owned());
-    }
+    lines.extend(kept_so_far(failure));
     match &failure.kept {
         Some(kept) => lines.push(format!("  its tree:      {}", kept.display())),
         None if leaves_a_tree(&failure.kind) => {
@@ -59,6 +59,12 @@ pub(super) fn lines(
         None => {}
     }
     lines
+}
+
+/// What became of the work that was done.
+fn kept_so_far(failure: &Failure) -> Option<String> {
+    (failure.progress == Progress::Kept)
+        .then(|| "  what was built so far is kept; the next build goes on from there".to_owned())
 }
 
 /// The last lines that a builder printed.

@@ -1,7 +1,6 @@
 //! Ctrl-C, and two builds at once.
 
 use std::fs;
-use std::io::Read;
 use std::process::Stdio;
 use std::thread;
 use std::time::Duration;
@@ -37,26 +36,10 @@ fn an_interrupted_build_leaves_nothing() {
         let place = Place::new();
         let dir =
             package(&place, "mkdir -p a/b; (sleep 1000 &); setsid sleep 1000 & echo it runs; sleep 1000");
-        let mut child = place
-            .rekindle(&["build", "-L", "--no-link"])
-            .arg(&dir)
-            .command()
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the program starts");
-        let mut stderr = child.stderr.take().expect("a pipe");
-        let mut said = Vec::new();
-        while !String::from_utf8_lossy(&said).contains("it runs") {
-            let mut bytes = [0; 1000];
-            let read = stderr.read(&mut bytes).expect("it can be read");
-            assert!(read > 0, "{}", String::from_utf8_lossy(&said));
-            said.extend(&bytes[..read]);
-        }
-        kill_process(Pid::from_child(&child), signal).expect("our own child");
-        stderr.read_to_end(&mut said).expect("it can be read");
-        let status = child.wait().expect("a child to wait for");
-        let said = String::from_utf8_lossy(&said);
-        assert_eq!(status.code(), Some(130), "{signal:?}: {said}");
+        let build = place.rekindle(&["build", "-L", "--no-link"]).arg(&dir);
+        let finished = build.run_until("it runs", signal);
+        let said = finished.stderr();
+        assert_eq!(finished.code(), Some(130), "{signal:?}: {said}");
         assert!(said.contains("error: x-1 was stopped"), "{said}");
         assert_eq!(place.processes(), Vec::<String>::new());
         assert_eq!(place.leftovers(), Vec::<String>::new());

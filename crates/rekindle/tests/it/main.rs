@@ -25,5 +25,6 @@ mod project;
 mod report;
 mod restored;
 mod slips;
+mod stopped;
 mod verify;
 mod why;

@@ -2,9 +2,13 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Output, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
 
 /// The ordinary user that tests become when root runs them.
 const ORDINARY: &str = "65534";
@@ -181,6 +185,26 @@ impl Invocation {
 
     pub(crate) fn run(mut self) -> Finished {
         Finished(self.command.output().expect("the program starts"))
+    }
+
+    /// Sends it a signal a moment after it has printed this on standard error: what a shell starts after it has said so is running by
+    /// then.
+    pub(crate) fn run_until(mut self, said: &str, signal: Signal) -> Finished {
+        let (stdout, stderr) = (Stdio::piped(), Stdio::piped());
+        let mut child = self.command.stdout(stdout).stderr(stderr).spawn().expect("the program starts");
+        let mut pipe = child.stderr.take().expect("a pipe");
+        let mut stderr = Vec::new();
+        while !String::from_utf8_lossy(&stderr).contains(said) {
+            let mut bytes = [0; 1000];
+            let read = pipe.read(&mut bytes).expect("it can be read");
+            assert!(read > 0, "{}", String::from_utf8_lossy(&stderr));
+            stderr.extend(&bytes[..read]);
+        }
+        std::thread::sleep(Duration::from_millis(300));
+        kill_process(Pid::from_child(&child), signal).expect("our own child");
+        pipe.read_to_end(&mut stderr).expect("it can be read");
+        let output = child.wait_with_output().expect("a child to wait for");
+        Finished(Output { stderr, ..output })
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use crate::checkpoints::json;
-use crate::project::Place;
+use crate::project::{Finished, Invocation, Place};
 
 /// A package `p`, whose recipes say `COMPILE FILE` and `LINK`, and which installs `prog`.
 pub(crate) struct Project {
@@ -45,8 +45,13 @@ impl Project {
     }
 
     pub(crate) fn build(&self) -> Built {
+        self.built(&[], Invocation::run)
+    }
+
+    /// Builds with these options as well, in this way.
+    pub(crate) fn built(&self, more: &[&str], run: impl FnOnce(Invocation) -> Finished) -> Built {
         let options = ["build", "--no-link", "--json", "--cores", self.cores];
-        let finished = self.place.rekindle(&options).arg(&self.root).run();
+        let finished = run(self.place.rekindle(&options).args(more).arg(&self.root));
         let report = json(&finished);
         let drv = report["goals"][0]["drvPath"].as_str().expect("a derivation");
         let log = self.place.rekindle(&["log", drv]).run().stdout();

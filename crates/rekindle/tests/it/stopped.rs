@@ -1,0 +1,136 @@
+//! Builds that were stopped, by Ctrl-C or by a limit, and the next one, which goes on from where they came to. The judges are
+//! the log of what the build tool ran, and a clean build in another store.
+
+use std::fs;
+
+use rustix::process::Signal;
+
+use crate::project::Invocation;
+use crate::slips::{Built, Project};
+
+/// Three sources, of which the second takes for ever as long as there is a file `slow`: half of what it makes is there by then.
+const RULES: &str = "prog: f1.o f2.o f3.o\n\t@echo LINK; gcc -o $@ $^\n\
+    %.o: %.c\n\t@echo COMPILE $<; echo half > $@\n\
+    \t@if test $@ = f2.o && test -e slow; then echo it hangs; sleep 1000; fi\n\tgcc -c -o $@ $<\n\
+    install: prog\n\tinstall -D prog $(PREFIX)/prog\n";
+
+fn project(makefile: &str) -> Project {
+    Project::of(&[
+        ("Makefile", makefile),
+        ("slow", ""),
+        ("f1.c", "int f1(void) { return 0; }\n"),
+        ("f2.c", "int f2(void) { return 0; }\n"),
+        ("f3.c", "int f1(void), f2(void);\nint main(void) { return f1() + f2(); }\n"),
+    ])
+}
+
+/// Has a build tool of one's own choice.
+fn custom(project: &Project, build: &str) {
+    let manifest = format!(
+        "[package]\nname = \"p\"\nversion = \"1\"\nbuild-system = \"custom\"\n[phases]\n\
+         build = \"{build}\"\ninstall = \"install -D prog $out/prog\"\n"
+    );
+    project.put("rekindle.toml", &manifest);
+}
+
+fn stopped(project: &Project) -> Built {
+    let stopped = project.built(&["-L"], |build| build.run_until("it hangs", Signal::INT));
+    assert_eq!(stopped.code, Some(130), "{}", stopped.errors);
+    assert!(stopped.errors.contains("p-1 was stopped in buildPhase"), "{}", stopped.errors);
+    assert_eq!(project.place.processes(), Vec::<String>::new());
+    stopped
+}
+
+fn is_kept(stopped: &Built) {
+    assert_eq!(stopped.failure["goesOn"], true, "{}\n{}", stopped.failure, stopped.errors);
+    assert!(stopped.errors.contains("the next build goes on from there"), "{}", stopped.errors);
+}
+
+/// What is built of it once nothing takes for ever any more.
+fn goes_on(project: &Project) -> Built {
+    fs::remove_file(project.root.join("slow")).expect("our own file");
+    project.builds()
+}
+
+#[test]
+fn what_was_compiled_before_ctrl_c_is_not_compiled_again() {
+    let project = project(RULES);
+    let first = stopped(&project);
+    is_kept(&first);
+    assert_eq!(first.work, ["f1.c", "f2.c"], "{}", first.errors);
+    // It takes as long the next time, and nothing else is compiled until then.
+    let second = stopped(&project);
+    is_kept(&second);
+    assert_eq!(second.work, ["f2.c"], "{}", second.errors);
+    assert_eq!(goes_on(&project).work, ["f2.c", "f3.c", "LINK"]);
+}
+
+#[test]
+fn what_was_compiled_before_a_limit_is_not_compiled_again() {
+    let project = project(RULES);
+    for limit in ["--timeout", "--max-silent-time"] {
+        let failed = project.built(&[limit, "2"], Invocation::run);
+        assert_eq!(failed.code, Some(101), "{}", failed.errors);
+        is_kept(&failed);
+    }
+    assert_eq!(goes_on(&project).work, ["f2.c", "f3.c", "LINK"]);
+}
+
+#[test]
+fn an_edit_that_is_stopped_loses_nothing() {
+    let project = project(RULES);
+    fs::remove_file(project.root.join("slow")).expect("our own file");
+    project.builds();
+    project.put("slow", "");
+    project.put("f1.c", "int f1(void) { return 1; }\n");
+    project.put("f2.c", "int f2(void) { return 1; }\n");
+    let edited = stopped(&project);
+    is_kept(&edited);
+    assert_eq!(edited.work, ["f1.c", "f2.c"], "{}", edited.errors);
+    assert_eq!(goes_on(&project).work, ["f2.c", "LINK"]);
+}
+
+#[test]
+fn jobs_that_were_running_are_done_again() {
+    let project = Project { cores: "2", ..project(&RULES.replace("test $@ = f2.o &&", "")) };
+    let first = stopped(&project);
+    is_kept(&first);
+    assert_eq!(goes_on(&project).work, ["f1.c", "f2.c", "f3.c", "LINK"], "{:?}", first.work);
+}
+
+#[test]
+fn a_make_that_has_made_a_makefile_goes_on() {
+    let project = project(&format!("{RULES}include made.mk\nmade.mk:\n\techo X := 1 > $@\n"));
+    let first = stopped(&project);
+    is_kept(&first);
+    assert_eq!(goes_on(&project).work, ["f2.c", "f3.c", "LINK"], "{}", first.errors);
+}
+
+#[test]
+fn ninja_goes_on() {
+    let project = project("");
+    let command = "echo COMPILE $in && echo half > $out && \
+        (if test $out = f2.o && test -e slow; then echo it hangs; sleep 1000; fi) && gcc -c -o $out $in";
+    let rules =
+        format!("rule cc\n  command = {command}\nrule link\n  command = echo LINK && gcc -o $out $in\n");
+    let objects = ["f1", "f2", "f3"].map(|name| format!("build {name}.o: cc {name}.c\n")).concat();
+    // Ninja shows what a command prints when that has ended, but for the console's.
+    let objects = objects.replace("cc f2.c\n", "cc f2.c || f1.o\n  pool = console\n");
+    project.put("build.ninja", &format!("{rules}{objects}build prog: link f1.o f2.o f3.o\n"));
+    custom(&project, "ninja -v -j1");
+    let first = stopped(&project);
+    is_kept(&first);
+    let mended = goes_on(&project).work;
+    let again = |name: &str| mended.iter().any(|line| line == name);
+    assert!(again("f2.c") && again("LINK") && !again("f1.c"), "{:?} {mended:?}", first.work);
+}
+
+#[test]
+fn who_does_not_end_is_ended_and_nothing_of_it_is_kept() {
+    let project =
+        project(&RULES.replace("sleep 1000", "trap '' INT TERM; sleep 1000; sleep 1000; sleep 1000"));
+    let first = stopped(&project);
+    assert_eq!(first.failure["goesOn"], false, "{}", first.failure);
+    assert!(!first.errors.contains("goes on"), "{}", first.errors);
+    assert_eq!(goes_on(&project).work, ["f1.c", "f2.c", "f3.c", "LINK"]);
+}
