@@ -223,7 +223,7 @@ pub fn needed(runs: &[&Run], open: usize) -> Vec<bool> {
 }
 
 /// What can be kept of the tree that the last round left, in which the step failed; or why nothing can be, in a clause.
-/// `said` is what the makes in it said.
+/// `said` is what the makes in it said. `was_stopped` says that all its processes were interrupted at one moment.
 ///
 /// # Errors
 /// If it is not certain what the commands that failed have changed, or whether the rest is what a clean build makes.
@@ -232,8 +232,9 @@ pub fn unfinished(
     facts: &dyn Facts,
     rules: Rules,
     said: &[Said],
+    was_stopped: bool,
 ) -> Result<Unfinished, String> {
-    Auditor::new(evidence, facts, rules).unfinished(said)
+    Auditor::new(evidence, facts, rules).unfinished(said, was_stopped)
 }
 
 /// Audits what a seeded step left.

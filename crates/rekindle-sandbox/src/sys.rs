@@ -187,9 +187,9 @@ static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 /// Children that it forks have the same until they execute something.
 pub(crate) fn interrupt_all_when_asked() {
     extern "C" fn interrupt_all(_: libc::c_int, info: *mut libc::siginfo_t, _: *mut libc::c_void) {
-        // SAFETY: the kernel gives a handler of this kind a live structure; of a signal that was sent, this field is there. Who is
-        // out of sight has no number.
-        let is_from_outside = unsafe { (*info).si_pid() } == 0;
+        // Who is out of sight has no number, and nobody can send this code with a number that is not its own.
+        // SAFETY: the kernel gives a handler of this kind a live structure; with this code it has that field.
+        let is_from_outside = unsafe { (*info).si_code == libc::SI_USER && (*info).si_pid() == 0 };
         // SAFETY: no pointers, and a handler may call it.
         if !is_from_outside || unsafe { libc::getpid() } != 1 {
             return;

@@ -203,9 +203,11 @@ impl Attempt<'_> {
 
     /// What the failure of a step that went on means.
     fn failing(&self, going: &mut GoingOn, seen: Option<Seen>, kind: &FailureKind) -> Result<Failing, Error> {
-        let run = seen.map_or(Err(NOT_OBSERVED.to_owned()), |seen| seen.run.map(|run| (run, seen.said)));
-        let (trace, said) = match run {
-            Ok(((trace, _), said)) => (trace, said),
+        let Some(Seen { run, said, was_stopped, .. }) = seen else {
+            return Ok(Failing::Doubtful(NOT_OBSERVED.to_owned()));
+        };
+        let trace = match run {
+            Ok((trace, _)) => trace,
             Err(why) => return Ok(Failing::Doubtful(why)),
         };
         going.rounds.push(Run::new(trace));
@@ -213,11 +215,11 @@ impl Attempt<'_> {
         let trees = self.trees(going)?;
         if *kind == FailureKind::Cancelled {
             // Nobody claims that a clean build would fail.
-            return self.left_unfinished(going, &trees, &said).map(Failing::Certain);
+            return self.left_unfinished(going, &trees, (&said, was_stopped)).map(Failing::Certain);
         }
         match audit::doubt(going.evidence()?, &trees, self.given.rules, &said) {
             Some(why) => Ok(Failing::Doubtful(why)),
-            None => self.left_unfinished(going, &trees, &said).map(Failing::Certain),
+            None => self.left_unfinished(going, &trees, (&said, was_stopped)).map(Failing::Certain),
         }
     }
 
@@ -226,12 +228,12 @@ impl Attempt<'_> {
         &self,
         going: &mut GoingOn,
         trees: &Trees,
-        said: &[Said],
+        (said, was_stopped): (&[Said], bool),
     ) -> Result<Result<Unfinished, String>, Error> {
         if let Err(why) = self.can_keep_failed() {
             return Ok(Err(why));
         }
-        let left = match audit::unfinished(going.evidence()?, trees, self.given.rules, said) {
+        let left = match audit::unfinished(going.evidence()?, trees, self.given.rules, said, was_stopped) {
             Ok(left) => left,
             Err(why) => return Ok(Err(why)),
         };

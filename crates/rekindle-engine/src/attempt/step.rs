@@ -55,6 +55,8 @@ pub(super) struct Seen {
     pub(super) run: Result<(Trace, TraceFile), String>,
     /// What makes said of recipes that failed.
     pub(super) said: Vec<Said>,
+    /// Whether all its processes were interrupted.
+    pub(super) was_stopped: bool,
 }
 
 impl Attempt<'_> {
@@ -151,8 +153,10 @@ impl Attempt<'_> {
         let mut seen = None;
         if goes_on || Seedable::default().allows(phase) {
             let source = world.source.zip(source_path.as_deref());
+            let was_stopped = !matches!(kind, FailureKind::Exit(_) | FailureKind::Signal(_));
             let said = saying.said();
-            seen = Some(Seen { said, ..self.seen((seeing, goes_on), &mut exit, draft.upper(), source) });
+            let rest = self.seen((seeing, goes_on), &mut exit, draft.upper(), source);
+            seen = Some(Seen { said, was_stopped, ..rest });
         }
         self.failed = Some(draft);
         Ok(Ended::Badly { kind, seen })
@@ -203,10 +207,18 @@ impl Attempt<'_> {
         upper: &Path,
         source: Option<(&Mounted, &Path)>,
     ) -> Seen {
-        let unknown_but =
-            |observations| Seen { observations, run: Err(NOT_OBSERVED.to_owned()), said: Vec::new() };
-        let unknown =
-            |why: String| Seen { observations: Observations::everything(), run: Err(why), said: Vec::new() };
+        let unknown_but = |observations| Seen {
+            observations,
+            run: Err(NOT_OBSERVED.to_owned()),
+            said: Vec::new(),
+            was_stopped: false,
+        };
+        let unknown = |why: String| Seen {
+            observations: Observations::everything(),
+            run: Err(why),
+            said: Vec::new(),
+            was_stopped: false,
+        };
         match (seeing, exit.records.take()) {
             (Seeing::Processes { lookups }, Some(records)) => {
                 let store_dir = self.given.world.store.store_dir().as_str();
@@ -222,13 +234,18 @@ impl Attempt<'_> {
                 let observations = observed.and_then(Result::ok).unwrap_or_else(Observations::everything);
                 if trace.orphans().next().is_some() {
                     let why = "a process did something after the one that had started it had ended";
-                    return Seen { observations, run: Err(why.to_owned()), said: Vec::new() };
+                    return Seen {
+                        observations,
+                        run: Err(why.to_owned()),
+                        said: Vec::new(),
+                        was_stopped: false,
+                    };
                 }
                 let run = match TraceFile::pack(&trace) {
                     Ok(packed) => Ok((trace, packed)),
                     Err(error) => Err(format!("what its processes did cannot be packed: {error}")),
                 };
-                Seen { observations, run, said: Vec::new() }
+                Seen { observations, run, said: Vec::new(), was_stopped: false }
             }
             (Seeing::Marks, _) => {
                 let observed = observations(exit.observed.as_ref(), upper, source);

@@ -1,4 +1,4 @@
-//! What is kept of a step that failed, for the next build to go on from.
+//! What is kept of a step that failed or was stopped, for the next build to go on from.
 //!
 //! `rekindle_plan::audit::unfinished` says what may stay of its tree. What has to go is hidden by one more layer on top of what
 //! the step left. The step's record says that it failed, so it is never taken as it is; it only is a tree to go on in.
@@ -99,7 +99,7 @@ impl Attempt<'_> {
         let (after, ninjas) = ([before.clone(), self.tree()], Ninjas::default());
         let trees = Trees::new(&before, &after, &[Default::default()], &rounds, &[], &ninjas)?;
         let evidence = Evidence { then: &[], rounds: &rounds, removed: &[], open: audit::Open::default() };
-        let left = match audit::unfinished(evidence, &trees, self.given.rules, &seen.said) {
+        let left = match audit::unfinished(evidence, &trees, self.given.rules, &seen.said, seen.was_stopped) {
             Ok(left) => left,
             Err(why) => return Ok(Err(why)),
         };

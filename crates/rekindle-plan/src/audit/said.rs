@@ -160,7 +160,7 @@ impl Auditor<'_> {
     }
 
     /// When each group began and ended.
-    fn spans(&self, run: RunId) -> Vec<(u64, u64)> {
+    pub(super) fn spans(&self, run: RunId) -> Vec<(u64, u64)> {
         let mut spans = vec![(u64::MAX, 0); self.groups[run].all.len()];
         for (process, group) in self.trace(run).processes().iter().zip(&self.groups[run].of) {
             let span = &mut spans[*group];

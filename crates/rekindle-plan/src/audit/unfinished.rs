@@ -9,6 +9,9 @@
 //! - if somebody else may have looked at what a failed command had made;
 //! - if the step went on from an earlier tree, and the audit asks for a clean run.
 //!
+//! A step that was stopped is one that failed, in which all that ran at that moment was interrupted. Who ended well from then on
+//! may have done so with half of it made, so it counts as failed.
+//!
 //! A recipe of make's may have several lines, each a command of its own. If the second fails, the file that the first has made
 //! is there, and make would take it as done. Which file that is only make knows, and it says so ([`Said`]). These are
 //! removed as well.
@@ -20,7 +23,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Removal;
-use super::failure::Failed;
+use super::failure::{Ends, Failed};
 use super::groups::{GroupId, Kind, Orchestrator};
 use super::rules::{Auditor, RunId};
 use super::said::Said;
@@ -38,6 +41,12 @@ pub struct Unfinished {
     pub lost: Vec<Removal>,
 }
 
+/// How a process ends that an interruption has ended: 128 and the number of the signal.
+const INTERRUPTED: u32 = 130;
+
+/// As much earlier than the first one that was ended by it may another one have ended that was interrupted with it, in microseconds.
+const APART: u64 = 100_000;
+
 /// What goes, and what of it has to come back.
 #[derive(Default)]
 struct Going {
@@ -46,7 +55,7 @@ struct Going {
 }
 
 impl Auditor<'_> {
-    pub(super) fn unfinished(mut self, said: &[Said]) -> Result<Unfinished, String> {
+    pub(super) fn unfinished(mut self, said: &[Said], was_stopped: bool) -> Result<Unfinished, String> {
         let run = self.runs() - 1;
         if !self.evidence.then.is_empty() {
             self.judge(true).map_err(|finding| finding.to_string())?;
@@ -56,7 +65,10 @@ impl Auditor<'_> {
         if ends.iter().any(Option::is_none) {
             return Err("not all of its processes were seen to end".to_owned());
         }
-        let Failed { commands: failed, of_makes } = self.failed(run, said)?;
+        let Failed { commands: mut failed, of_makes } = self.failed(run, said)?;
+        if was_stopped {
+            failed.extend(self.ended_when_stopped(run, &ends));
+        }
         if failed.iter().any(|group| self.identity(run, *group).is_none()) {
             return Err("it is not known what failed".to_owned());
         }
@@ -88,6 +100,17 @@ impl Auditor<'_> {
         // What others made that has to go was left by them all the same: who leaves nothing has told something.
         let trace = self.trace(run).without_failed(&leaders, |path| made_by_failed.contains(path));
         Ok(Unfinished { trace, remove: gone.into_iter().collect(), lost: lost.into_values().collect() })
+    }
+
+    /// Commands that ended well when, or after, the first one was ended by an interruption: they may have been interrupted as well,
+    /// and have said that all is well with half of it made.
+    fn ended_when_stopped(&self, run: RunId, ends: &Ends) -> Vec<GroupId> {
+        let spans = self.spans(run);
+        let tasks = || (0..ends.len()).filter(|group| self.groups[run].all[*group].kind == Kind::Task);
+        let stopped = tasks().filter(|group| ends[*group] == Some(INTERRUPTED)).map(|group| spans[group].1);
+        let Some(first) = stopped.min() else { return Vec::new() };
+        let since = first.saturating_sub(APART);
+        tasks().filter(|group| ends[*group] == Some(0) && spans[*group].1 >= since).collect()
     }
 
     /// Removes what failed commands changed.

@@ -126,6 +126,25 @@ fn ninja_goes_on() {
 }
 
 #[test]
+fn who_says_that_all_is_well_when_interrupted_is_not_believed() {
+    // Make starts such a line itself, so nothing is around it that is interrupted as well.
+    let rules = "prog: f1.o f2.o f3.o\n\t@echo LINK; gcc -o $@ $^\n\
+        %.o: %.c\n\t@echo COMPILE $<\n\t@sh $*.sh\n\
+        install: prog\n\tinstall -D prog $(PREFIX)/prog\n";
+    let project = Project { cores: "3", ..project(rules) };
+    let script = |name: &str, slow: &str| {
+        let text = format!("if test -e slow; then {slow}; else gcc -c -o {name}.o {name}.c; fi\n");
+        project.put(&format!("{name}.sh"), &text);
+    };
+    script("f1", "gcc -c -o f1.o f1.c");
+    script("f2", "trap 'sleep 0.5; echo half > f2.o; exit 0' INT; sleep 1000 & wait");
+    script("f3", "sleep 0.5; echo it hangs; sleep 1000");
+    let first = stopped(&project);
+    is_kept(&first);
+    assert_eq!(goes_on(&project).work, ["f2.c", "f3.c", "LINK"], "{}", first.errors);
+}
+
+#[test]
 fn who_does_not_end_is_ended_and_nothing_of_it_is_kept() {
     let project =
         project(&RULES.replace("sleep 1000", "trap '' INT TERM; sleep 1000; sleep 1000; sleep 1000"));

@@ -271,7 +271,7 @@ pub(super) fn doubts(case: &Case<'_>, told: &str) -> Option<String> {
 
 /// What can be kept of the last round, of which make said this.
 pub(super) fn keeps(case: &Case<'_>, told: &str) -> Result<Unfinished, String> {
-    with(case, |evidence, trees| unfinished(evidence, trees, Rules::ALL, &said(told)))
+    with(case, |evidence, trees| unfinished(evidence, trees, Rules::ALL, &said(told), false))
 }
 
 /// The same of a step that ran clean on these sources, and left this.
@@ -285,7 +285,7 @@ pub(super) fn keeps_clean(sources: &str, text: &str, left: &str, told: &str) -> 
         after: vec![before, after],
     };
     let evidence = Evidence { then: &[], rounds: &rounds, removed: &[], open: Open::default() };
-    unfinished(evidence, &facts, Rules::ALL, &said(told))
+    unfinished(evidence, &facts, Rules::ALL, &said(told), false)
 }
 
 /// What is said of rounds that go on from a run that failed, as it was kept, with what it had lost.
