@@ -25,11 +25,11 @@ pub enum Status {
     Code(i32),
     /// It died of this signal.
     Signal(i32),
-    /// It ran longer than [`Limits::time`](crate::Limits::time), and was killed.
+    /// It ran longer than [`Limits::time`](crate::Limits::time), and was ended.
     TimedOut,
-    /// It wrote nothing for [`Limits::idle`](crate::Limits::idle), and was killed.
+    /// It wrote nothing for [`Limits::idle`](crate::Limits::idle), and was ended.
     Silent,
-    /// It was killed because of [`Cancel::cancel`](crate::Cancel::cancel).
+    /// It was ended because of [`Cancel::cancel`](crate::Cancel::cancel).
     Cancelled,
 }
 

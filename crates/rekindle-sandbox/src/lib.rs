@@ -35,6 +35,7 @@ mod child;
 mod error;
 mod exit;
 mod filter;
+mod memfile;
 mod observed;
 mod records;
 mod run;

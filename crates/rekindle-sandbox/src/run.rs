@@ -4,7 +4,6 @@
 //! both gone, whatever became of the output pipe.
 
 use std::fs;
-use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
@@ -13,7 +12,6 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, Shutdown, SocketFlags, SocketType, shutdown, socketpair};
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -24,6 +22,7 @@ use crate::channel::{Inbox, Reading, Report};
 use crate::child;
 use crate::error::{Error, ErrorKind};
 use crate::exit::{Exit, Status, Usage};
+use crate::memfile;
 use crate::observed::Collector;
 use crate::records::Records;
 use crate::spec::{Spec, TreeRoot};
@@ -115,7 +114,7 @@ struct Findings {
 impl<'a> Run<'a> {
     fn start(helper: &'a Path, spec: &Spec, probe: Probe) -> Result<Self, Error> {
         let failed = |errno: Errno| Error::failed("cannot make the descriptors for a sandbox", errno);
-        let order = memory_file(&wire::encode(spec, probe))
+        let order = memfile::make(&wire::encode(spec, probe))
             .map_err(|error| Error::failed("cannot pass the command to the sandbox", error))?;
         let (output, output_end) = pipe_with(PipeFlags::CLOEXEC).map_err(failed)?;
         rustix::io::ioctl_fionbio(&output, true).map_err(failed)?;
@@ -289,7 +288,7 @@ impl<'a> Run<'a> {
         match recorded {
             None => Records::unknown("the command was killed together with its observer"),
             Some(Err(reason)) => Records::unknown(reason),
-            Some(Ok(())) => read_memory_file(&self.order)
+            Some(Ok(())) => memfile::read(&self.order)
                 .ok()
                 .and_then(|bytes| Records::from_bytes(&bytes))
                 .unwrap_or_else(|| Records::unknown("what was recorded did not arrive in one piece")),
@@ -366,29 +365,6 @@ struct Ready {
 
 /// How long a supervisor may take to report after it was told to end. It takes milliseconds.
 const PATIENCE: Duration = Duration::from_secs(2);
-
-/// A memory file with this content, to be read from its beginning.
-fn memory_file(content: &[u8]) -> io::Result<OwnedFd> {
-    let file = memfd_create(child::NAME, MemfdFlags::CLOEXEC)?;
-    let mut done = 0;
-    while done < content.len() {
-        done += rustix::io::pwrite(&file, &content[done..], done as u64)?;
-    }
-    Ok(file)
-}
-
-fn read_memory_file(file: &OwnedFd) -> io::Result<Vec<u8>> {
-    let size = usize::try_from(rustix::fs::fstat(file)?.st_size).map_err(|_| io::ErrorKind::InvalidData)?;
-    let mut content = vec![0; size];
-    let mut done = 0;
-    while done < size {
-        match rustix::io::pread(file, &mut content[done..], done as u64)? {
-            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-            count => done += count,
-        }
-    }
-    Ok(content)
-}
 
 /// Removes what overlayfs leaves in its work directory: nested directories without any permission bits.
 fn empty_work(work: &Path) {
