@@ -23,6 +23,9 @@ use crate::world::{Command, Seeing, StepDirs};
 
 pub(super) const NOT_OBSERVED: &str = "processes were not to be observed";
 
+/// What the processes of a step did, as it is and packed, or why that is not known.
+type WhatRan = Result<(Trace, TraceFile), String>;
+
 /// How a step ended, with what is known of it.
 pub(super) enum Ended<T> {
     Well {
@@ -51,8 +54,7 @@ impl<T> Ended<T> {
 /// What was seen of one run of a step.
 pub(super) struct Seen {
     pub(super) observations: Observations,
-    /// What its processes did, as it is and packed, or why that is not known.
-    pub(super) run: Result<(Trace, TraceFile), String>,
+    pub(super) run: WhatRan,
     /// What makes said of recipes that failed.
     pub(super) said: Vec<Said>,
     /// Whether all its processes were interrupted.
@@ -129,7 +131,8 @@ impl Attempt<'_> {
             Status::Code(0) => {
                 self.look(&exit);
                 let source = world.source.zip(source_path.as_deref());
-                let seen = self.seen((seeing, goes_on), &mut exit, draft.upper(), source);
+                let (observations, run) = self.seen((seeing, goes_on), &mut exit, draft.upper(), source);
+                let seen = Seen { observations, run, said: Vec::new(), was_stopped: false };
                 if !self.copies {
                     let links = self.links(&draft);
                     if let Some(file) = links.torn {
@@ -155,8 +158,8 @@ impl Attempt<'_> {
             let source = world.source.zip(source_path.as_deref());
             let was_stopped = !matches!(kind, FailureKind::Exit(_) | FailureKind::Signal(_));
             let said = saying.said();
-            let rest = self.seen((seeing, goes_on), &mut exit, draft.upper(), source);
-            seen = Some(Seen { said, was_stopped, ..rest });
+            let (observations, run) = self.seen((seeing, goes_on), &mut exit, draft.upper(), source);
+            seen = Some(Seen { observations, run, said, was_stopped });
         }
         self.failed = Some(draft);
         Ok(Ended::Badly { kind, seen })
@@ -206,19 +209,8 @@ impl Attempt<'_> {
         exit: &mut Exit,
         upper: &Path,
         source: Option<(&Mounted, &Path)>,
-    ) -> Seen {
-        let unknown_but = |observations| Seen {
-            observations,
-            run: Err(NOT_OBSERVED.to_owned()),
-            said: Vec::new(),
-            was_stopped: false,
-        };
-        let unknown = |why: String| Seen {
-            observations: Observations::everything(),
-            run: Err(why),
-            said: Vec::new(),
-            was_stopped: false,
-        };
+    ) -> (Observations, WhatRan) {
+        let unknown = |why: String| (Observations::everything(), Err(why));
         match (seeing, exit.records.take()) {
             (Seeing::Processes { lookups }, Some(records)) => {
                 let store_dir = self.given.world.store.store_dir().as_str();
@@ -234,23 +226,18 @@ impl Attempt<'_> {
                 let observations = observed.and_then(Result::ok).unwrap_or_else(Observations::everything);
                 if trace.orphans().next().is_some() {
                     let why = "a process did something after the one that had started it had ended";
-                    return Seen {
-                        observations,
-                        run: Err(why.to_owned()),
-                        said: Vec::new(),
-                        was_stopped: false,
-                    };
+                    return (observations, Err(why.to_owned()));
                 }
                 let run = match TraceFile::pack(&trace) {
                     Ok(packed) => Ok((trace, packed)),
                     Err(error) => Err(format!("what its processes did cannot be packed: {error}")),
                 };
-                Seen { observations, run, said: Vec::new(), was_stopped: false }
+                (observations, run)
             }
             (Seeing::Marks, _) => {
                 let observed = observations(exit.observed.as_ref(), upper, source);
                 let observations = observed.unwrap_or_else(|_| Observations::everything());
-                unknown_but(observations)
+                (observations, Err(NOT_OBSERVED.to_owned()))
             }
             _ => unknown(NOT_OBSERVED.to_owned()),
         }
