@@ -83,18 +83,16 @@ impl<'a> Auditor<'a> {
 
     /// Whether a line of a recipe left nothing and was not run again. Nobody knows which recipe it is of.
     fn is_silenced(&self, run: RunId, group: GroupId) -> bool {
-        let (groups, trace) = (self.groups[run], self.trace(run));
-        let found = &groups.all[group];
-        let Some(make) = found.parent.filter(|_| found.kind == Kind::Task && found.informs) else {
-            return false;
+        let is_make = |above: GroupId| {
+            matches!(
+                self.groups[run].all[above].kind,
+                Kind::Orchestrator(Orchestrator::Make | Orchestrator::Tracked(Book::Recipes))
+            )
         };
-        // What make itself wants to know (`$(shell …)`) it asks each time.
-        let [mine, its] = [found.leader, groups.all[make].leader].map(|leader| trace.process(leader).output);
-        let is_makes = matches!(
-            groups.all[make].kind,
-            Kind::Orchestrator(Orchestrator::Make | Orchestrator::Tracked(Book::Recipes))
-        );
-        self.rules.silent && is_makes && mine == its && !self.ran_again(run, group, run + 1)
+        // What make itself wants to know (`$(shell …)`), and reads from a pipe of its own, it asks each time.
+        self.rules.silent
+            && self.prints_for(run, group).is_some_and(is_make)
+            && !self.ran_again(run, group, run + 1)
     }
 
     /// Whether something was only not there yet when a run failed, because what makes it had not run. As long as those who decide

@@ -119,16 +119,21 @@ impl Auditor<'_> {
     /// Whether a command leaves nothing, ended well, and prints where the make prints that started it: so it told that one nothing that it had
     /// not told in the run in which it did leave something (a recipe that writes its flags down, if they are others).
     pub(super) fn only_prints(&self, run: RunId, group: GroupId) -> bool {
+        let groups = self.groups[run];
+        let leader = self.trace(run).process(groups.all[group].leader);
+        let is_make = |above: GroupId| groups.all[above].kind == Kind::Orchestrator(Orchestrator::Make);
+        leader.exit == Some(0)
+            && leader.output != Stream::Other
+            && self.prints_for(run, group).is_some_and(is_make)
+    }
+
+    /// Who started a command that leaves nothing, if both print to the same place.
+    pub(super) fn prints_for(&self, run: RunId, group: GroupId) -> Option<GroupId> {
         let (groups, trace) = (self.groups[run], self.trace(run));
         let found = &groups.all[group];
-        let Some(make) = found.parent.filter(|_| found.kind == Kind::Task && found.informs) else {
-            return false;
-        };
-        let [mine, its] = [found.leader, groups.all[make].leader].map(|leader| trace.process(leader));
-        groups.all[make].kind == Kind::Orchestrator(Orchestrator::Make)
-            && mine.exit == Some(0)
-            && mine.output != Stream::Other
-            && mine.output == its.output
+        let above = found.parent.filter(|_| found.kind == Kind::Task && found.informs)?;
+        let [mine, its] = [found.leader, groups.all[above].leader].map(|leader| trace.process(leader).output);
+        (mine == its).then_some(above)
     }
 
     /// Whether nothing that the rounds left is made of what a build tool printed that had something to do.

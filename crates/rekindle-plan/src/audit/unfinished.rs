@@ -23,7 +23,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Removal;
-use super::failure::{Ends, Failed};
+use super::failure::Failed;
 use super::groups::{GroupId, Kind, Orchestrator};
 use super::rules::{Auditor, RunId};
 use super::said::Said;
@@ -67,7 +67,7 @@ impl Auditor<'_> {
         }
         let Failed { commands: mut failed, of_makes } = self.failed(run, said)?;
         if was_stopped {
-            failed.extend(self.ended_when_stopped(run, &ends));
+            failed.extend(self.ended_when_stopped(run)?);
         }
         if failed.iter().any(|group| self.identity(run, *group).is_none()) {
             return Err("it is not known what failed".to_owned());
@@ -102,15 +102,20 @@ impl Auditor<'_> {
         Ok(Unfinished { trace, remove: gone.into_iter().collect(), lost: lost.into_values().collect() })
     }
 
-    /// Commands that ended well when, or after, the first one was ended by an interruption: they may have been interrupted as well,
-    /// and have said that all is well with half of it made.
-    fn ended_when_stopped(&self, run: RunId, ends: &Ends) -> Vec<GroupId> {
+    /// Commands that ended when, or after, the first one was ended by an interruption: they may have been interrupted as well, and
+    /// have said that all is well with half of it made.
+    ///
+    /// # Errors
+    /// If none was ended by it, so that nothing tells when it was.
+    fn ended_when_stopped(&self, run: RunId) -> Result<impl Iterator<Item = GroupId>, String> {
+        let groups = self.groups[run];
+        let is_task = move |group: &GroupId| groups.all[*group].kind == Kind::Task;
+        let of_tasks = self.trace(run).processes().iter().zip(&groups.of).filter(|(_, of)| is_task(of));
+        let ended_by_it = of_tasks.filter(|(process, _)| process.exit == Some(INTERRUPTED));
+        let first = ended_by_it.map(|(process, _)| process.ended).min();
+        let since = first.ok_or("it is not known when it was interrupted")?.saturating_sub(APART);
         let spans = self.spans(run);
-        let tasks = || (0..ends.len()).filter(|group| self.groups[run].all[*group].kind == Kind::Task);
-        let stopped = tasks().filter(|group| ends[*group] == Some(INTERRUPTED)).map(|group| spans[group].1);
-        let Some(first) = stopped.min() else { return Vec::new() };
-        let since = first.saturating_sub(APART);
-        tasks().filter(|group| ends[*group] == Some(0) && spans[*group].1 >= since).collect()
+        Ok((0..spans.len()).filter(is_task).filter(move |group| spans[*group].1 >= since))
     }
 
     /// Removes what failed commands changed.
