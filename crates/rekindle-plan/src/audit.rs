@@ -71,6 +71,7 @@ use std::sync::OnceLock;
 use crate::observation::SourceChange;
 use crate::trace::{Exec, Trace};
 
+pub use failure::HowItFailed;
 pub use finding::{Finding, Rule};
 use groups::{Groups, Orchestrator};
 use rules::Auditor;
@@ -209,10 +210,9 @@ pub enum Verdict {
     Clean(Finding),
 }
 
-/// Why a clean build may not fail where the last round failed, in a clause; nothing if it fails there, too. `said` is what
-/// the makes in it said.
-pub fn doubt(evidence: Evidence<'_>, facts: &dyn Facts, rules: Rules, said: &[Said]) -> Option<String> {
-    Auditor::new(evidence, facts, rules).doubt(said)
+/// Why a clean build may not fail where the last round failed, in a clause; nothing if it fails there, too.
+pub fn doubt(evidence: Evidence<'_>, facts: &dyn Facts, rules: Rules, how: &HowItFailed) -> Option<String> {
+    Auditor::new(evidence, facts, rules).doubt(how)
 }
 
 /// Tells of each of these runs, oldest first, whether anything is left that no later one made anew. Of the last runs so many
@@ -223,7 +223,6 @@ pub fn needed(runs: &[&Run], open: usize) -> Vec<bool> {
 }
 
 /// What can be kept of the tree that the last round left, in which the step failed; or why nothing can be, in a clause.
-/// `said` is what the makes in it said. `was_stopped` says that all its processes were interrupted at one moment.
 ///
 /// # Errors
 /// If it is not certain what the commands that failed have changed, or whether the rest is what a clean build makes.
@@ -231,10 +230,9 @@ pub fn unfinished(
     evidence: Evidence<'_>,
     facts: &dyn Facts,
     rules: Rules,
-    said: &[Said],
-    was_stopped: bool,
+    how: &HowItFailed,
 ) -> Result<Unfinished, String> {
-    Auditor::new(evidence, facts, rules).unfinished(said, was_stopped)
+    Auditor::new(evidence, facts, rules).unfinished(how)
 }
 
 /// Audits what a seeded step left.

@@ -35,6 +35,8 @@ pub(crate) enum Report {
     Failed(Error),
     /// From init: the command has ended, by itself.
     Ended(Status),
+    /// From init: at this moment ([`crate::clock`]) it had stopped all processes, to interrupt them.
+    Interrupted(Duration),
     /// From init: some of what it has observed, see [`crate::observed`].
     Seen(Vec<u8>),
     /// From init: that was all that it has observed; or why it has to be taken for nothing.
@@ -47,6 +49,7 @@ pub(crate) enum Report {
 
 /// Tells the caller. Nothing can be done if it does not listen any more.
 pub(crate) fn send(socket: BorrowedFd<'_>, report: &Report, attached: Option<BorrowedFd<'_>>) {
+    let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX).to_le_bytes();
     let (tag, payload) = match report {
         Report::Started => (0, Vec::new()),
         Report::Failed(error) => (1, error.to_bytes()),
@@ -56,7 +59,6 @@ pub(crate) fn send(socket: BorrowedFd<'_>, report: &Report, attached: Option<Bor
             unreachable!("only the caller ends a command")
         }
         Report::Gone(usage) => {
-            let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX).to_le_bytes();
             (4, [nanos(usage.user), nanos(usage.system), usage.peak_rss_bytes.to_le_bytes()].concat())
         }
         Report::Seen(piece) => (5, piece.clone()),
@@ -64,6 +66,7 @@ pub(crate) fn send(socket: BorrowedFd<'_>, report: &Report, attached: Option<Bor
         Report::SeenAll(Err(reason)) => (7, reason.clone().into_bytes()),
         Report::Recorded(Ok(())) => (8, Vec::new()),
         Report::Recorded(Err(reason)) => (9, reason.clone().into_bytes()),
+        Report::Interrupted(at) => (10, nanos(*at).to_vec()),
     };
     let length = u32::try_from(payload.len()).expect("payloads are short");
     let bytes = [&[START, tag], &length.to_le_bytes()[..], &payload].concat();
@@ -163,6 +166,7 @@ fn parse(tag: u8, payload: &[u8]) -> Option<Report> {
         7 => Report::SeenAll(Err(String::from_utf8_lossy(payload).into_owned())),
         8 => Report::Recorded(Ok(())),
         9 => Report::Recorded(Err(String::from_utf8_lossy(payload).into_owned())),
+        10 => Report::Interrupted(Duration::from_nanos(u64::from_le_bytes(payload.try_into().ok()?))),
         _ => return None,
     })
 }
@@ -190,6 +194,7 @@ mod tests {
         };
         send(theirs.as_fd(), &Report::Started, Some(theirs.as_fd()));
         send(theirs.as_fd(), &Report::Ended(Status::Signal(9)), None);
+        send(theirs.as_fd(), &Report::Interrupted(Duration::from_nanos(1 << 50)), None);
         send(theirs.as_fd(), &Report::Failed(Error::new(ErrorKind::Forbidden, "x".repeat(9000))), None);
         send(theirs.as_fd(), &Report::Seen(vec![START; 50_000]), None);
         send(theirs.as_fd(), &Report::SeenAll(Err("too much".into())), None);
@@ -204,6 +209,7 @@ mod tests {
         while inbox.read(ours.as_fd()) != Reading::End {}
         assert!(matches!(inbox.next(), Some(Report::Started)));
         assert!(matches!(inbox.next(), Some(Report::Ended(Status::Signal(9)))));
+        assert!(matches!(inbox.next(), Some(Report::Interrupted(at)) if at.as_nanos() == 1 << 50));
         let Some(Report::Failed(error)) = inbox.next() else { panic!("the error is lost") };
         assert_eq!((error.kind(), error.to_string().len()), (ErrorKind::Forbidden, 9000));
         let Some(Report::Seen(piece)) = inbox.next() else { panic!("the piece is lost") };

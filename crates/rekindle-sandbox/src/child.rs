@@ -5,6 +5,7 @@
 mod command;
 mod devices;
 mod init;
+mod interruption;
 mod marks;
 mod namespaces;
 mod observer;

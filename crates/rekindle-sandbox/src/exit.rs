@@ -12,6 +12,9 @@ pub struct Exit {
     pub status: Status,
     /// What it used, processes that it left behind included.
     pub usage: Usage,
+    /// When its processes were interrupted to end themselves ([`Limits::grace`](crate::Limits::grace)), by the clock of
+    /// [`Records::began`]: who had ended by then was not.
+    pub interrupted: Option<Duration>,
     /// What was seen of its dealings with files: there if [`Spec::watch`](crate::Spec::watch) asked for it.
     pub observed: Option<Observed>,
     /// What each of its processes did: there if [`Spec::observe`](crate::Spec::observe) asked for it.

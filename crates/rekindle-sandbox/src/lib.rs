@@ -32,6 +32,7 @@ mod calls;
 mod cancel;
 mod channel;
 mod child;
+mod clock;
 mod error;
 mod exit;
 mod filter;

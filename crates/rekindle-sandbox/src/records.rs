@@ -60,6 +60,8 @@ pub struct Records {
     pub paths: Paths,
     /// How many calls were looked at.
     pub events: u64,
+    /// When the command began, to which all times here are relative, by the clock `CLOCK_MONOTONIC`.
+    pub began: Duration,
     /// Whether nothing was missed. If not, the rest is empty, and the caller has to assume that anything happened.
     pub complete: bool,
     /// Why it is not complete, and what to do about it, in one line; empty if it is.

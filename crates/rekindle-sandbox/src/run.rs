@@ -104,6 +104,7 @@ struct Run<'a> {
 #[derive(Default)]
 struct Findings {
     status: Option<Status>,
+    interrupted: Option<Duration>,
     wall: Option<Duration>,
     usage: Option<Usage>,
     error: Option<Error>,
@@ -151,7 +152,7 @@ impl<'a> Run<'a> {
         let mut buffer = vec![0; 1 << 16];
         let mut found = Findings::default();
         let mut last_output = self.started;
-        // What the command was interrupted for.
+        // Until when the command may end itself, and what for, if it was interrupted.
         let mut interrupted = None;
         let killed = loop {
             let deadlines = match interrupted {
@@ -213,7 +214,7 @@ impl<'a> Run<'a> {
                 }
                 (records, ..) => records,
             };
-            Ok(Exit { status, usage, observed, records })
+            Ok(Exit { status, usage, interrupted: found.interrupted, observed, records })
         };
         match (verdict, found.error.take(), found.status) {
             (Some(status), _, _) => exit(status),
@@ -260,6 +261,7 @@ impl<'a> Run<'a> {
                     found.status = Some(status);
                     found.wall = Some(self.started.elapsed());
                 }
+                Report::Interrupted(at) => found.interrupted = Some(at),
                 Report::Seen(piece) => found.observed.take(&piece),
                 Report::SeenAll(end) => found.observed.end(end),
                 Report::Recorded(end) => found.recorded = Some(end),

@@ -6,10 +6,9 @@
 use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use rustix::process::Pid;
+use rustix::process::{Pid, Signal};
 use rustix::thread::UnshareFlags;
 
 mod notify;
@@ -164,82 +163,82 @@ pub(crate) fn reset_signals() {
 
 /// Blocks these signals, and no others, for this process and those that it starts.
 pub(crate) fn block_signals(signals: &[libc::c_int]) {
+    let set = signal_set(signals);
+    // SAFETY: `set` is a live signal set; the old one is not asked for.
+    unsafe { libc::sigprocmask(libc::SIG_SETMASK, &raw const set, std::ptr::null_mut()) };
+}
+
+/// What asks an init to interrupt all others.
+pub(crate) const ASKS_TO_INTERRUPT: libc::c_int = libc::SIGTERM;
+
+/// What an init waits for besides its work.
+pub(crate) struct Signals(OwnedFd);
+
+/// What signals have told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Told {
+    /// [`ASKS_TO_INTERRUPT`] has come, and nobody of this pid namespace has sent it.
+    pub(crate) to_interrupt: bool,
+}
+
+impl Signals {
+    /// Blocks the signal for a child's death and [`ASKS_TO_INTERRUPT`], to be read here instead. Processes that are started from then on
+    /// inherit the blocked signals.
+    ///
+    /// An init never hears of a signal that it neither handles nor blocks, so the latter has to be blocked from before it is forked.
+    pub(crate) fn block() -> io::Result<Self> {
+        let set = signal_set(&[libc::SIGCHLD, ASKS_TO_INTERRUPT]);
+        // SAFETY: `set` is a live signal set; the old one is not asked for.
+        check(unsafe { libc::sigprocmask(libc::SIG_SETMASK, &raw const set, std::ptr::null_mut()) })?;
+        // SAFETY: as above; -1 asks for a new descriptor.
+        let fd = unsafe { libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) };
+        check(fd)?;
+        // SAFETY: `fd` is a descriptor that was just made and has no other owner.
+        Ok(Signals(unsafe { OwnedFd::from_raw_fd(fd) }))
+    }
+
+    /// Takes all that have come. That a child has died is for `wait` to tell: of several that is said only once.
+    pub(crate) fn take(&self) -> Told {
+        // Where a `signalfd_siginfo` has its number, code and sender.
+        const SIZE: usize = size_of::<libc::signalfd_siginfo>();
+        let mut told = Told::default();
+        let mut buffer = [0; SIZE];
+        while rustix::io::read(&self.0, &mut buffer) == Ok(SIZE) {
+            let word = |at: usize| i32::from_ne_bytes(buffer[at..at + 4].try_into().expect("four bytes"));
+            let [number, code, sender] = [
+                std::mem::offset_of!(libc::signalfd_siginfo, ssi_signo),
+                std::mem::offset_of!(libc::signalfd_siginfo, ssi_code),
+                std::mem::offset_of!(libc::signalfd_siginfo, ssi_pid),
+            ]
+            .map(word);
+            // Who is out of sight has no number, and nobody can send this code with a number that is not its own.
+            told.to_interrupt |= (number, code, sender) == (ASKS_TO_INTERRUPT, libc::SI_USER, 0);
+        }
+        told
+    }
+}
+
+impl AsFd for Signals {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+fn signal_set(signals: &[libc::c_int]) -> libc::sigset_t {
     // SAFETY: a signal set is integers, for which zero is a value.
     let mut set: libc::sigset_t = unsafe { std::mem::zeroed() };
     for signal in signals {
         // SAFETY: `set` is a live signal set. What is no signal is refused.
-        unsafe { libc::sigaddset(&mut set, *signal) };
+        unsafe { libc::sigaddset(&raw mut set, *signal) };
     }
-    // SAFETY: `set` is a live signal set; the old one is not asked for.
-    unsafe { libc::sigprocmask(libc::SIG_SETMASK, &set, std::ptr::null_mut()) };
+    set
 }
 
-/// What asks an init to interrupt all others ([`interrupt_all_when_asked`]).
-pub(crate) const ASKS_TO_INTERRUPT: libc::c_int = libc::SIGTERM;
-
-/// Whether [`interrupt_all_when_asked`]'s signal has come.
-static INTERRUPTED: AtomicBool = AtomicBool::new(false);
-
-/// From now on [`ASKS_TO_INTERRUPT`] has this process interrupt (SIGINT) every other one of its pid namespace, if it is its
-/// init and nobody in there has sent it. An init without a handler would never hear of it, so it has to be blocked from before the
-/// init is forked until then.
-///
-/// Children that it forks have the same until they execute something.
-pub(crate) fn interrupt_all_when_asked() {
-    extern "C" fn interrupt_all(_: libc::c_int, info: *mut libc::siginfo_t, _: *mut libc::c_void) {
-        // Who is out of sight has no number, and nobody can send this code with a number that is not its own.
-        // SAFETY: the kernel gives a handler of this kind a live structure; with this code it has that field.
-        let is_from_outside = unsafe { (*info).si_code == libc::SI_USER && (*info).si_pid() == 0 };
-        // SAFETY: no pointers, and a handler may call it.
-        if !is_from_outside || unsafe { libc::getpid() } != 1 {
-            return;
-        }
-        INTERRUPTED.store(true, Ordering::SeqCst);
-        // SAFETY: `errno` is this thread's own. Whoever was interrupted by this may be about to read it.
-        unsafe {
-            let errno = *libc::__errno_location();
-            libc::kill(-1, libc::SIGINT);
-            *libc::__errno_location() = errno;
-        }
-    }
-    // SAFETY: a `sigaction` is integers and a function's address, for which zero is a value.
-    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
-    let handler: extern "C" fn(libc::c_int, *mut libc::siginfo_t, *mut libc::c_void) = interrupt_all;
-    action.sa_sigaction = handler as libc::sighandler_t;
-    action.sa_flags = libc::SA_RESTART | libc::SA_SIGINFO;
-    // SAFETY: `action` is a live structure, and its handler makes calls only that a handler may make.
-    unsafe { libc::sigaction(ASKS_TO_INTERRUPT, &raw const action, std::ptr::null_mut()) };
-}
-
-/// Interrupts a child that was forked too late to be interrupted with all others.
-pub(crate) fn interrupt_if_all_were(child: Pid) {
-    if INTERRUPTED.load(Ordering::SeqCst) {
-        let _ = rustix::process::kill_process(child, rustix::process::Signal::INT);
-    }
-}
-
-/// Blocks the signal for a child's death, and gives a descriptor that becomes readable by it instead.
-///
-/// Children started from then on would inherit the blocked signal.
-pub(crate) fn deaths() -> io::Result<OwnedFd> {
-    // SAFETY: a signal set is integers, for which zero is a value.
-    let mut signals: libc::sigset_t = unsafe { std::mem::zeroed() };
-    // SAFETY: `signals` is a live signal set, and the signal exists.
-    check(unsafe { libc::sigaddset(&mut signals, libc::SIGCHLD) })?;
-    // SAFETY: as above; the old set is not asked for.
-    check(unsafe { libc::sigprocmask(libc::SIG_BLOCK, &signals, std::ptr::null_mut()) })?;
-    // SAFETY: as above; -1 asks for a new descriptor.
-    let fd = unsafe { libc::signalfd(-1, &signals, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) };
-    check(fd)?;
-    // SAFETY: `fd` is a descriptor that was just made and has no other owner.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
-}
-
-/// Kills every process of this pid namespace but this one, if this one is its init. Otherwise it does nothing.
-pub(crate) fn kill_all() {
+/// Sends a signal to every process of this pid namespace but this one, if this one is its init. Otherwise it does nothing.
+pub(crate) fn signal_all(signal: Signal) {
     if std::process::id() == 1 {
         // SAFETY: no pointers.
-        unsafe { libc::kill(-1, libc::SIGKILL) };
+        unsafe { libc::kill(-1, signal.as_raw()) };
     }
 }
 

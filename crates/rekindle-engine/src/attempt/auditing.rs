@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use rekindle_layers::{Cursor, Draft, Timestamp, TreeChange, TreeChangeKind, View, difference, merge};
 use rekindle_plan::SourceChange;
-use rekindle_plan::audit::{self, Evidence, Removal, Run, Said, Verdict, audit};
+use rekindle_plan::audit::{self, Evidence, HowItFailed, Removal, Run, Verdict, audit};
 use rekindle_sandbox::Cancel;
 
 use super::kept::Runs;
@@ -203,7 +203,7 @@ impl Attempt<'_> {
 
     /// What the failure of a step that went on means.
     fn failing(&self, going: &mut GoingOn, seen: Option<Seen>, kind: &FailureKind) -> Result<Failing, Error> {
-        let Some(Seen { run, said, was_stopped, .. }) = seen else {
+        let Some(Seen { run, how, .. }) = seen else {
             return Ok(Failing::Doubtful(NOT_OBSERVED.to_owned()));
         };
         let trace = match run {
@@ -215,11 +215,11 @@ impl Attempt<'_> {
         let trees = self.trees(going)?;
         if *kind == FailureKind::Cancelled {
             // Nobody claims that a clean build would fail.
-            return self.left_unfinished(going, &trees, (&said, was_stopped)).map(Failing::Certain);
+            return self.left_unfinished(going, &trees, &how).map(Failing::Certain);
         }
-        match audit::doubt(going.evidence()?, &trees, self.given.rules, &said) {
+        match audit::doubt(going.evidence()?, &trees, self.given.rules, &how) {
             Some(why) => Ok(Failing::Doubtful(why)),
-            None => self.left_unfinished(going, &trees, (&said, was_stopped)).map(Failing::Certain),
+            None => self.left_unfinished(going, &trees, &how).map(Failing::Certain),
         }
     }
 
@@ -228,12 +228,12 @@ impl Attempt<'_> {
         &self,
         going: &mut GoingOn,
         trees: &Trees,
-        (said, was_stopped): (&[Said], bool),
+        how: &HowItFailed,
     ) -> Result<Result<Unfinished, String>, Error> {
         if let Err(why) = self.can_keep_failed() {
             return Ok(Err(why));
         }
-        let left = match audit::unfinished(going.evidence()?, trees, self.given.rules, said, was_stopped) {
+        let left = match audit::unfinished(going.evidence()?, trees, self.given.rules, how) {
             Ok(left) => left,
             Err(why) => return Ok(Err(why)),
         };

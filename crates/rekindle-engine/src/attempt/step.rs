@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use rekindle_layers::Draft;
-use rekindle_plan::audit::Said;
+use rekindle_plan::audit::HowItFailed;
 use rekindle_plan::{Observations, Placement, Seedable, Trace};
 use rekindle_sandbox::{Cancel, ErrorKind, Exit, Overlay, Status, TreeRoot};
 
@@ -55,10 +55,8 @@ impl<T> Ended<T> {
 pub(super) struct Seen {
     pub(super) observations: Observations,
     pub(super) run: WhatRan,
-    /// What makes said of recipes that failed.
-    pub(super) said: Vec<Said>,
-    /// Whether all its processes were interrupted.
-    pub(super) was_stopped: bool,
+    /// Of no use if it did not fail.
+    pub(super) how: HowItFailed,
 }
 
 impl Attempt<'_> {
@@ -132,7 +130,7 @@ impl Attempt<'_> {
                 self.look(&exit);
                 let source = world.source.zip(source_path.as_deref());
                 let (observations, run) = self.seen((seeing, goes_on), &mut exit, draft.upper(), source);
-                let seen = Seen { observations, run, said: Vec::new(), was_stopped: false };
+                let seen = Seen { observations, run, how: HowItFailed::default() };
                 if !self.copies {
                     let links = self.links(&draft);
                     if let Some(file) = links.torn {
@@ -156,10 +154,9 @@ impl Attempt<'_> {
         let mut seen = None;
         if goes_on || Seedable::default().allows(phase) {
             let source = world.source.zip(source_path.as_deref());
-            let was_stopped = !matches!(kind, FailureKind::Exit(_) | FailureKind::Signal(_));
-            let said = saying.said();
+            let how = HowItFailed { said: saying.said(), stopped_at: stopped_at(&exit) };
             let (observations, run) = self.seen((seeing, goes_on), &mut exit, draft.upper(), source);
-            seen = Some(Seen { observations, run, said, was_stopped });
+            seen = Some(Seen { observations, run, how });
         }
         self.failed = Some(draft);
         Ok(Ended::Badly { kind, seen })
@@ -276,4 +273,10 @@ impl Attempt<'_> {
         self.unreadable |= left.unlocked;
         Ok(left.draft)
     }
+}
+
+/// When the processes of a step were interrupted, in microseconds since it began.
+fn stopped_at(exit: &Exit) -> Option<u64> {
+    let since = exit.interrupted?.saturating_sub(exit.records.as_ref()?.began);
+    u64::try_from(since.as_micros()).ok()
 }

@@ -99,7 +99,7 @@ impl Attempt<'_> {
         let (after, ninjas) = ([before.clone(), self.tree()], Ninjas::default());
         let trees = Trees::new(&before, &after, &[Default::default()], &rounds, &[], &ninjas)?;
         let evidence = Evidence { then: &[], rounds: &rounds, removed: &[], open: audit::Open::default() };
-        let left = match audit::unfinished(evidence, &trees, self.given.rules, &seen.said, seen.was_stopped) {
+        let left = match audit::unfinished(evidence, &trees, self.given.rules, &seen.how) {
             Ok(left) => left,
             Err(why) => return Ok(Err(why)),
         };

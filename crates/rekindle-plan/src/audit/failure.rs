@@ -16,6 +16,15 @@ use super::said::Said;
 use crate::quote::quote;
 use crate::trace::{Touch, name_of};
 
+/// What is known of the end of a step that failed, besides what its processes did.
+#[derive(Debug, Clone, Default)]
+pub struct HowItFailed {
+    /// What the makes in it said.
+    pub said: Vec<Said>,
+    /// When all its processes were interrupted, if they were, in microseconds since it began.
+    pub stopped_at: Option<u64>,
+}
+
 /// What failed, and what for.
 pub(super) struct Failed {
     /// The commands that are the reason.
@@ -29,12 +38,12 @@ pub(super) type Ends = Vec<Option<u32>>;
 
 impl Auditor<'_> {
     /// Why a clean build may not fail as the last round did, in a clause; nothing if it would.
-    pub(super) fn doubt(mut self, said: &[Said]) -> Option<String> {
+    pub(super) fn doubt(mut self, how: &HowItFailed) -> Option<String> {
         if let Err(finding) = self.judge(true) {
             return Some(finding.to_string());
         }
         let run = self.runs() - 1;
-        let failed = match self.failed(run, said) {
+        let failed = match self.failed(run, how) {
             Ok(failed) => failed.commands,
             Err(why) => return Some(why),
         };
@@ -47,16 +56,26 @@ impl Auditor<'_> {
         old.map(|path| format!("what failed had looked at an old {}", quote(&path)))
     }
 
-    /// What failed in a run, or why that is not certain.
-    pub(super) fn failed(&self, run: RunId, said: &[Said]) -> Result<Failed, String> {
+    /// What failed in a run, or why that is not certain. That it was interrupted is reason enough for a
+    /// build tool to fail.
+    pub(super) fn failed(&self, run: RunId, how: &HowItFailed) -> Result<Failed, String> {
+        let running = self.running(run, how.stopped_at);
         let mut commands = BTreeSet::new();
-        if !self.shell_is_explained(run, &mut commands) {
+        if !self.shell_is_explained(run, &running, &mut commands) {
             return Err("what failed is not just a command that a build tool had started".to_owned());
         }
-        let of_makes = self.stopped_makes(run, &self.ends(run), said)?;
+        let of_makes = self.stopped_makes(run, &self.ends(run), &running, &how.said)?;
         let is_of_make = |group: &GroupId| self.nearest_make(run, *group) == self.parent(run, *group);
         commands.retain(|group| !is_of_make(group) || of_makes.contains_key(group));
+        let is_command = |group: &GroupId| self.groups[run].all[*group].kind == Kind::Task;
+        commands.extend(running.into_iter().filter(is_command));
         Ok(Failed { commands, of_makes })
+    }
+
+    /// What had not ended at this moment.
+    fn running(&self, run: RunId, at: Option<u64>) -> BTreeSet<GroupId> {
+        let spans = self.spans(run).into_iter().enumerate();
+        spans.filter(|(_, (_, ended))| at.is_some_and(|at| *ended >= at)).map(|(group, _)| group).collect()
     }
 
     /// Something that these groups looked at and that is not what a clean build makes.
@@ -91,7 +110,12 @@ impl Auditor<'_> {
 
     /// Whether the last thing that the shell of the step started is a build tool that failed for a reason. Collects the
     /// commands that are the reason.
-    fn shell_is_explained(&self, run: RunId, failed: &mut BTreeSet<GroupId>) -> bool {
+    fn shell_is_explained(
+        &self,
+        run: RunId,
+        running: &BTreeSet<GroupId>,
+        failed: &mut BTreeSet<GroupId>,
+    ) -> bool {
         let groups = &self.groups[run].all;
         let ends = self.ends(run);
         let is_shells =
@@ -100,7 +124,7 @@ impl Auditor<'_> {
         last.is_some_and(|last| {
             matches!(groups[last].kind, Kind::Orchestrator(_))
                 && ends[last].is_some_and(|code| code != 0)
-                && self.is_explained((run, last), &ends, failed)
+                && self.is_explained((run, last), (&ends, running), failed)
         })
     }
 
@@ -108,7 +132,7 @@ impl Auditor<'_> {
     fn is_explained(
         &self,
         (run, group): (RunId, GroupId),
-        ends: &Ends,
+        (ends, running): (&Ends, &BTreeSet<GroupId>),
         failed: &mut BTreeSet<GroupId>,
     ) -> bool {
         let groups = &self.groups[run].all;
@@ -116,11 +140,11 @@ impl Auditor<'_> {
         if is_task {
             failed.insert(group);
         }
-        let mut has_reason = is_task;
+        let mut has_reason = is_task || running.contains(&group);
         for below in (0..groups.len()).filter(|id| groups[*id].parent == Some(group)) {
             match ends[below] {
                 Some(0) => {}
-                Some(_) if self.is_explained((run, below), ends, failed) => has_reason = true,
+                Some(_) if self.is_explained((run, below), (ends, running), failed) => has_reason = true,
                 // It failed by itself, or nobody saw how it ended.
                 _ => return false,
             }

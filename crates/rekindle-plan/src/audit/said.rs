@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::failure::Ends;
 use super::groups::{GroupId, Kind, is_make};
 use super::rules::{Auditor, RunId};
+use crate::trace::Stream;
 
 /// A line of a make about a recipe that failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,15 +48,19 @@ fn without_place(inside: &[u8]) -> &[u8] {
 }
 
 impl Auditor<'_> {
-    /// What makes had started directly that failed and that they stopped for.
-    /// Gives for each the level of the make.
+    /// What makes had started directly that failed and that they stopped for, or were stopped at. Gives for each the level of the make.
+    /// `running` is what was interrupted.
     pub(super) fn stopped_makes(
         &self,
         run: RunId,
         ends: &Ends,
+        running: &BTreeSet<GroupId>,
         said: &[Said],
     ) -> Result<BTreeMap<GroupId, u32>, String> {
-        let levels = self.failing_of_makes(run, ends);
+        let mut levels = self.failing_of_makes(run, ends);
+        for failing in levels.values_mut() {
+            failing.retain(|group| !(running.contains(group) && self.is_asked(run, *group)));
+        }
         let spans = self.spans(run);
         let count = |level: u32| said.iter().filter(|said| said.level == level).count();
         let unlike = || "what make says of it is not what was seen to fail".to_owned();
@@ -102,6 +107,7 @@ impl Auditor<'_> {
         let has_no_reason = |make: &GroupId| {
             self.is_make(run, *make)
                 && ends[*make] != Some(0)
+                && !running.contains(make)
                 && !again.contains(make)
                 && !makes.contains(&Some(*make))
                 && !is_harmless(*make)
@@ -126,6 +132,15 @@ impl Auditor<'_> {
             }
         }
         failing
+    }
+
+    /// Whether who started it reads what it prints from a pipe of its own, as make does of `$(shell …)`. No recipe is interrupted
+    /// with it, so make says nothing of it.
+    fn is_asked(&self, run: RunId, group: GroupId) -> bool {
+        let trace = self.trace(run);
+        let output = |group: GroupId| trace.process(self.groups[run].all[group].leader).output;
+        let above = self.parent(run, group).map(output);
+        matches!(output(group), Stream::Pipe(_)) && above != Some(output(group))
     }
 
     fn is_make(&self, run: RunId, group: GroupId) -> bool {

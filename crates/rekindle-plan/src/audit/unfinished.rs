@@ -10,7 +10,7 @@
 //! - if the step went on from an earlier tree, and the audit asks for a clean run.
 //!
 //! A step that was stopped is one that failed, in which all that ran at that moment was interrupted. Who ended well from then on
-//! may have done so with half of it made, so it counts as failed.
+//! may have done so with half of it made, so all of them count as failed.
 //!
 //! A recipe of make's may have several lines, each a command of its own. If the second fails, the file that the first has made
 //! is there, and make would take it as done. Which file that is only make knows, and it says so ([`Said`]). These are
@@ -23,7 +23,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Removal;
-use super::failure::Failed;
+use super::failure::{Failed, HowItFailed};
 use super::groups::{GroupId, Kind, Orchestrator};
 use super::rules::{Auditor, RunId};
 use super::said::Said;
@@ -41,12 +41,6 @@ pub struct Unfinished {
     pub lost: Vec<Removal>,
 }
 
-/// How a process ends that an interruption has ended: 128 and the number of the signal.
-const INTERRUPTED: u32 = 130;
-
-/// As much earlier than the first one that was ended by it may another one have ended that was interrupted with it, in microseconds.
-const APART: u64 = 100_000;
-
 /// What goes, and what of it has to come back.
 #[derive(Default)]
 struct Going {
@@ -55,7 +49,7 @@ struct Going {
 }
 
 impl Auditor<'_> {
-    pub(super) fn unfinished(mut self, said: &[Said], was_stopped: bool) -> Result<Unfinished, String> {
+    pub(super) fn unfinished(mut self, how: &HowItFailed) -> Result<Unfinished, String> {
         let run = self.runs() - 1;
         if !self.evidence.then.is_empty() {
             self.judge(true).map_err(|finding| finding.to_string())?;
@@ -65,17 +59,14 @@ impl Auditor<'_> {
         if ends.iter().any(Option::is_none) {
             return Err("not all of its processes were seen to end".to_owned());
         }
-        let Failed { commands: mut failed, of_makes } = self.failed(run, said)?;
-        if was_stopped {
-            failed.extend(self.ended_when_stopped(run)?);
-        }
+        let Failed { commands: failed, of_makes } = self.failed(run, how)?;
         if failed.iter().any(|group| self.identity(run, *group).is_none()) {
             return Err("it is not known what failed".to_owned());
         }
         let mut going = Going::default();
         self.undo(run, &failed, &mut going)?;
         let made_by_failed = going.gone.clone();
-        self.undo_targets(run, &of_makes, said, &mut going)?;
+        self.undo_targets(run, &of_makes, &how.said, &mut going)?;
         for group in (0..ends.len()).filter(|group| ends[*group] != Some(0)) {
             if matches!(self.groups[run].all[group].kind, Kind::Orchestrator(_)) {
                 self.note_removed(run, group, &mut going);
@@ -100,22 +91,6 @@ impl Auditor<'_> {
         // What others made that has to go was left by them all the same: who leaves nothing has told something.
         let trace = self.trace(run).without_failed(&leaders, |path| made_by_failed.contains(path));
         Ok(Unfinished { trace, remove: gone.into_iter().collect(), lost: lost.into_values().collect() })
-    }
-
-    /// Commands that ended when, or after, the first one was ended by an interruption: they may have been interrupted as well, and
-    /// have said that all is well with half of it made.
-    ///
-    /// # Errors
-    /// If none was ended by it, so that nothing tells when it was.
-    fn ended_when_stopped(&self, run: RunId) -> Result<impl Iterator<Item = GroupId>, String> {
-        let groups = self.groups[run];
-        let is_task = move |group: &GroupId| groups.all[*group].kind == Kind::Task;
-        let of_tasks = self.trace(run).processes().iter().zip(&groups.of).filter(|(_, of)| is_task(of));
-        let ended_by_it = of_tasks.filter(|(process, _)| process.exit == Some(INTERRUPTED));
-        let first = ended_by_it.map(|(process, _)| process.ended).min();
-        let since = first.ok_or("it is not known when it was interrupted")?.saturating_sub(APART);
-        let spans = self.spans(run);
-        Ok((0..spans.len()).filter(is_task).filter(move |group| spans[*group].1 >= since))
     }
 
     /// Removes what failed commands changed.

@@ -41,6 +41,8 @@ pub(super) fn main(spec: &Spec, probe: Probe, post: Option<OwnedFd>) -> ! {
 
 fn become_command(spec: &Spec, probe: Probe, post: Option<OwnedFd>) -> Result<Infallible, Error> {
     let failed = |what: &'static str| move |cause: io::Error| Error::failed(what, cause);
+    // Init reads its signals instead of being interrupted by them.
+    sys::block_signals(&[]);
     setsid().map_err(|errno| Error::failed("cannot start a session", errno))?;
     set_limits().map_err(failed("cannot set resource limits"))?;
     sys::set_plain_personality().map_err(failed("cannot set the personality"))?;

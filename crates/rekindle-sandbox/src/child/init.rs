@@ -1,5 +1,5 @@
-//! PID 1 of the sandbox: builds the root file system, starts the command, reaps, observes, and reports how the command
-//! ended.
+//! PID 1 of the sandbox: builds the root file system, starts the command, reaps, interrupts, observes, and reports how the
+//! command ended.
 //!
 //! When it ends, for whatever reason, the kernel kills all that is left in its pid namespace. It has no capability
 //! by the time the command exists, and cannot be traced or looked into by it.
@@ -17,12 +17,12 @@ use rustix::thread::{
 };
 
 use super::observer::{GATHER, Observer};
-use super::{command, root, with_caller};
+use super::{command, interruption, root, with_caller};
 use crate::channel::{Report, send};
 use crate::error::Error;
 use crate::exit::Status;
 use crate::spec::Spec;
-use crate::sys::{self, SingleThreaded};
+use crate::sys::{self, Signals, SingleThreaded};
 use crate::wire::Probe;
 
 pub(super) fn main(
@@ -33,21 +33,21 @@ pub(super) fn main(
     privileged: bool,
     post: Option<OwnedFd>,
 ) -> ! {
-    let tell = |report| with_caller(|caller| send(caller, &report, None));
     match start(spec, probe, alone, supervisor, privileged, post) {
-        Ok((command, None)) => tell(Report::Ended(reap_until(command))),
-        Ok((command, Some(observer))) => {
-            let mut watch = Vigil { observer, deaths: None };
-            watch.begin();
-            tell(Report::Ended(watch.until(command)));
-            watch.end();
+        Ok((command, mut vigil)) => {
+            tell(&Report::Ended(vigil.until(command)));
+            vigil.end();
         }
         Err(error) => {
-            tell(Report::Failed(error));
+            tell(&Report::Failed(error));
             sys::exit(1)
         }
     }
     sys::exit(0)
+}
+
+fn tell(report: &Report) {
+    with_caller(|caller| send(caller, report, None));
 }
 
 fn start(
@@ -57,11 +57,10 @@ fn start(
     supervisor: &OwnedFd,
     privileged: bool,
     post: Option<OwnedFd>,
-) -> Result<(Pid, Option<Observer>), Error> {
+) -> Result<(Pid, Vigil), Error> {
     end_with(supervisor);
     sys::reset_signals();
-    sys::interrupt_all_when_asked();
-    sys::block_signals(&[]);
+    let signals = Signals::block().map_err(|error| Error::failed("cannot wait for signals", error))?;
     root::build(spec, privileged)?;
     // While there are capabilities, as a directory must be readable to be watched.
     let observer = spec.watch.as_ref().map(Observer::start);
@@ -69,11 +68,10 @@ fn start(
     match sys::fork(alone).map_err(|error| Error::failed("cannot start the command", error))? {
         None => command::main(spec, probe, post),
         Some(pid) => {
-            sys::interrupt_if_all_were(pid);
             // Standard input is /dev/null here. The output pipe must end with the command and its children.
             sys::replace_stdio(1, std::io::stdin().as_fd())
                 .map_err(|error| Error::failed("cannot let go of the output", error))?;
-            Ok((pid, observer))
+            Ok((pid, Vigil { observer, signals }))
         }
     }
 }
@@ -103,36 +101,17 @@ fn give_up_privileges() -> std::io::Result<()> {
     Ok(())
 }
 
-/// Reaps whatever dies until the command does.
-fn reap_until(command: Pid) -> Status {
-    loop {
-        match wait(WaitOptions::empty()) {
-            Ok(Some((pid, status))) if pid == command => return how(status),
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(errno) => unreachable!("the command is a child that was not waited for: {errno}"),
-        }
-    }
-}
-
-/// Reaping and observing, both at once.
+/// What init does while there is a command: it reaps, interrupts where it is asked to, and observes where that is wanted.
 struct Vigil {
-    observer: Observer,
-    /// Readable when a child has died.
-    deaths: Option<OwnedFd>,
+    observer: Option<Observer>,
+    signals: Signals,
 }
 
 impl Vigil {
-    fn begin(&mut self) {
-        match sys::deaths() {
-            Ok(deaths) => self.deaths = Some(deaths),
-            Err(error) => self.observer.give_up(format!("cannot wait for events: {error}")),
-        }
-    }
-
     /// Reaps and observes until the command dies.
     fn until(&mut self, command: Pid) -> Status {
         loop {
-            match self.reap() {
+            match wait(WaitOptions::NOHANG) {
                 Ok(Some((pid, status))) if pid == command => return how(status),
                 Ok(Some(_)) | Err(Errno::INTR) => {}
                 Ok(None) => self.wait(),
@@ -143,39 +122,39 @@ impl Vigil {
 
     /// Ends what the command left behind, which otherwise would die with this process, and tells what was seen.
     fn end(mut self) {
-        sys::kill_all();
+        if self.observer.is_none() {
+            return;
+        }
+        sys::signal_all(Signal::KILL);
         loop {
-            match self.reap() {
+            match wait(WaitOptions::NOHANG) {
                 Ok(Some(_)) | Err(Errno::INTR) => {}
                 Ok(None) => self.wait(),
                 Err(_) => break,
             }
         }
-        self.observer.drain();
-        self.observer.tell();
+        if let Some(mut observer) = self.observer {
+            observer.drain();
+            observer.tell();
+        }
     }
 
-    /// The next child that has died. Where there is nothing to observe, waits for it.
-    fn reap(&self) -> rustix::io::Result<Option<(Pid, WaitStatus)>> {
-        let observing = self.deaths.is_some() && self.observer.events().is_some();
-        wait(if observing { WaitOptions::NOHANG } else { WaitOptions::empty() })
-    }
-
-    /// Waits until a child has died or something was observed, and takes note of it.
+    /// Waits until a child has died, there is somebody to interrupt, or something was observed, and sees to it.
     fn wait(&mut self) {
-        let (Some(deaths), Some(events)) = (&self.deaths, self.observer.events()) else { return };
-        let mut fds = [PollFd::new(deaths, PollFlags::IN), PollFd::new(&events, PollFlags::IN)];
-        // An interruption is as good as an event: everything is looked at again.
+        let mut fds = vec![PollFd::new(&self.signals, PollFlags::IN)];
+        let events = self.observer.as_ref().and_then(Observer::events);
+        fds.extend(events.as_ref().map(|events| PollFd::new(events, PollFlags::IN)));
         let _ = poll(&mut fds, None);
         if fds[0].revents().is_empty() {
             let gather = Timespec { tv_sec: 0, tv_nsec: GATHER.subsec_nanos().into() };
             let _ = poll(&mut fds[..1], Some(&gather));
         }
-        if !fds[0].revents().is_empty() {
-            // What it says does not matter: that several have died is said only once.
-            let _ = rustix::io::read(deaths, &mut [0; 1024]);
+        if self.signals.take().to_interrupt {
+            interruption::interrupt_all(|at| tell(&Report::Interrupted(at)));
         }
-        self.observer.drain();
+        if let Some(observer) = &mut self.observer {
+            observer.drain();
+        }
     }
 }
 

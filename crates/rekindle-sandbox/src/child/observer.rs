@@ -69,10 +69,6 @@ impl Observer {
         }
     }
 
-    pub(super) fn give_up(&mut self, reason: String) {
-        self.0 = Err(reason);
-    }
-
     /// Tells the caller everything.
     pub(super) fn tell(self) {
         let end = self.0.map(Watching::tell);

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::{Access, End, Exec, Move, MoveKind, PathId, Paths, Process, ProcessId, Records, Stream, Touch};
 
-const MAGIC: &[u8] = b"rekindle-sandbox records 3\n";
+const MAGIC: &[u8] = b"rekindle-sandbox records 4\n";
 
 impl Records {
     /// These records as bytes, a few for each access.
@@ -18,6 +18,7 @@ impl Records {
         to.number(self.complete.into());
         to.bytes(self.reason.as_bytes());
         to.number(self.events);
+        to.number(micros(self.began));
         to.number(self.paths.dirs().count() as u64);
         self.paths.dirs().for_each(|dir| to.bytes(dir));
         to.number(self.paths.len() as u64);
@@ -42,12 +43,14 @@ impl Records {
         let complete = from.number()? != 0;
         let reason = String::from_utf8(from.bytes()?.to_vec()).ok()?;
         let events = from.number()?;
+        let began = Duration::from_micros(from.number()?);
         let dirs = from.list(|from| from.bytes().map(Into::into))?;
         let entries = from.list(|from| Some((from.small()?, from.bytes()?.into())))?;
         let mut records = Records {
             complete,
             reason,
             events,
+            began,
             paths: Paths::from_parts(dirs, entries)?,
             processes: from.list(Reader::process)?,
             moves: from.list(Reader::step)?,
@@ -312,7 +315,8 @@ mod tests {
                     kind: MoveKind::Link,
                     at: 7,
                 };
-                Records { processes, moves: vec![step], paths, events, complete, reason: "why".into() }
+                let began = Duration::from_micros(events);
+                Records { processes, moves: vec![step], paths, events, began, complete, reason: "why".into() }
             },
         )
     }

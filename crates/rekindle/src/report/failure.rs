@@ -63,8 +63,15 @@ pub(super) fn lines(
 
 /// What became of the work that was done.
 fn kept_so_far(failure: &Failure) -> Option<String> {
-    (failure.progress == Progress::Kept)
-        .then(|| "  what was built so far is kept; the next build goes on from there".to_owned())
+    match &failure.progress {
+        Progress::None => None,
+        Progress::Kept => {
+            Some("  what was built so far is kept; the next build goes on from there".to_owned())
+        }
+        Progress::NotKept(why) => {
+            Some(format!("  nothing of this step is kept: {}", one_line(why.as_bytes())))
+        }
+    }
 }
 
 /// The last lines that a builder printed.

@@ -189,7 +189,12 @@ impl Invocation {
 
     /// Sends it a signal a moment after it has printed this on standard error: what a shell starts after it has said so is running by
     /// then.
-    pub(crate) fn run_until(mut self, said: &str, signal: Signal) -> Finished {
+    pub(crate) fn run_until(self, said: &str, signal: Signal) -> Finished {
+        self.run_until_after(Duration::from_millis(300), said, signal)
+    }
+
+    /// The same so much later.
+    pub(crate) fn run_until_after(mut self, moment: Duration, said: &str, signal: Signal) -> Finished {
         let (stdout, stderr) = (Stdio::piped(), Stdio::piped());
         let mut child = self.command.stdout(stdout).stderr(stderr).spawn().expect("the program starts");
         let mut pipe = child.stderr.take().expect("a pipe");
@@ -200,7 +205,7 @@ impl Invocation {
             assert!(read > 0, "{}", String::from_utf8_lossy(&stderr));
             stderr.extend(&bytes[..read]);
         }
-        std::thread::sleep(Duration::from_millis(300));
+        std::thread::sleep(moment);
         kill_process(Pid::from_child(&child), signal).expect("our own child");
         pipe.read_to_end(&mut stderr).expect("it can be read");
         let output = child.wait_with_output().expect("a child to wait for");

@@ -252,12 +252,13 @@ fn with<T>(case: &Case<'_>, ask: impl FnOnce(Evidence<'_>, &Trees) -> T) -> T {
 }
 
 /// What makes say: `level:target` for each recipe that failed.
-fn said(text: &str) -> Vec<Said> {
+/// That make said this, `level:target` each.
+fn failed(text: &str) -> HowItFailed {
     let read = |word: &str| {
         let (level, target) = word.split_once(':').expect("level:target");
         Said { level: level.parse().expect("a number"), target: target.into() }
     };
-    text.split_whitespace().map(read).collect()
+    HowItFailed { said: text.split_whitespace().map(read).collect(), stopped_at: None }
 }
 
 pub(super) fn judge(case: &Case<'_>, rules: Rules) -> Verdict {
@@ -266,12 +267,12 @@ pub(super) fn judge(case: &Case<'_>, rules: Rules) -> Verdict {
 
 /// Why a clean build may not fail as the last round did, of which make said this.
 pub(super) fn doubts(case: &Case<'_>, told: &str) -> Option<String> {
-    with(case, |evidence, trees| doubt(evidence, trees, Rules::ALL, &said(told)))
+    with(case, |evidence, trees| doubt(evidence, trees, Rules::ALL, &failed(told)))
 }
 
 /// What can be kept of the last round, of which make said this.
 pub(super) fn keeps(case: &Case<'_>, told: &str) -> Result<Unfinished, String> {
-    with(case, |evidence, trees| unfinished(evidence, trees, Rules::ALL, &said(told), false))
+    with(case, |evidence, trees| unfinished(evidence, trees, Rules::ALL, &failed(told)))
 }
 
 /// The same of a step that ran clean on these sources, and left this.
@@ -285,7 +286,7 @@ pub(super) fn keeps_clean(sources: &str, text: &str, left: &str, told: &str) -> 
         after: vec![before, after],
     };
     let evidence = Evidence { then: &[], rounds: &rounds, removed: &[], open: Open::default() };
-    unfinished(evidence, &facts, Rules::ALL, &said(told), false)
+    unfinished(evidence, &facts, Rules::ALL, &failed(told))
 }
 
 /// What is said of rounds that go on from a run that failed, as it was kept, with what it had lost.

@@ -1,10 +1,11 @@
 //! Writes down what was observed: each path of each process once, however often it is touched.
 
 use std::collections::HashSet;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::lookup::is_below;
 use super::numbers::ByNumber;
+use crate::clock;
 use crate::records::{Access, End, Exec, Move, MoveKind, PathId, Process, ProcessId, Records, Touch};
 use crate::spec::Observe;
 
@@ -18,7 +19,6 @@ pub(super) struct Ledger {
     void: HashSet<usize>,
     roots: Vec<Box<[u8]>>,
     clock: u32,
-    start: Instant,
     room: u64,
 }
 
@@ -53,13 +53,12 @@ impl Ledger {
             root.strip_suffix(b"/").unwrap_or(root).into()
         });
         Ledger {
-            records: Records::default(),
+            records: Records { began: clock::now(), ..Records::default() },
             open: ByNumber::default(),
             changers: ByNumber::default(),
             void: HashSet::new(),
             roots: roots.collect(),
             clock: 0,
-            start: Instant::now(),
             room: observe.memory_bytes,
         }
     }
@@ -72,7 +71,7 @@ impl Ledger {
 
     /// Since the command began.
     pub(super) fn now(&self) -> Duration {
-        self.start.elapsed()
+        clock::now().saturating_sub(self.records.began)
     }
 
     pub(super) fn is_of_interest(&self, path: &[u8]) -> bool {
