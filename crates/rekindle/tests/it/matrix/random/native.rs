@@ -48,9 +48,13 @@ impl Native {
             }
         }
         copy(sources, &tree);
+        // A file that includes itself is read until there are no descriptors left, so as many have to be left as in a sandbox.
+        let descriptors = "ulimit -S -n 1024\n\
+            for fd in /proc/self/fd/*; do fd=${fd##*/}; if [ $fd -gt 2 ]; then eval \"exec $fd>&-\"; fi; done";
+        let script = format!("umask 022\n{descriptors}\nmkdir -p $out\n{script}");
         let mut command = Command::new("/bin/bash");
         command
-            .args(["-eu", "-o", "pipefail", "-c", &format!("umask 022\nmkdir -p $out\n{script}")])
+            .args(["-eu", "-o", "pipefail", "-c", &script])
             .current_dir(&tree)
             .env_clear()
             .env("PATH", &self.path)
