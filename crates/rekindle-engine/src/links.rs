@@ -4,6 +4,8 @@
 //! In one directory tree they would be one file still. Nothing tells a file that was written to from one that was
 //! replaced, so a step that left some names of a file behind counts as one that tore them apart. It has to be done again
 //! in a copy of its tree, where links are links.
+//!
+//! What of a step that failed has to go has to go by all its names.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -52,11 +54,52 @@ impl Links {
     }
 }
 
+/// A name that is left of a file of which another name is one of `gone`, in the tree of these layers.
+pub(crate) fn names_left(layers: &[PathBuf], gone: &HashSet<&Path>) -> Result<Option<PathBuf>, Error> {
+    let view = View::of_layers(layers, Path::new(""))?;
+    let mut ids = HashSet::new();
+    for path in gone {
+        ids.extend(view.metadata(path)?.and_then(|metadata| metadata.hard_link_id()));
+    }
+    let mut left = None;
+    if !ids.is_empty() {
+        view.walk(|walked| {
+            let is_one = walked.metadata().hard_link_id().is_some_and(|id| ids.contains(&id));
+            if is_one && !gone.contains(walked.path()) {
+                left.get_or_insert_with(|| walked.path().to_owned());
+            }
+            Ok::<(), Error>(())
+        })?;
+    }
+    Ok(left)
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;
 
     use super::*;
+
+    #[test]
+    fn what_goes_by_one_name_only_is_found() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let [below, upper] = ["below", "upper"].map(|name| dir.path().join(name));
+        for (layer, name) in [(&below, "old"), (&upper, "new")] {
+            fs::create_dir(layer).expect("our own directory");
+            fs::write(layer.join(name), "half").expect("our own file");
+            fs::hard_link(layer.join(name), layer.join(format!("{name}er"))).expect("our own file");
+            fs::write(layer.join(format!("{name} alone")), "half").expect("our own file");
+        }
+        let left = |gone: &[&str]| {
+            let gone = gone.iter().map(Path::new).collect();
+            names_left(&[upper.clone(), below.clone()], &gone).expect("readable")
+        };
+        assert_eq!(left(&[]), None);
+        assert_eq!(left(&["new alone", "old alone", "nowhere"]), None);
+        assert_eq!(left(&["newer"]), Some("new".into()));
+        assert_eq!(left(&["old"]), Some("older".into()));
+        assert_eq!(left(&["new", "newer"]), None);
+    }
 
     #[test]
     fn names_that_are_left_behind_are_found() {

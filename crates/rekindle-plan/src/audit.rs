@@ -64,6 +64,7 @@ mod streams;
 #[cfg(test)]
 mod tests;
 mod trace_facts;
+mod undone;
 mod unfinished;
 
 use std::sync::OnceLock;
@@ -178,6 +179,8 @@ pub struct Evidence<'a> {
 pub struct Open<'a> {
     /// So many of the last runs of the builds before failed.
     pub runs: usize,
+    /// In so many of the last of them nobody who decided what to run had looked at something that became another one until the last of them.
+    pub alike: usize,
     /// What had been there before they failed, and has to come back.
     pub lost: &'a [Removal],
 }

@@ -75,8 +75,7 @@ struct GoingOn {
     findings: Vec<Finding>,
     took: Duration,
     /// What is not settled of the runs before, as the base has it.
-    open: u32,
-    lost: Vec<Removal>,
+    open: Open,
 }
 
 impl Attempt<'_> {
@@ -109,8 +108,7 @@ impl Attempt<'_> {
             prepared: Vec::new(),
             findings: Vec::new(),
             took: Duration::ZERO,
-            open: open.runs,
-            lost: open.lost,
+            open,
             before,
         };
         let now = stack(self, &going.before);
@@ -163,7 +161,7 @@ impl Attempt<'_> {
             match verdict {
                 Verdict::Settled => {
                     self.tell_audited(phase, &going.told(None), watch);
-                    going.open = 0;
+                    going.open = Open::default();
                     let (runs, _) = going.runs()?;
                     return Ok(Ended::Well { state, seen: Made::Seeded(runs) });
                 }
@@ -230,10 +228,8 @@ impl Attempt<'_> {
         trees: &Trees,
         how: &HowItFailed,
     ) -> Result<Result<Unfinished, String>, Error> {
-        if let Err(why) = self.can_keep_failed() {
-            return Ok(Err(why));
-        }
-        let left = match audit::unfinished(going.evidence()?, trees, self.given.rules, how) {
+        let left = audit::unfinished(going.evidence()?, trees, self.given.rules, how);
+        let left = match left.and_then(|left| self.can_go_on_without(&left.remove).map(|()| left)) {
             Ok(left) => left,
             Err(why) => return Ok(Err(why)),
         };
@@ -243,9 +239,10 @@ impl Attempt<'_> {
         };
         going.rounds = vec![Run::new(left.trace)];
         going.files = vec![file];
-        going.open += 1;
+        going.open.runs += 1;
+        going.open.alike = if left.is_alike { going.open.alike + 1 } else { 1 };
+        going.open.lost = left.lost;
         let (runs, open) = going.runs()?;
-        let open = Open { runs: open, lost: left.lost };
         Ok(Ok(Unfinished { runs, remove: left.remove, open, is_clean: false }))
     }
 
@@ -291,7 +288,8 @@ fn names(changes: &[TreeChange]) -> BTreeSet<Vec<u8>> {
 
 impl GoingOn {
     fn evidence(&mut self) -> Result<Evidence<'_>, Error> {
-        let open = audit::Open { runs: self.open as usize, lost: &self.lost };
+        let Open { runs, alike, lost } = &self.open;
+        let open = audit::Open { runs: *runs as usize, alike: *alike as usize, lost };
         Ok(Evidence { then: self.then_runs.wait()?, rounds: &self.rounds, removed: &self.removed, open })
     }
 
@@ -307,21 +305,23 @@ impl GoingOn {
     }
 
     /// The runs of which something is left, or that are not settled: all that was made by the others was made again since. With
-    /// how many of the last are not settled.
-    fn runs(&mut self) -> Result<(Runs, u32), Error> {
+    /// what is not settled of these.
+    fn runs(&mut self) -> Result<(Runs, Open), Error> {
         let all: Vec<&Run> = self.then_runs.wait()?.iter().chain(&self.rounds).collect();
-        let settled = all.len().saturating_sub(self.open as usize);
+        let before = |last: u32| all.len().saturating_sub(last as usize);
+        let (settled, others) = (before(self.open.runs), before(self.open.alike));
         let files =
             self.then.iter().map(|file| (file, false)).chain(self.files.iter().map(|file| (file, true)));
         let mut runs = Runs::default();
-        let mut open = 0;
+        let mut open = Open { runs: 0, alike: 0, lost: self.open.lost.clone() };
         for (at, ((file, is_now), is_needed)) in
-            files.zip(audit::needed(&all, self.open as usize)).enumerate()
+            files.zip(audit::needed(&all, self.open.runs as usize)).enumerate()
         {
             if is_needed {
                 runs.files.push(file.clone());
                 runs.now += usize::from(is_now);
-                open += u32::from(at >= settled);
+                open.runs += u32::from(at >= settled);
+                open.alike += u32::from(at >= others);
             }
         }
         Ok((runs, open))

@@ -3,6 +3,7 @@
 //! `rekindle_plan::audit::unfinished` says what may stay of its tree. What has to go is hidden by one more layer on top of what
 //! the step left. The step's record says that it failed, so it is never taken as it is; it only is a tree to go on in.
 
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -19,7 +20,7 @@ use crate::checkpoint::{Open, TraceFile};
 use crate::error::Error;
 use crate::event::Progress;
 use crate::evidence::{Ninjas, Trees};
-use crate::links::Links;
+use crate::links::{Links, names_left};
 use crate::recipes::Planned;
 use crate::tree::{Layer, paths};
 use crate::world::TREE_TMP;
@@ -37,13 +38,23 @@ pub(super) struct Unfinished {
 }
 
 impl Attempt<'_> {
-    /// Whether what the last step left may be gone on from, whatever it did; or why not.
-    pub(super) fn can_keep_failed(&self) -> Result<(), String> {
-        // Nobody saw which files were written through another of their names.
-        match self.failed.as_ref().map(|draft| Links::of(draft.upper(), None)) {
-            Some(Ok(links)) if !links.some => Ok(()),
-            Some(Ok(_)) => Err("some of its files have several names".to_owned()),
-            _ => Err("it cannot be read".to_owned()),
+    /// Whether what the last step left may be gone on from without these paths, as far as files with several names are concerned; or
+    /// why not.
+    pub(super) fn can_go_on_without(&self, remove: &[Vec<u8>]) -> Result<(), String> {
+        let unreadable = |_| "it cannot be read".to_owned();
+        let Some(draft) = &self.failed else { return Ok(()) };
+        let below = paths(&self.tree, self.bottom.upper());
+        let links = Links::of(draft.upper(), self.links_below.then_some(&below[..])).map_err(unreadable)?;
+        if let Some(torn) = links.torn {
+            return Err(format!("{} was the same file as another one, and is not any more", torn.display()));
+        }
+        if !links.some && !self.links_below {
+            return Ok(());
+        }
+        let gone: HashSet<&Path> = remove.iter().map(|path| Path::new(OsStr::from_bytes(path))).collect();
+        match names_left(&self.tree(), &gone).map_err(unreadable)? {
+            None => Ok(()),
+            Some(left) => Err(format!("{} is another name of something half made", left.display())),
         }
     }
 
@@ -90,23 +101,24 @@ impl Attempt<'_> {
 
     /// What can be kept of a step that had begun clean.
     fn unfinished(&self, seen: Seen) -> Result<Result<Unfinished, String>, Error> {
-        let trace = match (self.can_keep_failed(), seen.run) {
-            (Ok(()), Ok((trace, _))) => trace,
-            (Err(why), _) | (_, Err(why)) => return Ok(Err(why)),
+        let trace = match seen.run {
+            Ok((trace, _)) => trace,
+            Err(why) => return Ok(Err(why)),
         };
         let before = paths(&self.tree, self.bottom.upper());
         let rounds = [Run::new(trace)];
         let (after, ninjas) = ([before.clone(), self.tree()], Ninjas::default());
         let trees = Trees::new(&before, &after, &[Default::default()], &rounds, &[], &ninjas)?;
         let evidence = Evidence { then: &[], rounds: &rounds, removed: &[], open: audit::Open::default() };
-        let left = match audit::unfinished(evidence, &trees, self.given.rules, &seen.how) {
+        let left = audit::unfinished(evidence, &trees, self.given.rules, &seen.how);
+        let left = match left.and_then(|left| self.can_go_on_without(&left.remove).map(|()| left)) {
             Ok(left) => left,
             Err(why) => return Ok(Err(why)),
         };
         Ok(TraceFile::pack(&left.trace).map_err(|error| error.to_string()).map(|file| Unfinished {
             runs: Runs { files: vec![file], now: 1 },
             remove: left.remove,
-            open: Open { runs: 1, lost: left.lost },
+            open: Open { runs: 1, alike: 1, lost: left.lost },
             is_clean: true,
         }))
     }

@@ -18,8 +18,8 @@ use super::told::Told;
 use crate::reader::Reader;
 
 const FAMILY: &[u8] = b"rekindle checkpoint v";
-const VERSION: u32 = 7;
-const MAGIC: &[u8] = b"rekindle checkpoint v7\n";
+const VERSION: u32 = 8;
+const MAGIC: &[u8] = b"rekindle checkpoint v8\n";
 /// More than any record has, so that a forged one cannot take all memory.
 const LARGEST_BODY: usize = 256 << 20;
 /// How hard zstd tries: beyond this it takes long and gains little.
@@ -116,6 +116,8 @@ pub(crate) struct StepRecord {
 pub(crate) struct Open {
     /// How many of its last runs failed, with none since that ended well.
     pub(crate) runs: u32,
+    /// In how many of the last of these the same was decided, see [`rekindle_plan::audit::Open`].
+    pub(crate) alike: u32,
     /// What was in its tree before, and has to come back. The first of each maker's numbers says nothing.
     pub(crate) lost: Vec<Removal>,
 }
@@ -182,8 +184,9 @@ fn body(record: &Record) -> Vec<u8> {
         traces.iter().for_each(|name| text(&mut out, name.as_bytes()));
         out.extend(step.traces_now.to_le_bytes());
         out.push(u8::from(step.open.is_some()));
-        let Open { runs, lost } = step.open.clone().unwrap_or_default();
+        let Open { runs, alike, lost } = step.open.clone().unwrap_or_default();
         out.extend(runs.to_le_bytes());
+        out.extend(alike.to_le_bytes());
         out.extend((lost.len() as u64).to_le_bytes());
         let mut first_of = HashMap::new();
         for (at, Removal { path, is_tracked, maker }) in lost.iter().enumerate() {
@@ -272,7 +275,8 @@ impl Reader<'_> {
         let (has_traces, traces) = (self.flag()?, self.list(Reader::trace_name)?);
         let traces_now = u32::from_le_bytes(self.array()?);
         let has_open = self.flag()?;
-        let open = Open { runs: u32::from_le_bytes(self.array()?), lost: self.list(Reader::removal)? };
+        let [runs, alike] = [self.array()?, self.array()?].map(u32::from_le_bytes);
+        let open = Open { runs, alike, lost: self.list(Reader::removal)? };
         (recipe.key() == key).then_some(StepRecord {
             recipe,
             key,

@@ -34,7 +34,7 @@ fn record(id: &str, created: i64, layers: &[LayerId]) -> Record {
         newest: Timestamp { secs: 5, nanos: 6 },
         traces: Some(vec!["0123456789abcdfghijklmnpqrsvwxyz".to_owned()]),
         traces_now: 1,
-        open: Some(Open { runs: 1, lost: ["build/a", "build/b"].map(lost).into() }),
+        open: Some(Open { runs: 2, alike: 1, lost: ["build/a", "build/b"].map(lost).into() }),
     };
     Record {
         id: id.to_owned(),

@@ -99,8 +99,7 @@ impl<'a> Auditor<'a> {
     /// have looked at nothing that is another now, they decide the same, and so it comes after this run in a clean build, too.
     fn comes_later(&self, run: RunId, change: &SourceChange) -> bool {
         let then = self.evidence.then.len();
-        // What those of earlier ones looked at has changed more than once since.
-        let is_last = run + 1 == then && self.evidence.open.runs > 0;
+        let is_open = run + self.evidence.open.alike >= then;
         let is_made_now = || {
             (then..self.runs()).any(|now| {
                 let trace = self.trace(now);
@@ -108,11 +107,17 @@ impl<'a> Auditor<'a> {
                 found.is_some_and(|id| trace.changes_to(id).next().is_some())
             })
         };
-        is_last
+        is_open
             && change.kind == ChangeKind::Added
             && !self.facts.was_prepared(1, &change.path)
             && is_made_now()
-            && *self.decides_the_same.get_or_init(|| (0..then).all(|run| self.decided_the_same(run)))
+            && self.decides_the_same()
+    }
+
+    /// Whether nobody who decided what earlier builds did had looked at a source that is another now.
+    pub(super) fn decides_the_same(&self) -> bool {
+        let all = || (0..self.evidence.then.len()).all(|run| self.decided_the_same(run));
+        *self.decides_the_same.get_or_init(all)
     }
 
     /// Whether nobody who decided what a run did had looked at a source that is another now.

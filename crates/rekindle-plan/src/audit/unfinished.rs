@@ -6,7 +6,7 @@
 //!
 //! - unless the step failed because of commands that build tools had started ([`super::failure`]), and all ends were seen;
 //! - if a failed command changed a source, gave another's file a new name, or removed a directory that it had not made;
-//! - if somebody else may have looked at what a failed command had made;
+//! - if somebody else may have looked at what a failed command had made, unless that one can be undone as well;
 //! - if the step went on from an earlier tree, and the audit asks for a clean run.
 //!
 //! A step that was stopped is one that failed, in which all that ran at that moment was interrupted. Who ended well from then on
@@ -27,8 +27,9 @@ use super::failure::{Failed, HowItFailed};
 use super::groups::{GroupId, Kind, Orchestrator};
 use super::rules::{Auditor, RunId};
 use super::said::Said;
+use super::undone::{Change, Undone};
 use crate::quote::quote;
-use crate::trace::{Access, Move, PathId, ProcessId, Touch, Trace, resolve};
+use crate::trace::{PathId, ProcessId, Touch, Trace, resolve};
 
 /// What can be kept of a run that failed.
 #[derive(Debug, Clone)]
@@ -39,6 +40,8 @@ pub struct Unfinished {
     pub remove: Vec<Vec<u8>>,
     /// What was there before, is not or will not be any more, and has to come back.
     pub lost: Vec<Removal>,
+    /// Whether nobody who decided what the builds before did had looked at something that was another one now.
+    pub is_alike: bool,
 }
 
 /// What goes, and what of it has to come back.
@@ -63,8 +66,9 @@ impl Auditor<'_> {
         if failed.iter().any(|group| self.identity(run, *group).is_none()) {
             return Err("it is not known what failed".to_owned());
         }
+        let undone = self.undone(run, failed)?;
         let mut going = Going::default();
-        self.undo(run, &failed, &mut going)?;
+        self.undo(run, &undone, &mut going)?;
         let made_by_failed = going.gone.clone();
         self.undo_targets(run, &of_makes, &how.said, &mut going)?;
         for group in (0..ends.len()).filter(|group| ends[*group] != Some(0)) {
@@ -87,54 +91,27 @@ impl Auditor<'_> {
             }
         }
         let leaders: Vec<ProcessId> =
-            failed.iter().map(|group| self.groups[run].all[*group].leader).collect();
+            undone.commands.iter().map(|group| self.groups[run].all[*group].leader).collect();
         // What others made that has to go was left by them all the same: who leaves nothing has told something.
         let trace = self.trace(run).without_failed(&leaders, |path| made_by_failed.contains(path));
-        Ok(Unfinished { trace, remove: gone.into_iter().collect(), lost: lost.into_values().collect() })
+        Ok(Unfinished {
+            trace,
+            remove: gone.into_iter().collect(),
+            lost: lost.into_values().collect(),
+            is_alike: self.decides_the_same(),
+        })
     }
 
     /// Removes what failed commands changed.
-    fn undo(&self, run: RunId, failed: &BTreeSet<GroupId>, going: &mut Going) -> Result<(), String> {
+    fn undo(&self, run: RunId, undone: &Undone, going: &mut Going) -> Result<(), String> {
         let trace = self.trace(run);
-        let of = &self.groups[run].of;
-        let is_failed = |process: ProcessId| failed.contains(&of[process.at()]);
-        let mut changed: BTreeMap<PathId, (Touch, GroupId, u32)> = BTreeMap::new();
-        let mut note = |path: PathId, touch: Touch, group: GroupId, at: u32| {
-            let known = changed.entry(path).or_insert((Touch::default(), group, u32::MAX));
-            known.0 = known.0.and(touch);
-            known.2 = known.2.min(at);
-        };
-        for (process, group) in trace.processes().iter().zip(of).filter(|(_, group)| failed.contains(group)) {
-            for access in &process.accesses {
-                let changes = access.touch.changes() || access.touch.any(Touch::TIMES);
-                if changes && !trace.paths().get(access.path).starts_with(b"/") {
-                    note(access.path, access.touch, *group, access.changed);
-                }
-            }
-        }
-        for step in trace.moves().iter().filter(|step| is_failed(step.process)) {
-            let makes = |(process, access): (ProcessId, &Access)| {
-                is_failed(process) && access.touch.any(Touch::CREATED)
-            };
-            if !trace.changes_to(step.from).any(makes) || self.is_directory_move(run, step) {
-                let path = quote(trace.paths().get(step.from));
-                return Err(format!("a command that failed had given {path} another name"));
-            }
-            note(step.to, Touch::REPLACED, of[step.process.at()], step.at);
-        }
-        let members = trace.processes().iter().zip(of).filter(|(_, group)| failed.contains(group));
-        let first_start = members.map(|(process, _)| process.started).min().unwrap_or_default();
         let mut directories = Vec::new();
-        for (id, (touch, group, at)) in &changed {
+        for (id, Change { touch, group, .. }) in &undone.changed {
             let path = trace.paths().get(*id);
             if self.facts.is_in_sources(path) {
                 return Err(format!("a command that failed had changed the source {}", quote(path)));
             }
-            let names = touch.defines();
-            if self.is_used_by_others(run, (*id, names, *at), failed, first_start) {
-                return Err(format!("others may have looked at {} of a command that failed", quote(path)));
-            }
-            let was_there = self.was_there(run, *id, failed);
+            let was_there = self.was_there(run, *id, &undone.commands);
             if self.facts.is_directory(path) {
                 if !touch.any(Touch::CREATED) && touch.any(Touch::MODE.and(Touch::TIMES)) {
                     return Err(format!("a command that failed had changed the directory {}", quote(path)));
@@ -142,10 +119,12 @@ impl Auditor<'_> {
                 directories.push((path, was_there));
                 continue;
             }
-            if self.facts.exists(path) {
+            let is_there = self.facts.exists(path);
+            if is_there {
                 going.gone.insert(path.to_vec());
             }
-            if was_there {
+            // Who ended well has noted it: nothing but that it is missing says that it has to be made again.
+            if was_there || (is_there && undone.spoiled.contains(group)) {
                 going.lost.insert(path.to_vec(), self.removal(run, *group, path));
             }
         }
@@ -215,51 +194,11 @@ impl Auditor<'_> {
         Removal { path: path.to_vec(), is_tracked, maker: (run, group) }
     }
 
-    fn is_directory_move(&self, run: RunId, step: &Move) -> bool {
-        let paths = self.trace(run).paths();
-        [step.from, step.to]
-            .iter()
-            .any(|id| self.facts.is_directory(paths.get(*id)) || !paths.below(paths.get(*id)).is_empty())
-    }
-
     /// Whether anything was at a path before failed commands changed it.
     fn was_there(&self, run: RunId, path: PathId, failed: &BTreeSet<GroupId>) -> bool {
         let trace = self.trace(run);
         let mut others = trace.changes_to(path).map(|(process, _)| self.groups[run].of[process.at()]);
         self.facts.existed(self.evidence.rounds.len() - 1, trace.paths().get(path))
             || others.any(|group| !failed.contains(&group))
-    }
-
-    /// Whether anybody but failed commands may have looked at what these changed. `names` says that its name came or went,
-    /// `at` when it was changed first, `start` when the first of them began.
-    fn is_used_by_others(
-        &self,
-        run: RunId,
-        (path, names, at): (PathId, bool, u32),
-        failed: &BTreeSet<GroupId>,
-        start: u64,
-    ) -> bool {
-        let trace = self.trace(run);
-        let groups = &self.groups[run];
-        let text = trace.paths().get(path);
-        let dir = text.iter().rposition(|byte| *byte == b'/').map(|slash| &text[..slash]);
-        let dir = dir.and_then(|dir| trace.paths().find(dir)).filter(|_| names);
-        let lists = |(_, access): &(ProcessId, &Access)| access.touch.any(Touch::LISTED);
-        let listed = dir.into_iter().flat_map(|dir| trace.accesses_to(dir)).filter(lists);
-        trace.accesses_to(path).chain(listed).any(|(process, access)| {
-            let is_itself = access.path == path;
-            let group = groups.of[process.at()];
-            if failed.contains(&group) {
-                return false;
-            }
-            let is_later = access.observed > at || access.changed_last > at;
-            match groups.all[group].kind {
-                Kind::Task => trace.process(process).ended > start || is_later,
-                // Its own book has nothing of what failed, and it removes what that left.
-                Kind::Orchestrator(found) if found.forgets_what_failed() => false,
-                Kind::Orchestrator(_) => is_later && !access.touch.any(Touch::REMOVED),
-                Kind::Shell => is_later || is_itself,
-            }
-        })
     }
 }

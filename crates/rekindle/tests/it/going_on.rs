@@ -268,6 +268,8 @@ fn cargo_goes_on() {
         [[package]]\nname = \"prog\"\nversion = \"1.0.0\"\ndependencies = [\n \"l\",\n]\n",
     );
     project.put("l/Cargo.toml", &package("l", ""));
+    // Cargo gives what it makes of this two names.
+    project.put("l/build.rs", "fn main() {}\n");
     project.put("l/src/lib.rs", "pub fn one() -> i32 {\n    1\n}\n");
     project.put("src/main.rs", "fn main() {\n    let x: u8 = l::one();\n}\n");
     let manifest = "[package]\nname = \"p\"\nversion = \"1\"\nbuild-system = \"cargo\"\n[package.phases]\n\

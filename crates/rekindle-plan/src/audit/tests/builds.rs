@@ -4,7 +4,8 @@
 //! command, and what it does, in the order of time: `<path` reads, `?path` looks for and does not find, `/path` lists, `>path`
 //! makes, `^path` makes where nothing is, `+path` writes into, `-path` removes, `a>>b` renames. `%path` empties what has to be there, `!path` what has another
 //! mode than it would have been made with, `~path` gives a mode. `#code` is how it ends, if not well; `#?` if nobody saw that.
-//! `|>1` says that it writes to a pipe of this number, `|<1` that it reads from it; otherwise it has what it was started with.
+//! `@2-5` says when it began and ended, otherwise all do everything at one moment. `|>1` says that it writes to a pipe of this
+//! number, `|<1` that it reads from it; otherwise it has what it was started with.
 
 use std::collections::BTreeMap;
 
@@ -52,6 +53,7 @@ pub(super) fn run(text: &str, after: &Tree) -> Run {
         });
         let mut accesses: Vec<Access> = Vec::new();
         let mut exit = Some(0);
+        let mut span = [0; 2];
         let above = parent.map(|parent| &processes[parent.at()]);
         let mut output = above.map_or(Stream::Pipe(0), |above| above.output);
         let mut input = above.map_or(Stream::Other, |above| above.input);
@@ -63,6 +65,10 @@ pub(super) fn run(text: &str, after: &Tree) -> Run {
             if let Some((end, number)) = deed.strip_prefix('|').and_then(|rest| rest.split_at_checked(1)) {
                 let pipe = Stream::Pipe(number.parse().expect("a number"));
                 *(if end == ">" { &mut output } else { &mut input }) = pipe;
+                continue;
+            }
+            if let Some((from, to)) = deed.strip_prefix('@').and_then(|span| span.split_once('-')) {
+                span = [from, to].map(|moment| moment.parse().expect("a number"));
                 continue;
             }
             clock += 1;
@@ -107,7 +113,18 @@ pub(super) fn run(text: &str, after: &Tree) -> Run {
                 other => panic!("no such deed: {other}"),
             }
         }
-        processes.push(Process { parent, exec, exit, input, output, accesses, ..Process::default() });
+        let [started, ended] = span;
+        processes.push(Process {
+            parent,
+            exec,
+            exit,
+            input,
+            output,
+            started,
+            ended,
+            accesses,
+            ..Process::default()
+        });
     }
     Run::new(Trace::new(&paths, processes, moves, |path| after.contains_key(path)))
 }
@@ -293,7 +310,7 @@ pub(super) fn keeps_clean(sources: &str, text: &str, left: &str, told: &str) -> 
 pub(super) fn judge_after(case: &Case<'_>, failed: &Trace, lost: &[Removal]) -> Verdict {
     with(case, |evidence, trees| {
         let then = [Run::new(failed.clone())];
-        audit(Evidence { then: &then, open: Open { runs: 1, lost }, ..evidence }, trees, Rules::ALL)
+        audit(Evidence { then: &then, open: Open { runs: 1, alike: 1, lost }, ..evidence }, trees, Rules::ALL)
     })
 }
 

@@ -84,6 +84,29 @@ fn what_is_not_certain_is_not_kept() {
 }
 
 #[test]
+fn who_used_half_of_what_failed_goes_with_it() {
+    // One reads what another is making, a third what that one makes; a fourth lists where all of it is.
+    let run = "
+bash: @0-9 <b/phase #1
+\tninja: @0-9 <b/build.ninja >b/.ninja_log #1
+\t\tcc a: @1-9 <b/a.c ^b/d/a.half #1
+\t\tcc b: @2-3 <b/d/a.half ^b/d/b.tmp b/d/b.tmp>>b/d/b.o
+\t\tcc c: @4-5 <b/d/b.o ^b/c.o
+\t\tcc d: @6-7 /b/d ^b/d.o
+";
+    let left = "b/build.ninja=b/c.o b/.ninja_log=l b/d=dir b/d/a.half=? b/d/b.o=b b/c.o=c b/d.o=d";
+    let kept = check(run, left, "", &["b/c.o", "b/d/a.half", "b/d/b.o"], &["b/c.o", "b/d/b.o"]);
+    let failed: Vec<bool> = kept.trace.processes().iter().map(|process| process.failed).collect();
+    assert_eq!(failed, [false, false, true, true, true, false]);
+    // Make does not notice that one line of a recipe has to run again.
+    let make = run.replace("ninja:", "make:").replace("<b/build.ninja >b/.ninja_log", "<b/Makefile");
+    refuses(&make, left, "0:a.o", "may have looked");
+    // Who lists it when that one has failed finds what no clean build has there.
+    let later = run.replace("@1-9", "@1-6");
+    check(&later, left, "", &["b/c.o", "b/d.o", "b/d/a.half", "b/d/b.o"], &["b/c.o", "b/d.o", "b/d/b.o"]);
+}
+
+#[test]
 fn what_failed_without_harm_still_counts() {
     let run = RUN.replace("\t\tcc a", "\t\tgrep x: <b/h.h #1\n\t\tcc a");
     let kept = check(&run, "b/a.o=ah", "0:b.o", &[], &[]);
