@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::groups::{GroupId, Kind, Orchestrator};
 use super::rules::{Auditor, RunId};
+use super::trace_facts::describe;
 use crate::quote::quote;
 use crate::trace::{Access, Move, PathId, ProcessId, Touch};
 
@@ -19,6 +20,16 @@ pub(super) struct Change {
     pub(super) group: GroupId,
     /// When it was changed first.
     at: u32,
+    /// When the first of those that changed it began, and when the first of them ended.
+    span: (u64, u64),
+}
+
+impl Change {
+    fn add(&mut self, other: Change) {
+        self.touch = self.touch.and(other.touch);
+        self.at = self.at.min(other.at);
+        self.span = (self.span.0.min(other.span.0), self.span.1.min(other.span.1));
+    }
 }
 
 /// What is to be undone.
@@ -30,58 +41,47 @@ pub(super) struct Undone {
     pub(super) changed: BTreeMap<PathId, Change>,
 }
 
-/// When the first of some commands began, and when the first of them ended.
-struct First {
-    started: u64,
-    ended: u64,
-}
-
 impl Auditor<'_> {
     /// What these commands, which failed, made, and all that is made of it; or why that cannot be undone.
     pub(super) fn undone(&self, run: RunId, failed: BTreeSet<GroupId>) -> Result<Undone, String> {
         let spans = self.spans(run);
-        let first = First {
-            started: failed.iter().map(|group| spans[*group].0).min().unwrap_or_default(),
-            ended: failed.iter().map(|group| spans[*group].1).min().unwrap_or_default(),
-        };
-        let changed = self.changed(run, &failed)?;
+        let changed = self.changed(run, &failed, &spans)?;
         let mut undone = Undone { commands: failed, spoiled: BTreeSet::new(), changed };
         loop {
-            let spoiled = self.spoiled(run, &undone, &first)?;
+            let spoiled = self.spoiled(run, &undone)?;
             if spoiled.is_empty() {
                 return Ok(undone);
             }
             undone.commands.extend(&spoiled);
             undone.spoiled.extend(&spoiled);
-            undone.changed = self.changed(run, &undone.commands)?;
+            undone.changed = self.changed(run, &undone.commands, &spans)?;
         }
     }
 
     /// What these commands changed in the tree, with the names that build tools gave it.
-    fn changed(&self, run: RunId, commands: &BTreeSet<GroupId>) -> Result<BTreeMap<PathId, Change>, String> {
+    fn changed(
+        &self,
+        run: RunId,
+        commands: &BTreeSet<GroupId>,
+        spans: &[(u64, u64)],
+    ) -> Result<BTreeMap<PathId, Change>, String> {
         let trace = self.trace(run);
         let groups = &self.groups[run];
         let mut changed: BTreeMap<PathId, Change> = BTreeMap::new();
+        let found = |touch, group: GroupId, at| Change { touch, group, at, span: spans[group] };
         let note = |changed: &mut BTreeMap<PathId, Change>, path: PathId, found: Change| {
-            let known = changed.entry(path).or_insert(found);
-            known.touch = known.touch.and(found.touch);
-            known.at = known.at.min(found.at);
+            changed.entry(path).or_insert(found).add(found);
         };
         for (process, &group) in trace.processes().iter().zip(&groups.of) {
             for access in process.accesses.iter().filter(|_| commands.contains(&group)) {
                 let changes = access.touch.changes() || access.touch.any(Touch::TIMES);
                 if changes && !trace.paths().get(access.path).starts_with(b"/") {
-                    note(
-                        &mut changed,
-                        access.path,
-                        Change { touch: access.touch, group, at: access.changed },
-                    );
+                    note(&mut changed, access.path, found(access.touch, group, access.changed));
                 }
             }
         }
         for step in trace.moves() {
             let group = groups.of[step.process.at()];
-            let found = |group| Change { touch: Touch::REPLACED, group, at: step.at };
             if commands.contains(&group) {
                 let makes = |(process, access): (ProcessId, &Access)| {
                     commands.contains(&groups.of[process.at()]) && access.touch.any(Touch::CREATED)
@@ -90,11 +90,11 @@ impl Auditor<'_> {
                     let path = quote(trace.paths().get(step.from));
                     return Err(format!("a command that failed had given {path} another name"));
                 }
-                note(&mut changed, step.to, found(group));
-            } else if matches!(groups.all[group].kind, Kind::Orchestrator(found) if found.forgets_what_failed())
+                note(&mut changed, step.to, found(Touch::REPLACED, group, step.at));
+            } else if matches!(groups.all[group].kind, Kind::Orchestrator(tool) if tool.forgets_what_failed())
                 && let Some(named) = changed.get(&step.from).map(|change| change.group)
             {
-                note(&mut changed, step.to, found(named));
+                note(&mut changed, step.to, found(Touch::REPLACED, named, step.at));
             }
         }
         Ok(changed)
@@ -108,16 +108,18 @@ impl Auditor<'_> {
     }
 
     /// Who else may have looked at it, and is made again if what it left is removed.
-    fn spoiled(&self, run: RunId, undone: &Undone, first: &First) -> Result<BTreeSet<GroupId>, String> {
+    fn spoiled(&self, run: RunId, undone: &Undone) -> Result<BTreeSet<GroupId>, String> {
         let groups = &self.groups[run];
         let mut spoiled = BTreeSet::new();
         for (path, change) in &undone.changed {
-            for user in self.users(run, (*path, *change), undone, first) {
+            for user in self.users(run, (*path, *change), undone) {
                 let is_made_again = groups.all[user].kind == Kind::Task
                     && groups.started_by(user).is_some_and(Orchestrator::forgets_what_failed);
                 if !is_made_again {
-                    let path = quote(self.trace(run).paths().get(*path));
-                    return Err(format!("others may have looked at {path} of a command that failed"));
+                    let trace = self.trace(run);
+                    let who = describe(trace, trace.process(groups.all[user].leader));
+                    let path = quote(trace.paths().get(*path));
+                    return Err(format!("{who} may have looked at {path} of a command that failed"));
                 }
                 spoiled.insert(user);
             }
@@ -131,7 +133,6 @@ impl Auditor<'_> {
         run: RunId,
         (path, change): (PathId, Change),
         undone: &Undone,
-        first: &First,
     ) -> impl Iterator<Item = GroupId> {
         let trace = self.trace(run);
         let groups = &self.groups[run];
@@ -151,9 +152,9 @@ impl Auditor<'_> {
             }
             let is_later = access.observed > change.at || access.changed_last > change.at;
             match groups.all[group].kind {
-                Kind::Task if is_itself => process.ended > first.started || is_later,
+                Kind::Task if is_itself => process.ended > change.span.0 || is_later,
                 // Who ran beside it may see what it makes there in a clean build, too.
-                Kind::Task => process.started >= first.ended,
+                Kind::Task => process.started >= change.span.1,
                 // Its own book has nothing of what failed, and it removes what that left.
                 Kind::Orchestrator(found) if found.forgets_what_failed() => false,
                 Kind::Orchestrator(_) => is_later && !access.touch.any(Touch::REMOVED),

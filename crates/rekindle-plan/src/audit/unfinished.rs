@@ -62,7 +62,8 @@ impl Auditor<'_> {
         if ends.iter().any(Option::is_none) {
             return Err("not all of its processes were seen to end".to_owned());
         }
-        let Failed { commands: failed, of_makes } = self.failed(run, how)?;
+        let Failed { commands: mut failed, of_makes } = self.failed(run, how)?;
+        failed.retain(|group| !self.had_not_begun(run, *group));
         if failed.iter().any(|group| self.identity(run, *group).is_none()) {
             return Err("it is not known what failed".to_owned());
         }
@@ -100,6 +101,16 @@ impl Auditor<'_> {
             lost: lost.into_values().collect(),
             is_alike: self.decides_the_same(),
         })
+    }
+
+    /// Whether a process was interrupted before it executed anything, of a build tool that starts again what has not ended well.
+    fn had_not_begun(&self, run: RunId, group: GroupId) -> bool {
+        let groups = &self.groups[run];
+        let mut members = self.trace(run).processes().iter().zip(&groups.of).filter(|(_, of)| **of == group);
+        groups.started_by(group).is_some_and(Orchestrator::forgets_what_failed)
+            && members.all(|(process, _)| {
+                process.exec.is_none() && !process.accesses.iter().any(|access| access.touch.changes())
+            })
     }
 
     /// Removes what failed commands changed.
