@@ -113,8 +113,13 @@ impl Auditor<'_> {
         let mut spoiled = BTreeSet::new();
         for (path, change) in &undone.changed {
             for user in self.users(run, (*path, *change), undone) {
+                if spoiled.contains(&user) {
+                    continue;
+                }
+                // Who left nothing has told something, and nobody notices that this is missing.
                 let is_made_again = groups.all[user].kind == Kind::Task
-                    && groups.started_by(user).is_some_and(Orchestrator::forgets_what_failed);
+                    && groups.started_by(user).is_some_and(Orchestrator::forgets_what_failed)
+                    && !self.products_of(run, &BTreeSet::from([user])).is_empty();
                 if !is_made_again {
                     let trace = self.trace(run);
                     let who = describe(trace, trace.process(groups.all[user].leader));

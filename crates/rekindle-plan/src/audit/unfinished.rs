@@ -106,9 +106,8 @@ impl Auditor<'_> {
     /// Whether a process was interrupted before it executed anything, of a build tool that starts again what has not ended well.
     fn had_not_begun(&self, run: RunId, group: GroupId) -> bool {
         let groups = &self.groups[run];
-        let mut members = self.trace(run).processes().iter().zip(&groups.of).filter(|(_, of)| **of == group);
         groups.started_by(group).is_some_and(Orchestrator::forgets_what_failed)
-            && members.all(|(process, _)| {
+            && groups.members(group).iter().map(|id| self.trace(run).process(*id)).all(|process| {
                 process.exec.is_none() && !process.accesses.iter().any(|access| access.touch.changes())
             })
     }

@@ -101,6 +101,8 @@ bash: @0-9 <b/phase #1
     // Make does not notice that one line of a recipe has to run again.
     let make = run.replace("ninja:", "make:").replace("<b/build.ninja >b/.ninja_log", "<b/Makefile");
     refuses(&make, left, "0:a.o", "may have looked");
+    // Who has only said something is not noticed to be missing.
+    refuses(&format!("{}\n\t\tcc e: @7-8 <b/d/a.half", run.trim_end()), left, "", "`cc e` may have looked");
     // Who lists it when that one has failed finds what no clean build has there.
     let later = run.replace("@1-9", "@1-6");
     check(&later, left, "", &["b/c.o", "b/d.o", "b/d/a.half", "b/d/b.o"], &["b/c.o", "b/d.o", "b/d/b.o"]);
