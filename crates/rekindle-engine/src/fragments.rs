@@ -63,9 +63,10 @@ mod tests;
 mod verdict;
 
 use std::cmp::Reverse;
+use std::collections::HashSet;
 use std::fs::{self, File, FileTimes, OpenOptions, Permissions};
 use std::io::{self, Read, Seek};
-use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
@@ -187,19 +188,22 @@ impl Looked {
     }
 }
 
-/// All regular files at and below `root`, in order.
+/// All regular files at and below `root`, in order, each by the first of its names: git installs one program by 142.
 fn files(root: &Path) -> io::Result<Vec<PathBuf>> {
     let mut pending = vec![root.to_owned()];
     let mut files = Vec::new();
+    let mut linked = HashSet::new();
     while let Some(path) = pending.pop() {
-        let kind = fs::symlink_metadata(&path)?.file_type();
-        if kind.is_dir() {
+        let metadata = fs::symlink_metadata(&path)?;
+        if metadata.is_dir() {
             let entries: Result<Vec<_>, _> =
                 fs::read_dir(&path)?.map(|entry| Ok::<_, io::Error>(entry?.path())).collect();
             let mut entries = entries?;
             entries.sort();
             pending.extend(entries.into_iter().rev());
-        } else if kind.is_file() {
+        } else if metadata.is_file()
+            && (metadata.nlink() == 1 || linked.insert((metadata.dev(), metadata.ino())))
+        {
             files.push(path);
         }
     }

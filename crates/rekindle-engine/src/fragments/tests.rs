@@ -327,3 +327,17 @@ fn the_file_is_named_and_keeps_its_mode_and_time() {
     fs::write(dir.path().join("bin/b"), &scratch()[14..25]).expect("our own file");
     assert_eq!(replace(dir.path()), Some(PathBuf::from("bin/b")));
 }
+
+#[test]
+fn a_file_is_looked_into_by_one_of_its_names() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let [one, other] = ["one", "other"].map(|name| dir.path().join(name));
+    fs::write(&one, x86(&[&copy_by(scratch().as_bytes(), 8, true)])).expect("our own file");
+    fs::hard_link(&one, &other).expect("our own file");
+    let fragments = Fragments::new("/nix/store", &outputs(), &[]);
+    let looked = fragments.look(dir.path()).expect("readable");
+    assert_eq!(looked.files.iter().map(|(path, _)| path).collect::<Vec<_>>(), [&one]);
+    assert_eq!(fragments.replace(looked).expect("writable"), None);
+    assert_eq!(fragments.look(dir.path()).and_then(Looked::first).expect("readable"), None);
+    assert_eq!(fs::read(&one).expect("ours"), fs::read(&other).expect("ours"));
+}
