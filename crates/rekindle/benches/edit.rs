@@ -304,6 +304,8 @@ fn by_hand(tree: &Path, out: &Path, script: &str) -> Duration {
         .env("OUT", out)
         .env("JOBS", std::thread::available_parallelism().map_or(1, usize::from).to_string())
         .env("GIT", GIT)
+        // Where this program is built, perhaps.
+        .env_remove("CARGO_TARGET_DIR")
         .stdin(Stdio::null())
         .stdout(log.try_clone().expect("a copy"))
         .stderr(log)
