@@ -189,6 +189,8 @@ _cargo() {
     flags+=("${@:2}")
     showWords "cargo $1 flags" "${flags[@]}"
     cargo "$1" "${flags[@]}"
+    # When it last used what, of no use where nothing is ever collected, and another file each time.
+    rm -f -- "$CARGO_HOME/.global-cache"
 }
 
 # _cargoDirectory: sets directory to where programs and libraries get their names.
@@ -202,11 +204,11 @@ cargoBuildPhase() {
     runHook preBuild
     local -a words=()
     appendFlags words buildFlags buildFlagsArray
-    # A program that the workspace has no more would stay. To the others, Cargo only gives their names again.
+    # A program that the workspace has no more would stay and be installed. To the others, Cargo only gives their names again.
     local directory
     _cargoDirectory
     if [[ -d $directory ]]; then
-        find "$directory" -maxdepth 1 -type f -delete
+        find "$directory" -maxdepth 1 -type f ! -name '*.d' ! -name '*.rlib' ! -name '*.rmeta' -delete
     fi
     _cargo build ${words[@]+"${words[@]}"}
     runHook postBuild
