@@ -255,35 +255,13 @@ fn ninja_goes_on() {
 
 #[test]
 fn cargo_goes_on() {
-    let project = project("");
-    fs::remove_file(project.place.path().join("p/Makefile")).expect("our own file");
-    let package = |name: &str, rest: &str| {
-        format!("[package]\nname = \"{name}\"\nversion = \"1.0.0\"\nedition = \"2021\"\n{rest}")
-    };
-    let members = "[workspace]\nmembers = [\"l\"]\n[dependencies]\nl = { path = \"l\" }\n";
-    project.put("Cargo.toml", &package("prog", members));
-    project.put(
-        "Cargo.lock",
-        "version = 3\n\n[[package]]\nname = \"l\"\nversion = \"1.0.0\"\n\n\
-        [[package]]\nname = \"prog\"\nversion = \"1.0.0\"\ndependencies = [\n \"l\",\n]\n",
-    );
-    project.put("l/Cargo.toml", &package("l", ""));
-    // Cargo gives what it makes of this two names.
-    project.put("l/build.rs", "fn main() {}\n");
-    project.put("l/src/lib.rs", "pub fn one() -> i32 {\n    1\n}\n");
+    let project = Project::of_cargo("dependencies");
     project.put("src/main.rs", "fn main() {\n    let x: u8 = l::one();\n}\n");
-    let manifest = "[package]\nname = \"p\"\nversion = \"1\"\nbuild-system = \"cargo\"\n[package.phases]\n\
-        install = \"install -D target/release/prog $out/prog\"\n";
-    project.put("rekindle.toml", manifest);
-    let compiles = |built: &Built, name: &str| {
-        let log = project.place.rekindle(&["log", &built.drv]).run().stdout();
-        log.contains(&format!("Compiling {name} "))
-    };
     let failed = fails(&project);
-    assert!(compiles(&failed, "l") && compiles(&failed, "prog"));
+    assert!(project.compiles(&failed, "l") && project.compiles(&failed, "prog"));
     project.put("src/main.rs", "fn main() {\n    let _: i32 = l::one();\n}\n");
     let mended = project.builds();
-    assert!(!compiles(&mended, "l") && compiles(&mended, "prog"), "{}", mended.errors);
+    assert!(!project.compiles(&mended, "l") && project.compiles(&mended, "prog"), "{}", mended.errors);
 }
 
 #[test]

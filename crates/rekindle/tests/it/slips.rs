@@ -40,6 +40,34 @@ impl Project {
         Project { place, root, cores: "1" }
     }
 
+    /// A cargo package `prog`, without a program yet, which has `l` as one of its `needs` (`dependencies`). The build script of that one
+    /// cargo gives two names, as it does with all of them.
+    pub(crate) fn of_cargo(needs: &str) -> Project {
+        let package = |name: &str, rest: &str| {
+            format!("[package]\nname = \"{name}\"\nversion = \"1.0.0\"\nedition = \"2021\"\n{rest}")
+        };
+        let members = format!("[workspace]\nmembers = [\"l\"]\n[{needs}]\nl = {{ path = \"l\" }}\n");
+        let lock = "version = 3\n\n[[package]]\nname = \"l\"\nversion = \"1.0.0\"\n\n\
+            [[package]]\nname = \"prog\"\nversion = \"1.0.0\"\ndependencies = [\n \"l\",\n]\n";
+        let manifest = "[package]\nname = \"p\"\nversion = \"1\"\nbuild-system = \"cargo\"\n[package.phases]\n\
+            install = \"install -D target/release/prog $out/prog\"\n";
+        let project = Project::of(&[
+            ("Cargo.toml", &package("prog", &members)),
+            ("Cargo.lock", lock),
+            ("l/Cargo.toml", &package("l", "")),
+            ("l/build.rs", "fn main() {}\n"),
+            ("l/src/lib.rs", "pub fn one() -> i32 {\n    1\n}\n"),
+        ]);
+        project.put("rekindle.toml", manifest);
+        project
+    }
+
+    /// Whether a build compiled this crate, by what cargo said.
+    pub(crate) fn compiles(&self, built: &Built, name: &str) -> bool {
+        let log = self.place.rekindle(&["log", &built.drv]).run().stdout();
+        log.contains(&format!("Compiling {name} "))
+    }
+
     pub(crate) fn put(&self, file: &str, text: &str) {
         self.place.write("p", file, text);
     }

@@ -179,27 +179,13 @@ fn ninja_goes_on() {
 
 #[test]
 fn cargo_goes_on() {
-    let project = project("");
-    fs::remove_file(project.root.join("Makefile")).expect("our own file");
-    let package = |name: &str, rest: &str| {
-        format!("[package]\nname = \"{name}\"\nversion = \"1.0.0\"\nedition = \"2021\"\n{rest}")
-    };
-    let members = "[workspace]\nmembers = [\"l\"]\n[build-dependencies]\nl = { path = \"l\" }\n";
-    project.put("Cargo.toml", &package("prog", members));
-    let lock = "version = 3\n\n[[package]]\nname = \"l\"\nversion = \"1.0.0\"\n\n\
-        [[package]]\nname = \"prog\"\nversion = \"1.0.0\"\ndependencies = [\n \"l\",\n]\n";
-    project.put("Cargo.lock", lock);
-    project.put("l/Cargo.toml", &package("l", ""));
-    project.put("l/build.rs", "fn main() {}\n");
-    project.put("l/src/lib.rs", "pub fn one() -> i32 {\n    1\n}\n");
+    let project = Project::of_cargo("build-dependencies");
+    project.put("slow", "");
     // That a file has gone cargo takes for a reason to decide anew.
     let hangs = "if std::fs::read(\"slow\").unwrap().is_empty() {\n        \
         std::thread::sleep(std::time::Duration::from_secs(1000));\n    }";
     project.put("build.rs", &format!("fn main() {{\n    l::one();\n    {hangs}\n}}\n"));
     project.put("src/main.rs", "fn main() {}\n");
-    let manifest = "[package]\nname = \"p\"\nversion = \"1\"\nbuild-system = \"cargo\"\n[package.phases]\n\
-        install = \"install -D target/release/prog $out/prog\"\n";
-    project.put("rekindle.toml", manifest);
     // What it needs has been built by then, and its own build script, or the compiler of that, is running.
     let moment = Duration::from_secs(2);
     let stopped =
@@ -208,8 +194,7 @@ fn cargo_goes_on() {
     is_kept(&stopped);
     project.put("slow", "not any more\n");
     let built = project.builds();
-    let log = project.place.rekindle(&["log", &built.drv]).run().stdout();
-    assert!(log.contains("Compiling prog ") && !log.contains("Compiling l "), "{log}");
+    assert!(project.compiles(&built, "prog") && !project.compiles(&built, "l"), "{}", built.errors);
 }
 
 #[test]
