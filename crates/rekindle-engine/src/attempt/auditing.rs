@@ -237,11 +237,14 @@ impl Attempt<'_> {
             Ok(file) => file,
             Err(error) => return Ok(Err(error.to_string())),
         };
-        going.rounds = vec![Run::new(left.trace)];
-        going.files = vec![file];
-        going.open.runs += 1;
-        going.open.alike = if left.is_alike { going.open.alike + 1 } else { 1 };
+        // The rounds before it ended well, but nothing came of them that counts.
+        let is_only_round = going.rounds.len() == 1;
+        going.open.runs += u32::try_from(going.rounds.len()).unwrap_or(u32::MAX);
+        going.open.alike = if is_only_round && left.is_alike { going.open.alike + 1 } else { 1 };
         going.open.lost = left.lost;
+        going.rounds.pop();
+        going.rounds.push(Run::new(left.trace));
+        going.files.push(file);
         let (runs, open) = going.runs()?;
         Ok(Ok(Unfinished { runs, remove: left.remove, open, is_clean: false }))
     }

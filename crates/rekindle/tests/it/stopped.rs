@@ -131,6 +131,27 @@ fn a_make_that_was_asking_goes_on() {
     assert_eq!(goes_on(&project).work, ["LINK"]);
 }
 
+#[test]
+fn what_was_made_before_the_audit_had_something_made_again_is_not_forgotten() {
+    // It hangs in the second round only, when all that was removed is there again.
+    let hangs = "if grep -q edited f2.o && test -e slow; then echo it hangs; sleep 1000; fi";
+    let rules =
+        RULES.replace("test -e slow;", "false;").replace("@echo LINK;", &format!("@echo LINK; {hangs};"));
+    let project = project(&rules);
+    project.put("h.h", "#define H \"as it was\"\n");
+    project.put("f2.c", "#include \"h.h\"\nint f2(void) { return *H; }\nchar h[] = H;\n");
+    project.builds();
+    // No rule says that anything is made of a header.
+    project.put("n.h", "#define N 1\n");
+    project.put("f1.c", "#include \"n.h\"\nint f1(void) { return N; }\n");
+    project.put("h.h", "#define H \"edited\"\n");
+    let stopped = stopped(&project);
+    assert_eq!(stopped.work, ["f1.c", "LINK", "f2.c", "LINK"], "{}", stopped.errors);
+    is_kept(&stopped);
+    project.put("n.h", "#define N 2\n");
+    assert_eq!(goes_on(&project).work, ["LINK", "f1.c", "LINK"]);
+}
+
 /// At moments that nothing was prepared for.
 #[test]
 fn whenever_it_is_stopped_nothing_is_wrong_of_it() {
