@@ -179,7 +179,7 @@ pub struct Evidence<'a> {
 pub struct Open<'a> {
     /// So many of the last runs of the builds before failed.
     pub runs: usize,
-    /// In so many of the last of them nobody who decided what to run had looked at something that became another one until the last of them.
+    /// Since so many of the last of these nothing has changed by which anybody decided what to run.
     pub alike: usize,
     /// What had been there before they failed, and has to come back.
     pub lost: &'a [Removal],

@@ -174,13 +174,6 @@ pub(crate) const ASKS_TO_INTERRUPT: libc::c_int = libc::SIGTERM;
 /// What an init waits for besides its work.
 pub(crate) struct Signals(OwnedFd);
 
-/// What signals have told.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Told {
-    /// [`ASKS_TO_INTERRUPT`] has come, and nobody of this pid namespace has sent it.
-    pub(crate) to_interrupt: bool,
-}
-
 impl Signals {
     /// Blocks the signal for a child's death and [`ASKS_TO_INTERRUPT`], to be read here instead. Processes that are started from then on
     /// inherit the blocked signals.
@@ -197,11 +190,12 @@ impl Signals {
         Ok(Signals(unsafe { OwnedFd::from_raw_fd(fd) }))
     }
 
-    /// Takes all that have come. That a child has died is for `wait` to tell: of several that is said only once.
-    pub(crate) fn take(&self) -> Told {
+    /// Takes all that have come. Returns whether [`ASKS_TO_INTERRUPT`] is one of them, and nobody of this pid namespace has sent it. That
+    /// a child has died is for `wait` to tell: of several that is said only once.
+    pub(crate) fn take(&self) -> bool {
         // Where a `signalfd_siginfo` has its number, code and sender.
         const SIZE: usize = size_of::<libc::signalfd_siginfo>();
-        let mut told = Told::default();
+        let mut is_asked = false;
         let mut buffer = [0; SIZE];
         while rustix::io::read(&self.0, &mut buffer) == Ok(SIZE) {
             let word = |at: usize| i32::from_ne_bytes(buffer[at..at + 4].try_into().expect("four bytes"));
@@ -212,9 +206,9 @@ impl Signals {
             ]
             .map(word);
             // Who is out of sight has no number, and nobody can send this code with a number that is not its own.
-            told.to_interrupt |= (number, code, sender) == (ASKS_TO_INTERRUPT, libc::SI_USER, 0);
+            is_asked |= (number, code, sender) == (ASKS_TO_INTERRUPT, libc::SI_USER, 0);
         }
-        told
+        is_asked
     }
 }
 

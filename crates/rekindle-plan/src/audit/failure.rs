@@ -56,15 +56,14 @@ impl Auditor<'_> {
         old.map(|path| format!("what failed had looked at an old {}", quote(&path)))
     }
 
-    /// What failed in a run, or why that is not certain. That it was interrupted is reason enough for a
-    /// build tool to fail.
+    /// What failed in a run, or why that is not certain. That it was interrupted is reason enough for a build tool to fail.
     pub(super) fn failed(&self, run: RunId, how: &HowItFailed) -> Result<Failed, String> {
-        let running = self.running(run, how.stopped_at);
+        let (ends, running) = (self.ends(run), self.running(run, how.stopped_at));
         let mut commands = BTreeSet::new();
-        if !self.shell_is_explained(run, &running, &mut commands) {
+        if !self.shell_is_explained(run, (&ends, &running), &mut commands) {
             return Err("what failed is not just a command that a build tool had started".to_owned());
         }
-        let of_makes = self.stopped_makes(run, &self.ends(run), &running, &how.said)?;
+        let of_makes = self.stopped_makes(run, (&ends, &running), &how.said)?;
         let is_of_make = |group: &GroupId| self.nearest_make(run, *group) == self.parent(run, *group);
         commands.retain(|group| !is_of_make(group) || of_makes.contains_key(group));
         let is_command = |group: &GroupId| self.groups[run].all[*group].kind == Kind::Task;
@@ -113,18 +112,17 @@ impl Auditor<'_> {
     fn shell_is_explained(
         &self,
         run: RunId,
-        running: &BTreeSet<GroupId>,
+        (ends, running): (&Ends, &BTreeSet<GroupId>),
         failed: &mut BTreeSet<GroupId>,
     ) -> bool {
         let groups = &self.groups[run].all;
-        let ends = self.ends(run);
         let is_shells =
             |group: GroupId| groups[group].parent.is_none_or(|above| groups[above].kind == Kind::Shell);
         let last = (1..groups.len()).rev().find(|id| groups[*id].kind != Kind::Shell && is_shells(*id));
         last.is_some_and(|last| {
             matches!(groups[last].kind, Kind::Orchestrator(_))
                 && ends[last].is_some_and(|code| code != 0)
-                && self.is_explained((run, last), (&ends, running), failed)
+                && self.is_explained((run, last), (ends, running), failed)
         })
     }
 

@@ -53,8 +53,7 @@ impl Auditor<'_> {
     pub(super) fn stopped_makes(
         &self,
         run: RunId,
-        ends: &Ends,
-        running: &BTreeSet<GroupId>,
+        (ends, running): (&Ends, &BTreeSet<GroupId>),
         said: &[Said],
     ) -> Result<BTreeMap<GroupId, u32>, String> {
         let mut levels = self.failing_of_makes(run, ends);

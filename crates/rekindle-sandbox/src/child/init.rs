@@ -149,7 +149,7 @@ impl Vigil {
             let gather = Timespec { tv_sec: 0, tv_nsec: GATHER.subsec_nanos().into() };
             let _ = poll(&mut fds[..1], Some(&gather));
         }
-        if self.signals.take().to_interrupt {
+        if self.signals.take() {
             interruption::interrupt_all(|at| tell(&Report::Interrupted(at)));
         }
         if let Some(observer) = &mut self.observer {
