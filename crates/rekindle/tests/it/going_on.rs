@@ -135,6 +135,36 @@ fn what_cannot_be_told_apart_is_not_kept() {
 }
 
 #[test]
+fn what_has_other_names_is_not_kept() {
+    let fails = |rules: &str, reason: &str| {
+        let project = project(&format!("{rules}install: prog\n\tinstall -D prog $(PREFIX)/prog\n"));
+        project.put("one.in", "one\n");
+        project.builds();
+        project.put("f1.c", "edited\n");
+        project.put("slip", "");
+        let failed = project.build();
+        assert_eq!((failed.success, failed.failure["goesOn"].as_bool()), (false, Some(false)));
+        let why = failed.failure["goesNotOn"].as_str().expect("a reason");
+        assert!(why.contains(reason), "{why}");
+        fs::remove_file(project.root.join("slip")).expect("our own file");
+        project.builds();
+    };
+    // What failed has written to it.
+    fails(
+        "prog: one.o f1.c\n\tcat f1.c >> one.o && test ! -e slip && cp other.o $@\n\
+        one.o: one.in\n\tcp one.in $@; ln -f $@ other.o\n",
+        "other.o is another name of something half made",
+    );
+    // Another command has, and the other name has what it had before, as that lies in a layer below.
+    fails(
+        "prog: text\n\ttest ! -e slip && cp other.o $@\n\
+        text: names f1.c\n\tcat f1.c > one.o; touch $@\n\
+        names: one.in\n\tcp one.in one.o; ln -f one.o other.o; touch $@\n",
+        "other.o was the same file as another one",
+    );
+}
+
+#[test]
 fn many_failures_do_not_pile_up() {
     let project = project(RULES);
     let checkpoints = || {

@@ -26,5 +26,6 @@ mod report;
 mod restored;
 mod slips;
 mod stopped;
+mod tree;
 mod verify;
 mod why;

@@ -7,10 +7,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// Mode and content of each path.
-pub(super) type Listing = BTreeMap<PathBuf, (u32, Vec<u8>)>;
+pub(crate) type Listing = BTreeMap<PathBuf, (u32, Vec<u8>)>;
 
 /// The paths that are not the same in both lists of directories.
-pub(super) fn differences(one: &[PathBuf], other: &[PathBuf]) -> Vec<PathBuf> {
+pub(crate) fn differences(one: &[PathBuf], other: &[PathBuf]) -> Vec<PathBuf> {
     let all = |roots: &[PathBuf]| {
         let mut all = Listing::new();
         for root in roots {
@@ -22,13 +22,13 @@ pub(super) fn differences(one: &[PathBuf], other: &[PathBuf]) -> Vec<PathBuf> {
 }
 
 /// The paths that are not the same in both.
-pub(super) fn different(one: &Listing, other: &Listing) -> Vec<PathBuf> {
+pub(crate) fn different(one: &Listing, other: &Listing) -> Vec<PathBuf> {
     let paths = one.keys().chain(other.keys().filter(|path| !one.contains_key(*path)));
     paths.filter(|path| one.get(*path) != other.get(*path)).cloned().collect()
 }
 
 /// What there is at and below a path, as if that had another name.
-pub(super) fn listing_as(root: &Path, name: &str) -> Listing {
+pub(crate) fn listing_as(root: &Path, name: &str) -> Listing {
     let mut all = Listing::new();
     add(root, Path::new(name), &mut all);
     all

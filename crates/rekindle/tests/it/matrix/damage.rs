@@ -265,7 +265,7 @@ fn a_checkpoint_that_is_removed_while_in_use() {
     let built = Built::of(&damaged.clean, &damaged.root, &["--clean"]).good();
     let (ours, theirs) = (Built::of(&damaged.place, &damaged.root, &[]).good(), built);
     let (one, other) = (ours.outputs(&damaged.place), theirs.outputs(&damaged.clean));
-    let differs = super::tree::differences(&one.expect("built"), &other.expect("built"));
+    let differs = crate::tree::differences(&one.expect("built"), &other.expect("built"));
     assert!(differs.is_empty(), "{differs:?}");
 }
 

@@ -29,7 +29,6 @@ mod random;
 mod random_wrong;
 mod recipes;
 mod shapes;
-mod tree;
 mod undeclared;
 
 use std::collections::BTreeSet;
@@ -40,6 +39,7 @@ use serde_json::Value;
 
 use crate::checkpoints::json;
 use crate::project::{Finished, Place};
+use crate::tree;
 use edit::Edit;
 
 /// The names of all kinds of edit that an incremental build has to get right.

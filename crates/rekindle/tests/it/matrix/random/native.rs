@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
 
-use super::super::tree::{Listing, listing_as};
+use crate::tree::{Listing, listing_as};
 
 /// The name under which outputs are listed, as they have different ones.
 const NAME: &str = "out";

@@ -2,11 +2,12 @@
 
 use std::fmt::{Debug, Write as _};
 
+use super::super::Built;
 use super::super::edit::{self, Edit};
-use super::super::{Built, tree};
 use super::native::{self, Native};
 use super::numbers::Numbers;
 use crate::project::Place;
+use crate::tree;
 
 /// Builds in a sequence, after the first.
 const BUILDS: u64 = 4;
