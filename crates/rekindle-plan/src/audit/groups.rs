@@ -73,6 +73,13 @@ pub(crate) enum Kind {
     Task,
 }
 
+impl Kind {
+    /// Whether it is an orchestrator that keeps a book of its own of what ended well.
+    pub(crate) fn notes_what_ended_well(self) -> bool {
+        matches!(self, Kind::Orchestrator(found) if found.forgets_what_failed())
+    }
+}
+
 /// A group, by its place in [`Groups::all`].
 pub(crate) type GroupId = usize;
 

@@ -454,4 +454,12 @@ fn runs_of_which_all_was_made_again_are_not_needed() {
     let second = run("bash:\n\tmake: <b/m\n\t\tcc: >b/a.o", &left);
     assert_eq!(needed(&[&first, &second, &second], 0), [true, false, true]);
     assert_eq!(needed(&[&second, &first], 0), [false, true]);
+
+    // What the one adds to its own book, and another to a file of its own.
+    let left = tree("b/.ninja_log=1 b/a.o=1 b/log=1");
+    let first = run("bash:\n\tninja: >b/.ninja_log\n\t\tcc: >b/a.o", &left);
+    let second = run("bash:\n\tninja: +b/.ninja_log\n\t\tcc: >b/a.o", &left);
+    let noting = run("bash:\n\tninja: +b/.ninja_log\n\t\tcc: +b/log >b/a.o", &left);
+    assert_eq!(needed(&[&first, &second, &second], 0), [true, false, true]);
+    assert_eq!(needed(&[&first, &noting, &second], 0), [true, true, true]);
 }

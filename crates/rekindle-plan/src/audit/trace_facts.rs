@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::Run;
 use super::groups::{GroupId, Groups, Orchestrator};
-use crate::trace::{Arguments, PathId, Process, Trace, name_of};
+use crate::trace::{Arguments, PathId, Process, Touch, Trace, name_of};
 
 /// What a group was started to do, and where.
 pub(super) fn identity<'t>(
@@ -60,15 +60,20 @@ fn are_left(runs: &[&Run]) -> Vec<bool> {
     let mut needed = vec![false; runs.len()];
     for (at, run) in runs.iter().enumerate().rev() {
         let trace = run.trace();
-        let paths = trace.paths();
-        let accesses = || trace.processes().iter().flat_map(|process| &process.accesses);
-        needed[at] = accesses().any(|access| {
-            let is_left = access.touch.changes() && trace.left(access.path);
-            is_left && !made_later.contains(paths.get(access.path))
+        let (paths, groups) = (trace.paths(), run.groups());
+        needed[at] = trace.processes().iter().zip(&groups.of).any(|(process, group)| {
+            let keeps_book = groups.all[*group].kind.notes_what_ended_well();
+            process.accesses.iter().any(|access| {
+                let is_left = access.touch.changes() && trace.left(access.path);
+                // What is only written to is its lock, its database, its log: never made anew, and nobody else reads it.
+                let is_noted = keeps_book && !access.touch.defines() && !access.touch.any(Touch::MODE);
+                is_left && !is_noted && !made_later.contains(paths.get(access.path))
+            })
         });
         // The oldest has nothing before it.
         if at > 0 {
-            let defined = accesses().filter(|access| access.touch.defines());
+            let accesses = trace.processes().iter().flat_map(|process| &process.accesses);
+            let defined = accesses.filter(|access| access.touch.defines());
             made_later.extend(defined.map(|access| paths.get(access.path)));
         }
     }
