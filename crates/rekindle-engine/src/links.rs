@@ -10,7 +10,7 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use rekindle_layers::{FileType, View};
+use rekindle_layers::{Cursor, FileType, View};
 
 use crate::error::Error;
 
@@ -27,13 +27,14 @@ impl Links {
     /// Looks at the layer of a step, on the layers that were below it if there are links in those.
     pub(crate) fn of(upper: &Path, below: Option<&[PathBuf]>) -> Result<Links, Error> {
         let then = below.map(|below| View::of_layers(below, Path::new(""))).transpose()?;
+        let mut then = then.map(Cursor::new);
         let (mut some, mut replaced) = (false, HashSet::new());
         View::of_layers(&[upper], Path::new(""))?.walk(|walked| {
             if walked.metadata().file_type == FileType::Directory {
                 return Ok(());
             }
             some |= walked.metadata().hard_link_id().is_some();
-            if let Some(then) = &then
+            if let Some(then) = &mut then
                 && let Some(metadata) = then.metadata(walked.path())?
             {
                 replaced.extend(metadata.hard_link_id());

@@ -108,8 +108,17 @@ pub(crate) fn paths(stack: &[Rc<Layer>], base: &Path) -> Vec<PathBuf> {
     stack.iter().map(|layer| layer.path()).chain([base.to_owned()]).collect()
 }
 
-/// How many layers of about the same size a checkpoint may have on top of each other.
+/// How many layers of about the same size a checkpoint may have on top of each other. Each is one more place to look into
+/// for who looks for a name, in the sandbox too.
 const MOST_ALIKE: usize = 16;
+
+/// And how many of those that are written again faster than they are looked into: such as changed sources.
+const MOST_SMALL: usize = 4;
+const SMALL: u64 = 1 << 20;
+
+fn most_alike(size: u64) -> usize {
+    if size <= SMALL { MOST_SMALL } else { MOST_ALIKE }
+}
 
 /// Makes one layer of many small ones, in all stacks alike, so that a chain of builds goes on at the same speed however
 /// long it is. Those that are `pinned` stay, as do all if it fails: it is for speed alone.
@@ -127,7 +136,7 @@ pub(crate) fn shorten(
     }
     let names: Vec<&[*const Layer]> = names.iter().map(Vec::as_slice).collect();
     let is_pinned = |name| pinned.iter().any(|layer| Rc::as_ptr(layer) == name);
-    for run in runs_to_squash(&names, MOST_ALIKE, is_pinned, |name| known[&name].size(sizes)) {
+    for run in runs_to_squash(&names, most_alike, is_pinned, |name| known[&name].size(sizes)) {
         let parts: Vec<PathBuf> = run.iter().map(|name| known[name].path()).collect();
         let Ok(draft) = layers.begin() else { continue };
         if squash(&parts, &draft).is_err() {

@@ -96,6 +96,11 @@ impl<'a> Name<'a> {
 impl Names {
     /// Reads a directory from its beginning, without `.` and `..`.
     pub(crate) fn read(dir: impl AsFd) -> Result<Names> {
+        Ok(Names::read_up_to(dir, usize::MAX)?.expect("no directory has more"))
+    }
+
+    /// Reads a directory in the same way, or gives up if it has more than `most` names.
+    pub(crate) fn read_up_to(dir: impl AsFd, most: usize) -> Result<Option<Names>> {
         rustix::fs::seek(&dir, rustix::fs::SeekFrom::Start(0))?;
         let mut buffer = Vec::with_capacity(32 * 1024);
         let mut raw = RawDir::new(dir.as_fd(), buffer.spare_capacity_mut());
@@ -106,6 +111,9 @@ impl Names {
             if matches!(name, b".\0" | b"..\0") {
                 continue;
             }
+            if names.entries.len() == most {
+                return Ok(None);
+            }
             let start = u32::try_from(names.bytes.len()).map_err(|_| Errno::OVERFLOW)?;
             names.bytes.extend_from_slice(name);
             // A name has at most 255 bytes on every file system of Linux.
@@ -113,7 +121,7 @@ impl Names {
         }
         let bytes = &names.bytes;
         names.entries.sort_unstable_by_key(|&(start, len, _)| &bytes[start as usize..(start + len) as usize]);
-        Ok(names)
+        Ok(Some(names))
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -167,6 +175,9 @@ mod tests {
             assert_eq!(read.find(name).unwrap().bytes(), name);
         }
         assert!(read.find(b"a.").is_none());
+        let up_to = |most| Names::read_up_to(open_root(dir.path()).unwrap(), most).unwrap();
+        assert_eq!(up_to(5).map(|names| names.len()), Some(5));
+        assert!(up_to(4).is_none());
     }
 
     #[test]

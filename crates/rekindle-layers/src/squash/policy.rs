@@ -10,21 +10,22 @@ use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 
 /// Finds the runs of adjacent layers to squash in stacks (topmost first) that share layers, so that there are not more
-/// than `most` of about the same size. Each run is topmost first, has at least two layers, and is to be replaced in
+/// of about the same size than `most` says for the largest of them. Each run is topmost first, has at least two layers, and is to be replaced in
 /// every stack that has it; no two have a layer in common. A layer is in a stack at most once.
 ///
-/// `is_pinned` layers are left as they are. `size` is that of a layer in bytes; it is asked only for what is too long.
+/// `is_pinned` layers are left as they are. `size` is that of a layer in bytes; it is asked only for what is too
+/// long for the smallest ones.
 pub fn runs_to_squash<T: Copy + Eq + Hash>(
     stacks: &[&[T]],
-    most: usize,
+    most: impl Fn(u64) -> usize,
     is_pinned: impl Fn(T) -> bool,
     mut size: impl FnMut(T) -> u64,
 ) -> Vec<Vec<T>> {
     let parts = parts(stacks, is_pinned);
     parts
         .into_iter()
-        .filter(|part| part.len() > most)
-        .filter_map(|part| upper_run(part, most, &mut size))
+        .filter(|part| part.len() > most(0))
+        .filter_map(|part| upper_run(part, &most, &mut size))
         .collect()
 }
 
@@ -55,7 +56,11 @@ fn parts<T: Copy + Eq + Hash>(stacks: &[&[T]], is_pinned: impl Fn(T) -> bool) ->
 
 /// The upper end of a part, down to the last of the levels that have more than `most` layers. A level begins with a
 /// layer that is more than twice as large as all above.
-fn upper_run<T: Copy>(mut part: Vec<T>, most: usize, size: &mut impl FnMut(T) -> u64) -> Option<Vec<T>> {
+fn upper_run<T: Copy>(
+    mut part: Vec<T>,
+    most: &impl Fn(u64) -> usize,
+    size: &mut impl FnMut(T) -> u64,
+) -> Option<Vec<T>> {
     let (mut largest, mut level, mut end) = (0, 0, 0);
     for (index, layer) in part.iter().enumerate() {
         let size = size(*layer);
@@ -63,10 +68,10 @@ fn upper_run<T: Copy>(mut part: Vec<T>, most: usize, size: &mut impl FnMut(T) ->
             level = 0;
         }
         level += 1;
-        if level > most {
+        largest = largest.max(size);
+        if level > most(largest) {
             end = index + 1;
         }
-        largest = largest.max(size);
     }
     part.truncate(end);
     (end > 1).then_some(part)
@@ -79,7 +84,7 @@ mod tests {
     fn runs(stacks: &[&[u32]], most: usize, pinned: &[u32], sizes: &[(u32, u64)]) -> Vec<Vec<u32>> {
         let sizes: HashMap<u32, u64> = sizes.iter().copied().collect();
         let size = |layer| sizes.get(&layer).copied().unwrap_or(1);
-        runs_to_squash(stacks, most, |layer| pinned.contains(&layer), size)
+        runs_to_squash(stacks, |_| most, |layer| pinned.contains(&layer), size)
     }
 
     #[test]
@@ -98,6 +103,19 @@ mod tests {
         assert_eq!(runs(&[&[5, 4, 3, 2, 1]], 2, &[], &[(3, 1000)]), [[5, 4, 3, 2, 1]]);
         // Each much larger than all above: there are few of them.
         assert!(runs(&[&[4, 3, 2, 1]], 2, &[], &[(4, 1), (3, 10), (2, 100), (1, 1000)]).is_empty());
+    }
+
+    #[test]
+    fn small_layers_may_be_fewer() {
+        let most = |size| if size < 10 { 2 } else { 4 };
+        let runs = |sizes: &[u64]| {
+            let stack: Vec<usize> = (0..sizes.len()).collect();
+            runs_to_squash(&[&stack], most, |_| false, |layer| sizes[layer])
+        };
+        assert_eq!(runs(&[1, 1, 1, 100]), [[0, 1, 2]]);
+        assert!(runs(&[50, 50, 50, 100]).is_empty());
+        assert!(runs(&[50, 1, 1, 1]).is_empty(), "they lie below a large one");
+        assert_eq!(runs(&[50, 50, 1, 50, 50]), [[0, 1, 2, 3, 4]]);
     }
 
     #[test]
@@ -128,7 +146,7 @@ mod tests {
                 sizes.insert(next, 1);
                 stack.insert(0, next);
                 next += 1;
-                for run in runs_to_squash(&[&stack], MOST, |_| false, |layer| sizes[&layer]) {
+                for run in runs_to_squash(&[&stack], |_| MOST, |_| false, |layer| sizes[&layer]) {
                     let parts = run.iter().map(|layer| sizes[layer]);
                     let size = if overlaps { parts.max() } else { Some(parts.sum()) }.expect("a run");
                     assert!(size < TREE, "the tree itself is not written again");

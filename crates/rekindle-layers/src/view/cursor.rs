@@ -1,29 +1,48 @@
 //! Looking up one path after the other, many of them in the same directory.
 //!
-//! To find a directory takes some calls for each of its layers and each part of its path: fifty for one three levels deep in
-//! a stack of sixteen. So the one that was looked into last is held open. What a layer gets or loses meanwhile may
-//! not show: it is for layers that nobody writes to.
+//! To find a directory takes some calls for each of its layers and each part of its path: two hundred for one three levels
+//! deep in a stack of twenty. So those that were looked into are held open, up to some number of descriptors: who looks
+//! goes to and fro between a few. What a layer gets or loses meanwhile may not show: it is for layers that nobody
+//! writes to.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use super::{Kind, MergedDir, Metadata, View, ViewEntry};
 use crate::Error;
 
-/// A view in which one path after the other is looked up, many in the same directory.
+/// So many descriptors are held open for directories, if no single one needs more. Several views are looked into at a
+/// time, and a process may have 1,024.
+const HELD: usize = 128;
+
+/// Whoever looks into a directory so often will look into it again: then it pays to read what its parts have.
+const OFTEN: u32 = 8;
+
+/// A view in which one path after the other is looked up, many in the same directories.
 #[derive(Debug)]
 pub struct Cursor {
     view: View,
-    /// The directory that was looked into last.
-    at: Option<PathBuf>,
-    /// `None` if it does not exist.
+    /// What was looked into.
+    dirs: HashMap<PathBuf, Known>,
+    /// How many descriptors those hold; something that is no directory counts as one.
+    held: usize,
+    /// The one of them that was looked into last.
+    at: PathBuf,
+}
+
+#[derive(Debug)]
+struct Known {
+    /// `None` for what is no directory.
     dir: Option<MergedDir>,
+    /// How many names were looked up in it.
+    looks: u32,
 }
 
 impl Cursor {
     /// Looks into a view, of whose layers none changes from now on.
     pub fn new(view: View) -> Cursor {
-        Cursor { view, at: None, dir: None }
+        Cursor { view, dirs: HashMap::new(), held: 0, at: PathBuf::new() }
     }
 
     pub(crate) fn view(&self) -> &View {
@@ -32,7 +51,7 @@ impl Cursor {
 
     /// The directory that was looked into last, if it exists.
     pub(crate) fn dir(&self) -> Option<&MergedDir> {
-        self.dir.as_ref()
+        self.dirs.get(&self.at)?.dir.as_ref()
     }
 
     /// Returns the metadata at a relative path (empty for the root), or `None` where there is nothing.
@@ -46,7 +65,7 @@ impl Cursor {
     /// Returns what is in the directory at a relative path, names in order of their bytes.
     pub fn entries(&mut self, path: &Path) -> Result<Vec<ViewEntry>, Error> {
         self.has_directory(path)?;
-        self.dir.as_ref().ok_or_else(|| Kind::NotInView { path: path.to_owned() })?.entries()
+        self.dir().ok_or_else(|| Kind::NotInView { path: path.to_owned() })?.entries()
     }
 
     /// Opens the regular file at a relative path for reading. Symlinks are not followed.
@@ -64,7 +83,7 @@ impl Cursor {
         path: &Path,
         act: impl FnOnce(&MergedDir, &ViewEntry) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        match (self.entry(path)?, &self.dir) {
+        match (self.entry(path)?, self.dir()) {
             (Some(entry), Some(dir)) => act(dir, &entry),
             _ => Err(Kind::NotInView { path: path.to_owned() }.into()),
         }
@@ -75,15 +94,47 @@ impl Cursor {
         if !self.has_directory(path.parent().unwrap_or(Path::new("")))? {
             return Ok(None);
         }
-        self.dir.as_ref().map_or(Ok(None), |dir| dir.entry(path.file_name().unwrap_or_default()))
+        let Some(Known { dir: Some(dir), looks }) = self.dirs.get_mut(&self.at) else { return Ok(None) };
+        *looks += 1;
+        if *looks == OFTEN {
+            dir.learn_names()?;
+        }
+        dir.entry(path.file_name().unwrap_or_default())
     }
 
     /// Whether there is a directory at a path. It is `dir` then.
     pub(crate) fn has_directory(&mut self, path: &Path) -> Result<bool, Error> {
-        if self.at.as_deref() != Some(path) {
-            self.dir = self.view.find_dir(path)?;
-            self.at = Some(path.to_owned());
+        if self.at != path || !self.dirs.contains_key(path) {
+            self.look_into(path)?;
+            path.clone_into(&mut self.at);
         }
-        Ok(self.dir.is_some())
+        Ok(self.dir().is_some())
+    }
+
+    /// Finds a directory from the nearest one above it that is known.
+    fn look_into(&mut self, path: &Path) -> Result<(), Error> {
+        let unknown: Vec<&Path> =
+            path.ancestors().take_while(|&above| !self.dirs.contains_key(above)).collect();
+        for at in unknown.into_iter().rev() {
+            let dir = match (at.parent(), at.file_name()) {
+                (Some(above), Some(name)) => match self.dirs.get(above) {
+                    Some(Known { dir: Some(above), .. }) => above.directory(name)?,
+                    _ => None,
+                },
+                _ => self.view.find_dir(at)?,
+            };
+            self.keep(at, dir);
+        }
+        Ok(())
+    }
+
+    fn keep(&mut self, path: &Path, dir: Option<MergedDir>) {
+        let parts = dir.as_ref().map_or(1, MergedDir::parts);
+        if self.held + parts > HELD {
+            self.dirs.clear();
+            self.held = 0;
+        }
+        self.held += parts;
+        self.dirs.insert(path.to_owned(), Known { dir, looks: 0 });
     }
 }

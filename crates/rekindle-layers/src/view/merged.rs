@@ -15,6 +15,9 @@ use super::{FileType, Location, Metadata, Root, Stack, View, ViewEntry};
 use crate::Error;
 use crate::dirfd::{self, Names};
 
+/// Names that are read at one go, and more than an edit leaves in a directory.
+const FEW: usize = 64;
+
 /// A directory of a view, held open: one descriptor for each layer that has a part in it.
 #[derive(Debug)]
 pub struct MergedDir {
@@ -33,6 +36,8 @@ struct Part {
     layer: usize,
     fd: OwnedFd,
     marks: DirectoryMarks,
+    /// All that is in it, if that is known.
+    names: Option<Names>,
 }
 
 /// A name that some layer has in a directory, and what the topmost one of those has.
@@ -117,6 +122,27 @@ impl MergedDir {
             }
         }
         Ok(None)
+    }
+
+    /// Opens what it has by a name, if that is a directory.
+    pub(super) fn directory(&self, name: &OsStr) -> Result<Option<MergedDir>, Error> {
+        let entry = self.entry(name)?.filter(|entry| entry.metadata.file_type == FileType::Directory);
+        entry.map(|entry| self.child_dir(&entry)).transpose()
+    }
+
+    /// Notes what is in those of its parts that have few names, so that they need not be asked for others.
+    pub(super) fn learn_names(&mut self) -> Result<(), Error> {
+        for part in 0..self.parts.len() {
+            let names = Names::read_up_to(&self.parts[part].fd, FEW);
+            let failed = |errno| Error::os("list", self.full_path(&self.parts[part]), errno);
+            self.parts[part].names = names.map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    /// How many descriptors it holds.
+    pub(super) fn parts(&self) -> usize {
+        self.parts.len()
     }
 
     /// Opens a directory in it.
@@ -211,12 +237,15 @@ impl MergedDir {
             if self.stack.marks { DirectoryMarks::read(&fd, &full)? } else { DirectoryMarks::default() };
         // The kernel merges the roots of all layers, whatever their marks.
         let last = marks.opaque && !self.path.as_os_str().is_empty();
-        self.parts.push(Part { layer, fd, marks });
+        self.parts.push(Part { layer, fd, marks, names: None });
         self.closed |= last;
         Ok(last)
     }
 
     fn look(&self, part: &Part, name: &OsStr) -> Result<Found, Error> {
+        if part.names.as_ref().is_some_and(|names| names.find(name.as_bytes()).is_none()) {
+            return Ok(Found::Nothing);
+        }
         match statat(&part.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) if self.stack.marks && marks::is_whiteout(&part.fd, part.marks, name, &stat) => {
                 Ok(Found::Whiteout)
