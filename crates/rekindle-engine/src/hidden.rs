@@ -266,9 +266,10 @@ struct Matcher<'a> {
     /// How far the window may move on, by its last two bytes; not at all if a needle may be there. Small, as it is
     /// looked at for all that is read.
     skip: Vec<u8>,
-    /// Which of the lists of candidates belongs to a window that may not move on, by its last two bytes.
-    lists: Vec<u16>,
-    /// The needles that may be in a window, with their first bytes.
+    /// Which of the lists of candidates belongs to a window that may not move on, by its last two bytes. The first is empty.
+    lists: Vec<u32>,
+    /// The needles that may be in a window, with their first bytes, by which they are in order. All numbers of eight bytes end
+    /// alike, and there are some for each edit of a long chain.
     candidates: Vec<Vec<(u8, usize)>>,
 }
 
@@ -279,24 +280,21 @@ impl<'a> Matcher<'a> {
         let most = |skip: usize| u8::try_from(skip).unwrap_or(u8::MAX);
         let mut skip = vec![most(shortest.saturating_sub(1)); 1 << 16];
         let mut lists = vec![0; 1 << 16];
-        let mut candidates: Vec<Vec<_>> = Vec::new();
+        let mut candidates: Vec<Vec<_>> = vec![Vec::new()];
         for (index, needle) in needles.iter().enumerate().filter(|_| shortest > 1) {
             for (at, pair) in needle[..shortest].windows(2).enumerate() {
                 let skip = &mut skip[block(pair)];
                 *skip = (*skip).min(most(shortest - 2 - at));
             }
-            let end = block(&needle[shortest - 2..shortest]);
-            let ends_so = |other: &Vec<(u8, usize)>| {
-                let (_, other) = other[0];
-                block(&needles[other][shortest - 2..shortest]) == end
-            };
-            let list = candidates.iter().position(ends_so).unwrap_or_else(|| {
+            let list = &mut lists[block(&needle[shortest - 2..shortest])];
+            if *list == 0 {
+                *list = u32::try_from(candidates.len()).expect("there are no more lists than pairs of bytes");
                 candidates.push(Vec::new());
-                candidates.len() - 1
-            });
-            lists[end] = u16::try_from(list).expect("there are no more lists than pairs of bytes");
-            candidates[list].push((needle[0], index));
+            }
+            candidates[*list as usize].push((needle[0], index));
         }
+        // In a stable order: what comes first among the needles comes first here.
+        candidates.iter_mut().for_each(|list| list.sort_by_key(|(first, _)| *first));
         Matcher { needles, shortest, longest, skip, lists, candidates }
     }
 
@@ -311,10 +309,10 @@ impl<'a> Matcher<'a> {
             let end = block(&window[self.shortest - 2..]);
             let skip = usize::from(self.skip[end]);
             if skip == 0 {
-                let possible = &self.candidates[usize::from(self.lists[end])];
-                let found = possible.iter().find(|(first, index)| {
-                    *first == window[0] && bytes[at..].starts_with(&self.needles[*index])
-                });
+                let possible = &self.candidates[self.lists[end] as usize];
+                let from = possible.partition_point(|(first, _)| *first < window[0]);
+                let mut possible = possible[from..].iter().take_while(|(first, _)| *first == window[0]);
+                let found = possible.find(|(_, index)| bytes[at..].starts_with(&self.needles[*index]));
                 if let Some((_, found)) = found {
                     return Some(*found);
                 }

@@ -1,8 +1,8 @@
 //! Reads a file once and collects the runs of bytes that go as a scratch path goes.
 //!
-//! Each pair of bytes costs one look-up in a table of 8 KiB; hardly any is marked there. A run is followed to both sides
-//! from the first of its pairs. Besides the bytes of a block there are always enough before and after it to see a whole
-//! path, so nothing depends on where blocks end.
+//! Each pair of bytes costs one look-up in a table; hardly any is marked there, so a row of them is asked at once. A run is
+//! followed to both sides from the first of its pairs. Besides the bytes of a block there are always enough before and after
+//! it to see a whole path, so nothing depends on where blocks end.
 
 use std::io::{self, Read};
 use std::ops::Range;
@@ -18,6 +18,8 @@ pub(super) const BLOCK: usize = 1 << 20;
 const BESIDES: usize = 64;
 /// More runs than any program has. A file with more is not looked through to the end.
 const MOST: usize = 1 << 16;
+/// Pairs that are looked up together.
+const ROW: usize = 16;
 /// How many characters beyond an operand may go on as the path by chance.
 const CHANCE: usize = 2;
 
@@ -92,11 +94,27 @@ impl Scan<'_> {
     fn look(&mut self, bytes: &[u8], range: Range<usize>) {
         let end = range.end.min(bytes.len().saturating_sub(1));
         let Some(looked_at) = bytes.get(range.start..end + 1) else { return };
-        // Over a slice of pairs, which are all there, and so are not checked one by one: this sees every byte.
-        for (at, pair) in looked_at.windows(2).enumerate() {
-            let pair = [pair[0], pair[1]];
+        let mut at = 0;
+        while let Some(row) = looked_at[at..].first_chunk::<{ ROW + 1 }>() {
+            // Without a branch for each pair: hardly any row has one that is marked.
+            let mut has_any = false;
+            for pair in row.windows(2) {
+                has_any |= self.targets.is_marked([pair[0], pair[1]]);
+            }
+            if has_any {
+                self.look_at_marked(bytes, range.start + at, ROW);
+            }
+            at += ROW;
+        }
+        self.look_at_marked(bytes, range.start + at, (looked_at.len() - at).saturating_sub(1));
+    }
+
+    /// Looks at those of so many pairs that are marked.
+    fn look_at_marked(&mut self, bytes: &[u8], from: usize, count: usize) {
+        for at in from..from + count {
+            let pair = [bytes[at], bytes[at + 1]];
             if self.targets.is_marked(pair) {
-                self.look_at(bytes, range.start + at, pair);
+                self.look_at(bytes, at, pair);
             }
         }
     }

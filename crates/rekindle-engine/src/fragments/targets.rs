@@ -39,8 +39,8 @@ pub(super) struct Targets {
     pub(super) all: Vec<Target>,
     /// The texts of other store paths that may stand in the same files, with the targets' own.
     pub(super) known: Vec<Vec<u8>>,
-    /// A bit for each pair of bytes that has to be looked at, so that most of a file costs one look-up a byte.
-    marked: Vec<u64>,
+    /// Of each pair of bytes, whether it has to be looked at, so that most of a file costs one look-up a byte.
+    marked: Box<[bool; 1 << 16]>,
     /// Which of `places` belongs to a pair. Looked up for all that is marked, which is too often for a hash map.
     pairs: Vec<u16>,
     /// Of which targets a pair with at least one character of a hash part is, and where in their texts. The first is
@@ -64,7 +64,7 @@ impl Targets {
                 .chain(outputs.iter().map(|output| &output.scratch))
                 .map(text)
                 .collect(),
-            marked: vec![0; 1 << 10],
+            marked: Box::new([false; 1 << 16]),
             pairs: vec![0; 1 << 16],
             places: vec![Vec::new()],
         };
@@ -84,16 +84,14 @@ impl Targets {
             targets.note(pair, place);
         }
         for mark in marks {
-            let mark = usize::from(u16::from_le_bytes(mark));
-            targets.marked[mark / 64] |= 1 << (mark % 64);
+            targets.marked[usize::from(u16::from_le_bytes(mark))] = true;
         }
         targets
     }
 
     /// Whether anything that begins with these bytes is to be looked at.
     pub(super) fn is_marked(&self, pair: [u8; 2]) -> bool {
-        let mark = u16::from_le_bytes(pair);
-        self.marked[usize::from(mark >> 6)] >> (mark & 63) & 1 == 1
+        self.marked[usize::from(u16::from_le_bytes(pair))]
     }
 
     /// Of which targets `pair` is a part, and where.
