@@ -37,6 +37,8 @@
 //! A step that failed may be gone on from as well, without what its failed commands had made ([`unfinished`]). Then what was there
 //! before and is not any more has to come back, and what failed has to run again.
 //!
+//! What was made too many builds ago is made again, so that this takes no longer the longer a chain of builds is ([`renewal`]).
+//!
 //! What breaks a rule is removed from the tree, and the step runs again: that is another *round*, of which the audit is told.
 //! Where that cannot help, the step has to run clean. All that is asked of the trees is asked through [`Facts`]. It must not know
 //! where traces and trees lie.
@@ -56,6 +58,7 @@ pub(crate) mod marks;
 mod moments;
 mod overwritten;
 mod products;
+mod renewal;
 mod returns;
 mod rules;
 mod ruleset;

@@ -71,7 +71,7 @@ impl Auditor<'_> {
         joint
     }
 
-    fn fail(&mut self, path: Vec<u8>, (run, group): (RunId, GroupId)) {
+    pub(super) fn fail(&mut self, path: Vec<u8>, (run, group): (RunId, GroupId)) {
         let is_tracked = self.groups[run].started_by(group).is_some_and(Orchestrator::is_tracked);
         let removal = Removal { path: path.clone(), is_tracked, maker: (run, group) };
         self.failing.entry(path).or_insert(removal);

@@ -45,6 +45,8 @@ pub enum Rule {
     Silent,
     /// A source was made by the build, which it had not been then.
     SourceMade,
+    /// Nothing is wrong with it, but the build that made it is long ago.
+    Renewed,
 }
 
 impl Rule {
@@ -63,6 +65,7 @@ impl Rule {
             Rule::NotRunAgain => "not-run-again",
             Rule::Silent => "silent",
             Rule::SourceMade => "source-made",
+            Rule::Renewed => "renewed",
         }
     }
 }
@@ -116,6 +119,12 @@ impl fmt::Display for Finding {
             }
             (Rule::SourceMade, _) => {
                 write!(f, "{path} is a source, and the build made it, which a clean build would not")
+            }
+            (Rule::Renewed, _) => {
+                write!(
+                    f,
+                    "{path} was made so many builds ago that it costs less to make it again than to go through them"
+                )
             }
             (Rule::NotMadeAgain, _) => write!(f, "{path} was removed and not made again"),
             (Rule::NotRunAgain, _) => write!(f, "{} had failed and was not run again", self.who),

@@ -72,6 +72,7 @@ impl<'a> Auditor<'a> {
         if let Err(finding) = self.judge(false).and_then(|()| self.is_over()) {
             return Verdict::Clean(finding);
         }
+        self.renew();
         self.add_companions();
         if self.failing.is_empty() {
             return Verdict::Settled;

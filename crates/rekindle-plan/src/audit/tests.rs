@@ -8,8 +8,11 @@ mod overwritten;
 mod streams;
 mod unfinished;
 
-use super::{Rule, Rules, needed};
-use builds::{Case, is_clean, redoes, run, settles, tree};
+use std::collections::BTreeSet;
+
+use super::renewal::MOST_RUNS;
+use super::{Rule, Rules, Run, Verdict, needed};
+use builds::{Case, audit_of_nothing, is_clean, redoes, run, settles, tree};
 
 /// Two objects and a program, of which make knows the sources and nothing else.
 const THEN: &str = "
@@ -445,6 +448,21 @@ bash: <b/phase
         removed: &[],
     };
     settles(&case, Rules::ALL);
+}
+
+#[test]
+fn what_is_left_of_too_many_runs_is_made_again() {
+    let names: Vec<String> = (0..=MOST_RUNS).map(|at| format!("b/{at}.o")).collect();
+    let left = tree(&names.iter().map(|name| format!("{name}=x")).collect::<Vec<_>>().join(" "));
+    let make = |name: &String| run(&format!("bash:\n\tmake: <b/m\n\t\tcc {name}: >{name}"), &left);
+    let all: Vec<Run> = names.iter().map(make).collect();
+    let verdict = |then: &[Run]| audit_of_nothing(then, "bash:\n\tmake: <b/m", &left);
+    assert_eq!(verdict(&all[1..]), Verdict::Settled);
+    let Verdict::Redo { remove, findings } = verdict(&all) else { panic!("too many") };
+    let removed: BTreeSet<&[u8]> = remove.iter().map(|removal| &removal.path[..]).collect();
+    let oldest = names[1..=MOST_RUNS / 2].iter().map(String::as_bytes);
+    assert_eq!(removed, oldest.collect());
+    assert!(findings.iter().all(|finding| finding.rule == Rule::Renewed));
 }
 
 #[test]

@@ -16,7 +16,7 @@ install(TARGETS prog DESTINATION bin)
 install(DIRECTORY share DESTINATION . USE_SOURCE_PERMISSIONS)
 ";
 
-fn project(system: &str) -> Vec<Edit> {
+pub(super) fn project(system: &str) -> Vec<Edit> {
     let manifest = format!("[package]\nname = \"probe\"\nversion = \"1\"\nbuild-system = \"{system}\"\n");
     let mut project = vec![write("rekindle.toml", manifest), write("CMakeLists.txt", LISTS)];
     project.extend(c_files());

@@ -9,6 +9,7 @@ mod archives;
 mod autotools;
 mod awaited;
 mod cargo;
+mod carried;
 mod chains;
 mod cmake;
 mod company;
