@@ -31,6 +31,8 @@
 //! for a while (**moment**, [`moments`]). And who empties an old file and writes it anew leaves it the mode that it had
 //! (**old mode**), where a clean build would have made it with another.
 //!
+//! Where a link among the sources leads elsewhere, nobody knows who had asked where it leads (**link**).
+//!
 //! Files of a tool's own do not count: what orchestrators alone read to know what to look at is *advice*, and may be old. And no source
 //! may have been made by the build that was not then: to a build tool that goes by times, a changed source is newer than one beside it.
 //!

@@ -43,6 +43,8 @@ pub enum Rule {
     NotRunAgain,
     /// A command of make's that had left nothing may leave something now, and did not run again.
     Silent,
+    /// A link among the sources leads elsewhere, and nobody hears who only asks where it leads.
+    Link,
     /// A source was made by the build, which it had not been then.
     SourceMade,
     /// Nothing is wrong with it, but the build that made it is long ago.
@@ -64,6 +66,7 @@ impl Rule {
             Rule::NotMadeAgain => "not-made-again",
             Rule::NotRunAgain => "not-run-again",
             Rule::Silent => "silent",
+            Rule::Link => "link",
             Rule::SourceMade => "source-made",
             Rule::Renewed => "renewed",
         }
@@ -116,6 +119,9 @@ impl fmt::Display for Finding {
                     quote(product),
                     self.who
                 )
+            }
+            (Rule::Link, _) => {
+                write!(f, "{path} leads elsewhere, and who only asked where it leads was not observed")
             }
             (Rule::SourceMade, _) => {
                 write!(f, "{path} is a source, and the build made it, which a clean build would not")

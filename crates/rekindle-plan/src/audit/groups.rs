@@ -9,7 +9,7 @@
 //! | orchestrator | called | seen to | tracked, because |
 //! | --- | --- | --- | --- |
 //! | make | `make`, `gmake`, `bmake` | – | it is not: another recipe or a shorter list is no reason for it |
-//! | kbuild | the same | read `scripts/Kbuild.include` | `if_changed` compares the command in `.NAME.cmd` |
+//! | kbuild | the same | read `scripts/Kbuild.include`, in a build that reads or writes a `.NAME.cmd` | `if_changed` compares the command in `.NAME.cmd` |
 //! | CMake's make | the same | read `CMakeFiles/Makefile2`, `Makefile.cmake` or `*.dir/build.make` | objects depend on `flags.make`, links on `link.txt`; recipes of the package's own are compared |
 //! | ninja | `ninja`, `ninja-build`, `samu` | change `.ninja_log` | the log has a hash of each command |
 //! | cargo | `cargo` | change what is in a `.fingerprint` | fingerprints are hashes of profile, features, flags and sources |
@@ -18,6 +18,8 @@
 //! What a tracked orchestrator writes itself is its own book, and what it reads of that is advice. A product that its maker,
 //! started again, looked at and left alone counts as compared if the maker made it anew beside it first (move if changed), or is one
 //! of kbuild's programs, which compare in memory.
+
+use std::cell::OnceCell;
 
 use crate::trace::{Access, PathId, Process, ProcessId, Touch, Trace, name_of};
 
@@ -122,11 +124,13 @@ impl Groups {
             ends: Vec::new(),
         };
         groups.all.push(Group::new(Kind::Shell, None, ProcessId(0)));
+        let keeps_commands = OnceCell::new();
+        let keeps_commands = || *keeps_commands.get_or_init(|| keeps_commands_of_kbuild(trace));
         for (at, process) in trace.processes().iter().enumerate() {
             let id = ProcessId(at as u32);
             // Another program of the same process was started by nobody else.
             let above = process.before.or(process.parent).map_or(0, |above| groups.of[above.at()]);
-            let group = match orchestrator(trace, process) {
+            let group = match orchestrator(trace, process, &keeps_commands) {
                 Some(found) => groups.add(Group::new(Kind::Orchestrator(found), Some(above), id)),
                 None if at == 0 => above,
                 None => match groups.all[above].kind {
@@ -296,8 +300,17 @@ fn is_called(name: &[u8], known: &str) -> bool {
     name.strip_prefix(known.as_bytes()).is_some_and(|rest| rest.first().is_none_or(|byte| *byte == b'-'))
 }
 
+/// Whether somebody reads or writes one of the files in which kbuild keeps the command of what it makes.
+fn keeps_commands_of_kbuild(trace: &Trace) -> bool {
+    let mut accesses = trace.processes().iter().flat_map(|process| &process.accesses);
+    accesses.any(|access| {
+        let name = name_of(trace.paths().get(access.path));
+        access.touch.any(Touch::READ.and(Touch::WRITES)) && name.starts_with(b".") && name.ends_with(b".cmd")
+    })
+}
+
 /// Whether a process decides what is run.
-fn orchestrator(trace: &Trace, process: &Process) -> Option<Orchestrator> {
+fn orchestrator(trace: &Trace, process: &Process, keeps_commands: &dyn Fn() -> bool) -> Option<Orchestrator> {
     let exec = process.exec.as_ref()?;
     let program = trace.paths().get(exec.program);
     let name = name_of(program);
@@ -316,7 +329,7 @@ fn orchestrator(trace: &Trace, process: &Process) -> Option<Orchestrator> {
                 [b"/CMakeFiles/Makefile2", b"/CMakeFiles/Makefile.cmake", b".dir/build.make"];
             files.into_iter().any(reads)
         };
-        return Some(if reads(b"/scripts/Kbuild.include") {
+        return Some(if reads(b"/scripts/Kbuild.include") && keeps_commands() {
             Orchestrator::Tracked(Book::Commands)
         } else if is_cmakes() {
             Orchestrator::Tracked(Book::Recipes)

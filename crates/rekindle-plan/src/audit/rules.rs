@@ -91,6 +91,9 @@ impl<'a> Auditor<'a> {
         if self.rules.source_made {
             self.left_sources_alone()?;
         }
+        if self.rules.link {
+            self.links_lead_as_before()?;
+        }
         if self.rules.asked_otherwise {
             (0..self.evidence.then.len()).try_for_each(|run| self.are_asked_as_before(run, has_failed))?;
         }
@@ -132,6 +135,17 @@ impl<'a> Auditor<'a> {
     /// The group that answers for what a group did: itself, unless it only informs.
     pub(super) fn speaker(&self, run: RunId, group: GroupId) -> GroupId {
         if self.rules.informer { self.groups[run].speaker(group) } else { group }
+    }
+
+    /// To follow a link is observed, to read it is not: every compiler reads each part of each path, to find that it is none.
+    fn links_lead_as_before(&self) -> Result<(), Finding> {
+        let leads_elsewhere = |change: &&SourceChange| {
+            change.kind == ChangeKind::Link && self.facts.is_in_sources(&change.path)
+        };
+        match self.facts.changed_since(0).iter().find(leads_elsewhere) {
+            None => Ok(()),
+            Some(change) => Err(Finding::of_nobody(Rule::Link, change.clone())),
+        }
     }
 
     /// What is a source has to be what it is, unless it was made then, too.

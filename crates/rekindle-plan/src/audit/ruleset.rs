@@ -42,6 +42,8 @@ pub struct Rules {
     pub not_run_again: bool,
     /// Whether a command of make's that left nothing has to run again when what it looked at is another.
     pub silent: bool,
+    /// Whether links among the sources have to lead where they led.
+    pub link: bool,
     /// Whether sources have to be what they are, unless they were made then, too.
     pub source_made: bool,
 }
@@ -68,6 +70,7 @@ impl Rules {
         not_made_again: true,
         not_run_again: true,
         silent: true,
+        link: true,
         source_made: true,
     };
 
@@ -94,6 +97,7 @@ impl Rules {
             "not-made-again" => &mut rules.not_made_again,
             "not-run-again" => &mut rules.not_run_again,
             "silent" => &mut rules.silent,
+            "link" => &mut rules.link,
             "source-made" => &mut rules.source_made,
             _ => return None,
         } = false;

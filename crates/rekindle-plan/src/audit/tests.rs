@@ -42,6 +42,7 @@ fn every_rule_can_be_switched_off() {
         Rule::NotMadeAgain,
         Rule::NotRunAgain,
         Rule::Silent,
+        Rule::Link,
         Rule::SourceMade,
     ];
     for rule in all {
@@ -149,7 +150,10 @@ bash: <b/phase
 \tmake: <b/Makefile <b/scripts/Kbuild.include
 \t\tcc -c a.c: <b/a.c >b/a.o
 ";
-    settles(&Case { then: (kbuild, LEFT), ..case }, Rules::ALL);
+    // What is called so may be another one's.
+    is_clean(&Case { then: (kbuild, LEFT), ..case }, Rules::ALL, Rule::Orchestrator);
+    let kbuild = kbuild.replace(">b/a.o", ">b/a.o >b/.a.o.cmd");
+    settles(&Case { then: (&kbuild, &format!("{LEFT} b/.a.o.cmd=cc")), ..case }, Rules::ALL);
 }
 
 #[test]
@@ -425,6 +429,24 @@ bash: <b/phase
         removed: &[],
     };
     redoes(&case, Rules::ALL, &["b/part/p.o"]);
+}
+
+#[test]
+fn a_source_that_leads_elsewhere() {
+    let then = "bash: <b/phase\n\tmake: <b/Makefile\n\t\treadlink l: >b/o";
+    let check = |sources: &str, judge: &dyn Fn(&Case<'_>)| {
+        judge(&Case {
+            sources,
+            then: (then, "b/Makefile=m b/l=->a b/o=a b/phase=x"),
+            rounds: &[("b/l", "bash: <b/phase\n\tmake: <b/Makefile", "b/Makefile=m b/l=->b b/o=a b/phase=x")],
+            removed: &[],
+        });
+    };
+    let link = "b/Makefile=m b/l=->b b/phase=x";
+    check(link, &|case| is_clean(case, Rules::ALL, Rule::Link));
+    check(link, &|case| settles(case, without("link")));
+    // The build made it itself, and it is told what that one had read.
+    check("b/Makefile=m b/phase=x", &|case| settles(case, Rules::ALL));
 }
 
 #[test]

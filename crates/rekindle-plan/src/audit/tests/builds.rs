@@ -1,6 +1,6 @@
 //! Small builds, written down in few characters, and what the audit says of them.
 //!
-//! A tree is a list of `path=content`; a program is one whose content ends with `!`. A run is told line by line: a number of tabs for how deep in the tree of processes, the
+//! A tree is a list of `path=content`; a program is one whose content ends with `!`, a link one whose content begins with `->`. A run is told line by line: a number of tabs for how deep in the tree of processes, the
 //! command, and what it does, in the order of time: `<path` reads, `?path` looks for and does not find, `/path` lists, `>path`
 //! makes, `^path` makes where nothing is, `+path` writes into, `-path` removes, `a>>b` renames. `%path` empties what has to be there, `!path` what has another
 //! mode than it would have been made with, `~path` gives a mode. `#code` is how it ends, if not well; `#?` if nobody saw that.
@@ -249,6 +249,9 @@ fn with<T>(case: &Case<'_>, ask: impl FnOnce(Evidence<'_>, &Trees) -> T) -> T {
             (_, None) => Some(ChangeKind::Removed),
             (Some(a), Some(b)) if a != b && a.trim_end_matches('!') == b.trim_end_matches('!') => {
                 Some(ChangeKind::Mode)
+            }
+            (Some(a), Some(b)) if a != b && a.starts_with("->") && b.starts_with("->") => {
+                Some(ChangeKind::Link)
             }
             (a, b) => (a != b).then_some(ChangeKind::Content),
         };

@@ -31,7 +31,8 @@ fn what_is_given_its_name_only_if_it_is_another_may_stay() {
 #[test]
 fn what_a_program_of_kbuild_compared_in_memory_may_stay() {
     let check = |now: &str, stays: bool| {
-        let make = "bash: <b/phase\n\tmake: <b/Makefile <b/scripts/Kbuild.include\n\t\tsh -c modpost:\n";
+        let make =
+            "bash: <b/phase\n\tmake: <b/Makefile <b/scripts/Kbuild.include <b/.o.cmd\n\t\tsh -c modpost:\n";
         let then = format!("{make}\t\t\tmodpost o: <b/o ^b/out.c");
         let now = format!("{make}{now}");
         let case = Case {

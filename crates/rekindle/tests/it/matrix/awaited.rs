@@ -21,28 +21,12 @@ fn make(makefile: &str, files: &[(&str, &str)], edits: &[Edit]) {
     check("mkdir -p out; make", &files, edits);
 }
 
-/// Where a link leads is not heard of if it is only read.
-#[test]
-fn where_a_link_leads() {
-    let edits = [Edit::Link("l".into(), "a".into()), Edit::Link("l".into(), "b".into())];
-    make("out/x:\n\treadlink l > out/x || echo none > out/x\n", &[], &edits);
-}
-
 /// In a clean build both are of the same age.
 #[test]
 fn which_source_is_newer() {
     let makefile =
         "out/x: a b\n\tcat a b > /dev/null; if [ b -nt a ]; then echo newer; else echo not; fi > out/x\n";
     make(makefile, &[], &[write("b", OTHER)]);
-}
-
-/// A file that a makefile reads is taken for kbuild's by its name.
-#[test]
-fn what_is_no_kbuild() {
-    let text =
-        |word: &str| format!("include scripts/Kbuild.include\nout/x: a\n\t(cat a; echo {word}) > out/x\n");
-    let files = [("Makefile", &*text("one")), ("scripts/Kbuild.include", "X := 1\n")];
-    check("mkdir -p out; make", &files, &[write("Makefile", text("two"))]);
 }
 
 /// Make counts how often it has read its makefiles again.

@@ -56,6 +56,14 @@ fn who_keeps_book_is_started_in_another_environment() {
 }
 
 #[test]
+fn who_keeps_no_book_is_called_like_one_who_does() {
+    let text =
+        |word: &str| format!("include scripts/Kbuild.include\nout/x: a\n\t(cat a; echo {word}) > out/x\n");
+    let files = [("Makefile", &*text("one")), ("scripts/Kbuild.include", "X := 1\n")];
+    check("mkdir -p out; make", &files, &[write("Makefile", text("two"))]);
+}
+
+#[test]
 fn who_keeps_book_is_asked_for_less() {
     let ninja = format!("{COPY}build out/x: c a\nbuild out/y: c b\n");
     let files = [("build.ninja", &*ninja), ("targets", "out/x out/y\n")];

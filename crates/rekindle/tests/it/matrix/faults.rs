@@ -4,7 +4,7 @@
 
 use std::fs;
 
-use super::edit::{self, Edit, mode, remove, replace, write};
+use super::edit::{self, Edit, link, mode, remove, replace, write};
 use super::make::{MANIFEST, with_makefile};
 use super::{Built, checkpoints};
 use crate::project::Place;
@@ -238,6 +238,14 @@ fn without_what_is_not_run_again() {
     let mut project = from_input(rules);
     project.push(write("flag", ""));
     check_after(false, "not-run-again", &project, &[write("flag", "now\n")]);
+}
+
+/// Nobody hears who only asks where a link leads.
+#[test]
+fn without_links() {
+    let mut project = custom("mkdir -p out; make", &[("Makefile", "out/x:\n\treadlink l > out/x\n")]);
+    project.push(link("l", "one"));
+    check("link", &project, &[link("l", "other")]);
 }
 
 /// In a clean build all sources are of the same age, and what is shipped is up to date.
