@@ -13,7 +13,7 @@ use super::{Kind, MergedDir, Metadata, View, ViewEntry};
 use crate::Error;
 
 /// So many descriptors are held open for directories, if no single one needs more. Several views are looked into at a
-/// time, and a process may have 1,024.
+/// time, and a process may have 1,024 if it does not ask for more.
 const HELD: usize = 128;
 
 /// Whoever looks into a directory so often will look into it again: then it pays to read what its parts have.
