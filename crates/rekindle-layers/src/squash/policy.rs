@@ -10,8 +10,8 @@ use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 
 /// Finds the runs of adjacent layers to squash in stacks (topmost first) that share layers, so that there are not more
-/// of about the same size than `most` says for the largest of them. Each run is topmost first, has at least two layers, and is to be replaced in
-/// every stack that has it; no two have a layer in common. A layer is in a stack at most once.
+/// of about the same size than `most` says for the largest of them. Each run is topmost first, has at least two layers,
+/// and is to be replaced in every stack that has it; no two have a layer in common. A layer is in a stack at most once.
 ///
 /// `is_pinned` layers are left as they are. `size` is that of a layer in bytes; it is asked only for what is too
 /// long for the smallest ones.
