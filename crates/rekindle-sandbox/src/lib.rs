@@ -33,6 +33,7 @@ mod cancel;
 mod channel;
 mod child;
 mod clock;
+mod descriptors;
 mod error;
 mod exit;
 mod filter;
@@ -48,6 +49,7 @@ mod wire;
 
 pub use cancel::Cancel;
 pub use child::child_main;
+pub use descriptors::raise_descriptor_limit;
 pub use error::{Error, ErrorKind};
 pub use exit::{Exit, Status, Usage};
 pub use observed::Observed;

@@ -31,7 +31,6 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::args::Args;
 use crate::environment::Environment;
@@ -39,7 +38,7 @@ use crate::environment::Environment;
 fn main() -> ExitCode {
     // The sandbox executes this program again as its helper. Nothing may happen before.
     rekindle_sandbox::child_main();
-    raise_descriptor_limit();
+    rekindle_sandbox::raise_descriptor_limit();
     let environment = Environment::of_process();
     let args = match Args::try_parse() {
         Ok(args) => args,
@@ -57,10 +56,4 @@ fn main() -> ExitCode {
             error.exit_code()
         }
     }
-}
-
-/// The audit looks into several trees at a time, each of which may have dozens of layers. Builders have a limit of their own.
-fn raise_descriptor_limit() {
-    let limit = getrlimit(Resource::Nofile);
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }

@@ -8,13 +8,12 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{Mode, OFlags};
-use rustix::process::{
-    PidfdFlags, Resource, Rlimit, Signal, getpid, getrlimit, pidfd_open, pidfd_send_signal, setrlimit,
-};
+use rustix::process::{PidfdFlags, Signal, getpid, pidfd_open, pidfd_send_signal};
 
 use super::recorder::{Ended, Preparation};
 use super::{init, namespaces, with_caller};
 use crate::channel::{Report, send};
+use crate::descriptors::raise_descriptor_limit;
 use crate::error::Error;
 use crate::exit::Usage;
 use crate::spec::Spec;
@@ -106,10 +105,4 @@ fn wait_for_either(caller: std::os::fd::BorrowedFd<'_>, init: &OwnedFd) {
 fn open_null() -> Result<OwnedFd, Error> {
     rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
         .map_err(|errno| Error::failed("cannot open /dev/null", errno))
-}
-
-/// A tree may have more layers than a cautious limit has descriptors. The command gets a limit of its own later.
-fn raise_descriptor_limit() {
-    let limit = getrlimit(Resource::Nofile);
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
 }
