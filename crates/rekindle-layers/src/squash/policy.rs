@@ -13,7 +13,7 @@ use std::hash::Hash;
 /// of about the same size than `most` says for the largest of them. Each run is topmost first, has at least two layers,
 /// and is to be replaced in every stack that has it; no two have a layer in common. A layer is in a stack at most once.
 ///
-/// `is_pinned` layers are left as they are. `size` is that of a layer in bytes; it is asked only for what is too
+/// `most` never says less for a larger layer. `is_pinned` layers are left as they are. `size` is that of a layer in bytes; it is asked only for what is too
 /// long for the smallest ones.
 pub fn runs_to_squash<T: Copy + Eq + Hash>(
     stacks: &[&[T]],

@@ -104,10 +104,8 @@ impl Cursor {
 
     /// Whether there is a directory at a path. It is `dir` then.
     pub(crate) fn has_directory(&mut self, path: &Path) -> Result<bool, Error> {
-        if self.at != path || !self.dirs.contains_key(path) {
-            self.look_into(path)?;
-            path.clone_into(&mut self.at);
-        }
+        self.look_into(path)?;
+        path.clone_into(&mut self.at);
         Ok(self.dir().is_some())
     }
 

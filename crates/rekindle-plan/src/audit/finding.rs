@@ -18,7 +18,7 @@ pub struct Finding {
     pub product: Option<Vec<u8>>,
 }
 
-/// The rules by which a tree can be wrong.
+/// The rules by which a tree can be wrong, and the one by which something that is right is made again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Rule {
     /// A maker of what is still there had looked at what changed.

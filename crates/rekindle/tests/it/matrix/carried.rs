@@ -1,6 +1,7 @@
 //! What is carried along from build to build: a record of each build of which something is left, and no others.
 
 use std::fs;
+use std::path::PathBuf;
 use std::time::SystemTime;
 
 use super::edit::{self, Edit, write};
@@ -10,7 +11,7 @@ use crate::project::{Place, full_run};
 
 /// How many builds the newest checkpoint has records of.
 fn records(place: &Place) -> usize {
-    let made = |dir: &std::path::PathBuf| {
+    let made = |dir: &PathBuf| {
         fs::metadata(dir.join("record"))
             .and_then(|record| record.modified())
             .unwrap_or(SystemTime::UNIX_EPOCH)
