@@ -190,24 +190,32 @@ impl Invocation {
     /// Sends it a signal a moment after it has printed this on standard error: what a shell starts after it has said so is running by
     /// then.
     pub(crate) fn run_until(self, said: &str, signal: Signal) -> Finished {
-        self.run_until_after(Duration::from_millis(300), said, signal)
+        let finished = self.run_until_after(Duration::from_millis(300), said, signal);
+        assert!(finished.stderr().contains(said), "{}", finished.stderr());
+        finished
     }
 
-    /// The same so much later.
+    /// The same so much later, or until it ends of itself and never said so.
     pub(crate) fn run_until_after(mut self, moment: Duration, said: &str, signal: Signal) -> Finished {
         let (stdout, stderr) = (Stdio::piped(), Stdio::piped());
         let mut child = self.command.stdout(stdout).stderr(stderr).spawn().expect("the program starts");
         let mut pipe = child.stderr.take().expect("a pipe");
         let mut stderr = Vec::new();
-        while !String::from_utf8_lossy(&stderr).contains(said) {
-            let mut bytes = [0; 1000];
-            let read = pipe.read(&mut bytes).expect("it can be read");
-            assert!(read > 0, "{}", String::from_utf8_lossy(&stderr));
-            stderr.extend(&bytes[..read]);
+        let mut bytes = [0; 1000];
+        let ended = loop {
+            if String::from_utf8_lossy(&stderr).contains(said) {
+                break false;
+            }
+            match pipe.read(&mut bytes).expect("it can be read") {
+                0 => break true,
+                read => stderr.extend(&bytes[..read]),
+            }
+        };
+        if !ended {
+            std::thread::sleep(moment);
+            kill_process(Pid::from_child(&child), signal).expect("our own child");
+            pipe.read_to_end(&mut stderr).expect("it can be read");
         }
-        std::thread::sleep(moment);
-        kill_process(Pid::from_child(&child), signal).expect("our own child");
-        pipe.read_to_end(&mut stderr).expect("it can be read");
         let output = child.wait_with_output().expect("a child to wait for");
         Finished(Output { stderr, ..output })
     }
