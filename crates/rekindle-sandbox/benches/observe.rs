@@ -1,8 +1,8 @@
 //! What observing costs: commands that are observed against the same ones that are not, in one run, by turns.
 //!
 //! Run with `cargo bench -p rekindle-sandbox --bench observe`, followed by `-- opens`, `storm`, `compile`, `configure`,
-//! `make`, `linux` or `null` for just that part. The sources of Redis, git, Linux and GNU hello are looked for in `target/corpus`,
-//! where the engine's own benchmarks leave them; what is not there is passed over.
+//! `make`, `cargo`, `linux`, `vmlinux` or `null` for just that part. The sources of real projects are looked for in `target/corpus`,
+//! where `scripts/fetch-corpus.sh --all` leaves them; what is not there is passed over.
 //!
 //! Two ratios are told: of the clock, as medians, and of processor time, as sums, the observer's included. On a machine
 //! that others use only the second one says something; it is the larger one, as command and observer take the caches from
@@ -98,6 +98,10 @@ use tempfile::TempDir;
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
+/// What is left out of git, and what commands print.
+const GIT: &str = "NO_CURL=1 NO_OPENSSL=1 NO_EXPAT=1 NO_GETTEXT=1 NO_TCLTK=1 NO_PERL=1 NO_PYTHON=1";
+const QUIET: &str = "> /dev/null 2>&1 < /dev/null";
+
 /// Measures something and prints it.
 type Part = fn(&Sandbox) -> Result<()>;
 
@@ -105,12 +109,13 @@ fn main() -> Result<()> {
     // Being its own helper, as the real program is.
     rekindle_sandbox::child_main();
     let sandbox = Sandbox::new()?;
-    let parts: [(&str, Part); 8] = [
+    let parts: [(&str, Part); 9] = [
         ("opens", opens),
         ("storm", storm),
         ("compile", compile),
         ("configure", configure),
         ("make", make),
+        ("cargo", cargo),
         ("linux", linux),
         ("vmlinux", vmlinux),
         ("null", null),
@@ -173,33 +178,47 @@ fn compile(sandbox: &Sandbox) -> Result<()> {
 }
 
 fn configure(sandbox: &Sandbox) -> Result<()> {
-    let Some(source) = corpus("hello") else { return Ok(()) };
-    let mut trees = Vec::new();
-    compare(sandbox, "configure of GNU hello (bar: 1.25)", 3, || {
-        let tree = Scratch::copy(&source)?;
-        let spec = shell("./configure --quiet > /dev/null", &tree);
-        trees.push(tree);
-        Ok(spec)
-    })
+    project(sandbox, "configure of GNU hello (bar: 1.25)", "hello", "true", "./configure --quiet")
 }
 
+/// Programs in C, and one in C++: many compilers.
 fn make(sandbox: &Sandbox) -> Result<()> {
-    let Some(source) = corpus("redis") else { return Ok(()) };
-    for (name, level, rounds) in
-        [("make -j2 of Redis, -O2 (bar: 1.10)", "-O2", 3), ("make -j2 of Redis, -O0", "-O0", 3)]
-    {
-        let mut trees = Vec::new();
-        let script = format!("make -j2 MALLOC=libc OPTIMIZATION={level} > /dev/null 2>&1 < /dev/null");
-        compare(sandbox, name, rounds, || {
-            // One at a time: they are large.
-            trees.clear();
-            let tree = Scratch::copy(&source)?;
-            let spec = shell(&script, &tree);
-            trees.push(tree);
-            Ok(spec)
-        })?;
+    for (name, level) in [("make -j2 of Redis, -O2 (bar: 1.10)", "-O2"), ("make -j2 of Redis, -O0", "-O0")] {
+        let command = format!("make -j2 MALLOC=libc OPTIMIZATION={level}");
+        project(sandbox, name, "redis", "true", &command)?;
     }
-    Ok(())
+    let command = format!("make -j2 {GIT}");
+    project(sandbox, "make -j2 of git, -O2 (bar: 1.10)", "git", "true", &command)?;
+    let prepare = "cmake -S . -B b -GNinja -DCMAKE_BUILD_TYPE=Release -DYAML_CPP_BUILD_TESTS=OFF";
+    project(sandbox, "ninja -j2 of yaml-cpp (bar: 1.10)", "yaml-cpp", prepare, "ninja -C b -j2")
+}
+
+/// A program in Rust: few compilers, that run for long.
+fn cargo(sandbox: &Sandbox) -> Result<()> {
+    let Some(source) = corpus("hexyl") else { return Ok(()) };
+    let prepared = Scratch::copy(&source)?;
+    let mut vendor = Command::new("cargo");
+    let vendor = vendor.args(["vendor", "--offline", "--locked"]).current_dir(prepared.0.path());
+    let config = prepared.0.path().join(".cargo");
+    fs::create_dir(&config)?;
+    fs::write(config.join("config.toml"), vendor.output()?.stdout)?;
+    let sysroot = Command::new("rustc").args(["--print", "sysroot"]).output()?.stdout;
+    let sysroot = String::from_utf8(sysroot)?.trim().to_owned();
+    let script = format!(
+        "export PATH={sysroot}/bin:/usr/bin:/bin CARGO_HOME=/build/.home; cargo build --release --offline -j2 {QUIET}"
+    );
+    let name = "cargo build -j2 of hexyl (bar: 1.10)";
+    in_copies(
+        sandbox,
+        name,
+        3,
+        || Scratch::copy(prepared.0.path()),
+        |tree| {
+            let mut spec = shell(&script, tree);
+            spec.mounts.push(view(&sysroot));
+            spec
+        },
+    )
 }
 
 /// Many short compilations that all read the same few hundred headers: a part of a small kernel.
@@ -214,14 +233,34 @@ fn vmlinux(sandbox: &Sandbox) -> Result<()> {
 
 fn kernel(sandbox: &Sandbox, name: &str, prepare: &str, goal: &str, rounds: usize) -> Result<()> {
     let Some(source) = corpus("linux") else { return Ok(()) };
-    let quiet = "> /dev/null 2>&1 < /dev/null";
     let prepared = Scratch::copy(&source)?;
-    run(sandbox, &shell(&format!("make tinyconfig {quiet} && {prepare} {quiet}"), &prepared))?;
+    run(sandbox, &shell(&format!("make tinyconfig {QUIET} && {prepare} {QUIET}"), &prepared))?;
+    let command = format!("make -j2 KBUILD_BUILD_TIMESTAMP=x {goal} {QUIET}");
+    in_copies(sandbox, name, rounds, || Scratch::link(prepared.0.path()), |tree| shell(&command, tree))
+}
+
+/// A command in copies of a tree that another one has prepared.
+fn project(sandbox: &Sandbox, name: &str, source: &str, prepare: &str, command: &str) -> Result<()> {
+    let Some(source) = corpus(source) else { return Ok(()) };
+    let prepared = Scratch::copy(&source)?;
+    run(sandbox, &shell(&format!("{prepare} {QUIET}"), &prepared))?;
+    let command = format!("{command} {QUIET}");
+    in_copies(sandbox, name, 3, || Scratch::copy(prepared.0.path()), |tree| shell(&command, tree))
+}
+
+fn in_copies(
+    sandbox: &Sandbox,
+    name: &str,
+    rounds: usize,
+    copy: impl Fn() -> Result<Scratch>,
+    spec: impl Fn(&Scratch) -> Spec,
+) -> Result<()> {
     let mut trees = Vec::new();
     compare(sandbox, name, rounds, || {
+        // One at a time: they are large.
         trees.clear();
-        let tree = Scratch::link(prepared.0.path())?;
-        let spec = shell(&format!("make -j2 KBUILD_BUILD_TIMESTAMP=x {goal} {quiet}"), &tree);
+        let tree = copy()?;
+        let spec = spec(&tree);
         trees.push(tree);
         Ok(spec)
     })
@@ -229,23 +268,21 @@ fn kernel(sandbox: &Sandbox, name: &str, prepare: &str, goal: &str, rounds: usiz
 
 /// `make` with nothing to do, in trees that were built before.
 fn null(sandbox: &Sandbox) -> Result<()> {
-    let git = "NO_CURL=1 NO_OPENSSL=1 NO_EXPAT=1 NO_GETTEXT=1 NO_TCLTK=1 NO_PERL=1 NO_PYTHON=1";
     for (project, prepare, command) in [
         ("redis", "true", "make -j2 MALLOC=libc OPTIMIZATION=-O0"),
-        ("git", "true", &format!("make -j2 CFLAGS=-O0 {git}")),
+        ("git", "true", &format!("make -j2 CFLAGS=-O0 {GIT}")),
         ("linux", "make tinyconfig", "make -j2 KBUILD_BUILD_TIMESTAMP=x"),
     ] {
         let Some(source) = corpus(project) else { continue };
         let tree = Scratch::copy(&source)?;
-        let quiet = "> /dev/null 2>&1 < /dev/null";
-        run(sandbox, &shell(&format!("{prepare} {quiet} && {command} {quiet}"), &tree))?;
-        let spec = shell(&format!("{command} {quiet}"), &tree);
+        run(sandbox, &shell(&format!("{prepare} {QUIET} && {command} {QUIET}"), &tree))?;
+        let spec = shell(&format!("{command} {QUIET}"), &tree);
         // The first one may still find something to do.
         run(sandbox, &spec)?;
         compare(sandbox, &format!("null make of {project} (bar: 1.15)"), 5, || Ok(spec.clone()))?;
         if project == "linux" {
             // Where nothing runs beside it, nothing has to wait for its turn to be observed.
-            let spec = shell(&format!("{} {quiet}", command.replace("-j2", "-j1")), &tree);
+            let spec = shell(&format!("{} {QUIET}", command.replace("-j2", "-j1")), &tree);
             compare(sandbox, "the same one by one, -j1", 5, || Ok(spec.clone()))?;
         }
     }
