@@ -46,7 +46,7 @@ impl<'a> Auditor<'a> {
                 || !*ended_otherwise.get_or_init(|| self.ended_otherwise(run, last))
         };
         let mut now: Vec<Option<Question<'_>>> = self.questions(last).into_iter().map(Some).collect();
-        // What began before the one before it had ended has no order.
+        // What began before the one before it had ended has no order, then or now.
         let mut before: Option<(u64, u64)> = None;
         let answered = then.iter().map(|wanted| {
             let is_the_same = |found: &Option<Question<'_>>| {
@@ -56,7 +56,7 @@ impl<'a> Auditor<'a> {
             };
             let found = now.iter().position(is_the_same).and_then(|at| now[at].take())?;
             let is_in_order =
-                before.is_none_or(|(ended, began_now)| wanted.began < ended || found.began >= began_now);
+                before.is_none_or(|(ended, began_now)| wanted.began < ended || found.ended >= began_now);
             before = Some((wanted.ended, found.began));
             is_in_order.then_some(())
         });

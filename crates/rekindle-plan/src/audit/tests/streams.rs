@@ -108,3 +108,20 @@ fn a_make_has_to_be_asked_for_the_same() {
         judge(other, without("asked-otherwise"), true);
     }
 }
+
+#[test]
+fn makes_beside_each_other_have_no_order() {
+    let made = |word: &str, span: &str, product: &str| {
+        format!("\tmake {word}: @{span} <b/Makefile\n\t\tcp {word}: @{span} <b/v >b/{product}\n")
+    };
+    let asked = |word: &str, span: &str| format!("\tmake {word}: @{span} <b/Makefile\n");
+    let then = format!("bash: @0-9 <b/phase\n{}{}", made("x", "1-2", "out"), made("y", "3-4", "other"));
+    for (x, y, is_right) in [("3-4", "1-2", false), ("3-5", "1-4", true), ("2-3", "1-4", true)] {
+        let now = format!("bash: @0-9 <b/phase\n{}{}", asked("y", y), asked("x", x));
+        let rounds = [("b/a", &*now, AFTER)];
+        match is_right {
+            true => settles(&case(&then, &rounds), Rules::ALL),
+            false => is_clean(&case(&then, &rounds), Rules::ALL, Rule::AskedOtherwise),
+        }
+    }
+}
