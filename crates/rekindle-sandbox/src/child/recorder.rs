@@ -24,7 +24,7 @@
 //! A call that is heard of costs two switches between processes, 6 to 7 µs on the (busy) machine where this was
 //! measured, and 2 µs more if its path is known from before, 4 to 6 if not. A process
 //! that executes a program and ends costs 150 to 350 µs: its arguments, environment and descriptors are read from `/proc`,
-//! each by calls of its own. `benches/observe.rs` measures it, and notes what it came to.
+//! each by calls of its own. `benches/observe` measures it, and notes what it came to.
 //!
 //! All processes are observed by one thread. Where many make calls at once, they wait for each other. Who gets a processor
 //! when matters more than what the observer does ([`turns`]).

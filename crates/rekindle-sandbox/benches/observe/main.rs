@@ -107,13 +107,16 @@
 
 #![expect(clippy::print_stdout, reason = "printing is all it is for")]
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::{Duration, Instant};
+mod comparison;
+mod worlds;
 
-use rekindle_sandbox::{Cancel, Mount, Observe, Records, Sandbox, Spec, Tree, TreeBind, TreeRoot};
-use tempfile::TempDir;
+use std::fs;
+use std::process::Command;
+
+use rekindle_sandbox::{Observe, Sandbox, Spec};
+
+use comparison::{compare, in_copies, run};
+use worlds::{Program, Scratch, corpus, shell, view};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -203,8 +206,9 @@ fn configure(sandbox: &Sandbox) -> Result<()> {
         [("configure of GNU hello (bar: 1.25)", true), ("the same, but for lookups", false)]
     {
         let script = format!("./configure --quiet {QUIET}");
-        let observe = Observe { lookups, ..Observe::new() };
-        in_copies(sandbox, name, &observe, 3, || Scratch::copy(&source), |tree| shell(&script, tree))?;
+        let observe = Some(Observe { lookups, ..Observe::new() });
+        let spec = |tree: &Scratch| Spec { observe: observe.clone(), ..shell(&script, tree) };
+        in_copies(sandbox, name, 3, || Scratch::copy(&source), spec)?;
     }
     Ok(())
 }
@@ -226,28 +230,25 @@ fn cargo(sandbox: &Sandbox) -> Result<()> {
     let Some(source) = corpus("hexyl") else { return Ok(()) };
     let prepared = Scratch::copy(&source)?;
     let mut vendor = Command::new("cargo");
-    let vendor = vendor.args(["vendor", "--offline", "--locked"]).current_dir(prepared.0.path());
-    let config = prepared.0.path().join(".cargo");
+    let vendor = vendor.args(["vendor", "--offline", "--locked"]).current_dir(prepared.path()).output()?;
+    if !vendor.status.success() {
+        return Err(String::from_utf8_lossy(&vendor.stderr).into());
+    }
+    let config = prepared.path().join(".cargo");
     fs::create_dir(&config)?;
-    fs::write(config.join("config.toml"), vendor.output()?.stdout)?;
+    fs::write(config.join("config.toml"), vendor.stdout)?;
     let sysroot = Command::new("rustc").args(["--print", "sysroot"]).output()?.stdout;
     let sysroot = String::from_utf8(sysroot)?.trim().to_owned();
     let script = format!(
         "export PATH={sysroot}/bin:/usr/bin:/bin CARGO_HOME=/build/.home; cargo build --release --offline -j2 {QUIET}"
     );
+    let spec = |tree: &Scratch| {
+        let mut spec = shell(&script, tree);
+        spec.mounts.push(view(&sysroot));
+        spec
+    };
     let name = "cargo build -j2 of hexyl (bar: 1.10)";
-    in_copies(
-        sandbox,
-        name,
-        &Observe::new(),
-        3,
-        || Scratch::copy(prepared.0.path()),
-        |tree| {
-            let mut spec = shell(&script, tree);
-            spec.mounts.push(view(&sysroot));
-            spec
-        },
-    )
+    in_copies(sandbox, name, 3, || Scratch::copy(prepared.path()), spec)
 }
 
 /// Many short compilations that all read the same few hundred headers: a part of a small kernel.
@@ -265,14 +266,7 @@ fn kernel(sandbox: &Sandbox, name: &str, prepare: &str, goal: &str, rounds: usiz
     let prepared = Scratch::copy(&source)?;
     run(sandbox, &shell(&format!("make tinyconfig {QUIET} && {prepare} {QUIET}"), &prepared))?;
     let command = format!("make -j2 KBUILD_BUILD_TIMESTAMP=x {goal} {QUIET}");
-    in_copies(
-        sandbox,
-        name,
-        &Observe::new(),
-        rounds,
-        || Scratch::link(prepared.0.path()),
-        |tree| shell(&command, tree),
-    )
+    in_copies(sandbox, name, rounds, || Scratch::link(prepared.path()), |tree| shell(&command, tree))
 }
 
 /// A command in copies of a tree that another one has prepared.
@@ -281,33 +275,7 @@ fn project(sandbox: &Sandbox, name: &str, source: &str, prepare: &str, command: 
     let prepared = Scratch::copy(&source)?;
     run(sandbox, &shell(&format!("{prepare} {QUIET}"), &prepared))?;
     let command = format!("{command} {QUIET}");
-    in_copies(
-        sandbox,
-        name,
-        &Observe::new(),
-        3,
-        || Scratch::copy(prepared.0.path()),
-        |tree| shell(&command, tree),
-    )
-}
-
-fn in_copies(
-    sandbox: &Sandbox,
-    name: &str,
-    observe: &Observe,
-    rounds: usize,
-    copy: impl Fn() -> Result<Scratch>,
-    spec: impl Fn(&Scratch) -> Spec,
-) -> Result<()> {
-    let mut trees = Vec::new();
-    compare_observed(sandbox, name, observe, rounds, || {
-        // One at a time: they are large.
-        trees.clear();
-        let tree = copy()?;
-        let spec = spec(&tree);
-        trees.push(tree);
-        Ok(spec)
-    })
+    in_copies(sandbox, name, 3, || Scratch::copy(prepared.path()), |tree| shell(&command, tree))
 }
 
 /// `make` with nothing to do, in trees that were built before.
@@ -332,198 +300,3 @@ fn null(sandbox: &Sandbox) -> Result<()> {
     }
     Ok(())
 }
-
-/// Runs a command observed and not, by turns, in a world that is made anew each time, and prints medians.
-fn compare(sandbox: &Sandbox, name: &str, rounds: usize, make: impl FnMut() -> Result<Spec>) -> Result<()> {
-    compare_observed(sandbox, name, &Observe::new(), rounds, make)
-}
-
-fn compare_observed(
-    sandbox: &Sandbox,
-    name: &str,
-    observe: &Observe,
-    rounds: usize,
-    mut make: impl FnMut() -> Result<Spec>,
-) -> Result<()> {
-    let (mut plain, mut observed) = (Vec::new(), Vec::new());
-    let mut last = Records::default();
-    for _ in 0..rounds {
-        plain.push(run(sandbox, &make()?)?.0);
-        let (time, records) = run(sandbox, &Spec { observe: Some(observe.clone()), ..make()? })?;
-        observed.push(time);
-        last = records.unwrap_or_default();
-    }
-    let work = |times: &[Times]| {
-        times.iter().map(|times| times.work).sum::<Duration>().as_secs_f64() * 1e3 / rounds as f64
-    };
-    let (plain_work, observed_work) = (work(&plain), work(&observed));
-    let [plain, observed] = [plain, observed]
-        .map(|times| median(times.iter().map(|times| times.wall).collect()).as_secs_f64() * 1e3);
-    let each = (observed_work - plain_work) * 1e3 / last.events.max(1) as f64;
-    let size = last.to_bytes().len() / 1024;
-    let doubt = if last.complete { String::new() } else { format!("  {}", last.reason) };
-    println!(
-        "{name:<34} {plain:>9.1} {observed:>9.1} {:>7.3} {plain_work:>9.1} {observed_work:>9.1} {:>7.3} {:>9} {each:>9.2}  {size:>6} kB{doubt}",
-        observed / plain,
-        observed_work / plain_work,
-        last.events
-    );
-    Ok(())
-}
-
-/// What a run took.
-struct Times {
-    wall: Duration,
-    /// Processor time of the command, and of what observes it.
-    work: Duration,
-}
-
-fn run(sandbox: &Sandbox, spec: &Spec) -> Result<(Times, Option<Records>)> {
-    let mut output = Vec::new();
-    let before = children()?;
-    let start = Instant::now();
-    let exit = sandbox.run(spec, &mut |bytes| output.extend_from_slice(bytes), &Cancel::new()?)?;
-    let times = Times { wall: start.elapsed(), work: children()?.saturating_sub(before) };
-    if !exit.status.success() {
-        return Err(format!("{:?}: {}", exit.status, String::from_utf8_lossy(&output)).into());
-    }
-    Ok((times, exit.records))
-}
-
-/// Processor time of all children that have ended, and theirs.
-fn children() -> Result<Duration> {
-    let text = fs::read_to_string("/proc/self/stat")?;
-    // The name, in parentheses, may hold any character. The unit is always 10 ms.
-    let words = text.rsplit_once(')').ok_or("no end of the name")?.1.split_whitespace().skip(13).take(2);
-    Ok(words
-        .map(str::parse::<u64>)
-        .sum::<std::result::Result<u64, _>>()
-        .map(|ticks| Duration::from_millis(ticks * 10))?)
-}
-
-fn median(mut times: Vec<Duration>) -> Duration {
-    times.sort_unstable();
-    times[times.len() / 2]
-}
-
-fn view(path: &str) -> Mount {
-    Mount { source: path.into(), target: path.into(), read_only: true, optional: true }
-}
-
-fn shell(script: &str, tree: &Scratch) -> Spec {
-    let views = ["/usr", "/bin", "/lib", "/lib64", "/etc/alternatives", "/etc/ld.so.cache"];
-    Spec {
-        args: vec!["-c".into(), script.into()],
-        env: vec![("PATH".into(), "/usr/bin:/bin".into())],
-        cwd: "/build".into(),
-        tree: Some(tree.tree()),
-        mounts: views.map(view).into(),
-        ..Spec::new("/bin/sh")
-    }
-}
-
-/// A directory that appears as `/build`.
-struct Scratch(TempDir);
-
-impl Scratch {
-    fn new(fill: impl FnOnce(&Path) -> Result<()>) -> Result<Self> {
-        let dir = tempfile::tempdir()?;
-        fill(dir.path())?;
-        Ok(Scratch(dir))
-    }
-
-    fn copy(source: &Path) -> Result<Self> {
-        Scratch::by("-a", source)
-    }
-
-    /// A copy whose files are the same, for what replaces files and changes none.
-    fn link(source: &Path) -> Result<Self> {
-        Scratch::by("-al", source)
-    }
-
-    fn by(how: &str, source: &Path) -> Result<Self> {
-        let dir = tempfile::tempdir()?;
-        let from = source.join(".");
-        match Command::new("cp").arg(how).args([&from, &dir.path().to_path_buf()]).status()?.success() {
-            true => Ok(Scratch(dir)),
-            false => Err("the sources cannot be copied".into()),
-        }
-    }
-
-    fn tree(&self) -> Tree {
-        let binds = vec![TreeBind { dir: PathBuf::new(), target: "/build".into() }];
-        Tree { root: TreeRoot::Plain(self.0.path().into()), binds }
-    }
-}
-
-/// Sources that other benchmarks have left.
-fn corpus(name: &str) -> Option<PathBuf> {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/corpus").join(name);
-    if !dir.is_dir() {
-        println!("skipped: {} is not there", dir.display());
-        return None;
-    }
-    Some(dir)
-}
-
-/// A program that does one thing over and over.
-struct Program(TempDir);
-
-impl Program {
-    fn new() -> Result<Self> {
-        let dir = tempfile::tempdir()?;
-        let source = dir.path().join("loop.c");
-        fs::write(&source, LOOP)?;
-        let target = dir.path().join("loop");
-        match Command::new("cc").args(["-static", "-O", "-o"]).args([&target, &source]).status()?.success() {
-            true => Ok(Program(dir)),
-            false => Err("the program does not compile".into()),
-        }
-    }
-
-    fn spec(&self, args: &str, tree: &Scratch) -> Spec {
-        let source = self.0.path().join("loop");
-        let program = Mount { source, target: "/loop".into(), read_only: true, optional: false };
-        let mut spec = shell("", tree);
-        spec.program = "/loop".into();
-        spec.args = args.split(' ').map(Into::into).collect();
-        spec.mounts.push(program);
-        spec
-    }
-}
-
-const LOOP: &str = r#"
-#include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
-int main(int argc, char **argv) {
-    if (argc < 4)
-        return 0;
-    const char *how = argv[1], *path = argv[2];
-    int count = atoi(argv[3]), dir = open(".", O_RDONLY);
-    for (int i = 0; i < count; i++) {
-        if (!strcmp(how, "open")) {
-            int fd = open(path, O_RDONLY);
-            if (fd >= 0)
-                close(fd);
-        } else if (!strcmp(how, "openat")) {
-            close(openat(dir, path, O_RDONLY));
-        } else if (!strcmp(how, "remake")) {
-            close(open(path, O_WRONLY | O_CREAT, 0644));
-            unlink(path);
-        } else if (!strcmp(how, "rename")) {
-            rename(i % 2 ? "dir/other" : path, i % 2 ? path : "dir/other");
-        } else if (fork() == 0) {
-            if (!strcmp(how, "exec"))
-                execl("/loop", "/loop", NULL);
-            _exit(0);
-        } else {
-            wait(NULL);
-        }
-    }
-    return 0;
-}
-"#;
