@@ -19,6 +19,7 @@ mod nix;
 mod oracle;
 mod output;
 mod packages;
+mod passed_over;
 mod phases;
 mod pieces;
 mod project;
