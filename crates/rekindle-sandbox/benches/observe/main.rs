@@ -87,7 +87,7 @@
 //! |---|---|---|---|
 //! | `make -j2` of Redis, -O2 (bar: 1.10) | 1.08 to 1.09, 1.06 to 1.09 | 191,000 | 13 to 18 us |
 //! | `make -j2` of git, -O2 (bar: 1.10) | 1.12, 1.09 | 537,000 | 17 us |
-//! | only its library | 1.10 to 1.14, 1.08 to 1.10 | 267,000 | 18 to 22 us |
+//! | only its library | 1.12 to 1.14, 1.08 to 1.10 | 267,000 | 18 to 22 us |
 //! | `ninja -j2` of yaml-cpp, Release (bar: 1.10) | 1.035 to 1.05, 1.03 to 1.04 | 41,500 | 12 to 20 us |
 //! | `cargo build -j2` of hexyl (bar: 1.10) | 0.94, 1.00 | 13,800 | |
 //! | `configure` of GNU hello (bar: 1.25) | 1.31, 1.36 | 263,000 | 13 us |
