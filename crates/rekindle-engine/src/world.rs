@@ -78,8 +78,6 @@ pub(crate) struct StepDirs {
     pub(crate) placement: Placement,
     /// How to see what the step looks at.
     pub(crate) seeing: Seeing,
-    /// Whether the next build may go on from what the step leaves when it is stopped, if its processes were seen.
-    pub(crate) stops_gently: bool,
 }
 
 /// How it is seen what a step looks at.
@@ -169,7 +167,8 @@ impl World<'_> {
                 spec.observe = Some(Observe { lookups, ..Observe::new() });
             }
         }
-        if let (Seeing::Processes { .. }, true) = (dirs.seeing, dirs.stops_gently) {
+        if let Seeing::Processes { lookups: false } = dirs.seeing {
+            // What it leaves when it is stopped may be gone on from.
             spec.limits.grace = GRACE;
         }
         spec.mounts.push(Mount {

@@ -97,7 +97,6 @@ impl Attempt<'_> {
                 in_place: self.given.mode.is_kept(),
                 placement: self.placement,
                 seeing,
-                stops_gently: Seedable::default().allows(phase),
             };
             let source_path = world.scratch_source(&dirs);
             let spec = world
@@ -179,12 +178,14 @@ impl Attempt<'_> {
             && given.keeps
             && self.placement == Placement::Scratch
             && (is_seedable || !self.seeded);
-        // Build tools look at every file that there is, again and again, and once more before they install. All other steps
-        // are judged by that.
-        let lookups = !is_seedable && phase != Some(INSTALL);
         match (given.observes, is_judged) {
-            (true, true) => Seeing::Processes { lookups },
-            (true, false) if given.world.toolchain.is_some() => Seeing::Host { lookups },
+            // Build tools look at every file that there is, again and again; all other steps are judged by it.
+            (true, true) => Seeing::Processes { lookups: !is_seedable },
+            // So they do when they install, before they do that.
+            (true, false) if given.world.toolchain.is_some() => {
+                let installs_again = self.seeded && phase == Some(INSTALL);
+                Seeing::Host { lookups: !is_seedable && !installs_again }
+            }
             (false, true) => Seeing::Marks,
             _ => Seeing::Nothing,
         }
