@@ -158,6 +158,20 @@ fn what_it_reads_has_everything_made_again() {
 }
 
 #[test]
+fn what_only_installing_looks_for_has_everything_made_again() {
+    let host = Host::new();
+    let extra = host.dir.join("words/extra");
+    let asks = format!("\tif test -e {}; then echo extra >> $(PREFIX)/text; fi\n", extra.display());
+    host.place.write("one", "Makefile", &format!("{MAKEFILE}{asks}"));
+    let first = host.build("one", &[]);
+    host.put("words/extra", "", 0o644);
+    host.settle();
+    let then = host.build("one", &[]);
+    assert_eq!((first.text.contains("extra"), then.text.contains("extra")), (false, true));
+    host.check("one", &then);
+}
+
+#[test]
 fn what_an_earlier_state_of_the_sources_read_counts_too() {
     let host = Host::new();
     let recipe = "f.o: f.in\n\t";

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
+use crate::project::Invocation;
 use crate::slips::{Built, Project};
 
 /// An install phase that never opens what it decides by.
@@ -22,7 +23,7 @@ fn an_install_phase_counts_what_comes_and_goes_and_what_it_reads() {
     assert!(installs(&project.builds()));
     // A clean build before each edit: what goes on from another one installs in any case.
     let edited = |edit: &dyn Fn()| {
-        assert!(project.built(&["--clean"], crate::project::Invocation::run).success);
+        assert!(project.built(&["--clean"], Invocation::run).success);
         edit();
         installs(&project.builds())
     };
