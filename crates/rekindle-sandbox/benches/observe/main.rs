@@ -94,10 +94,10 @@
 //! | the same, but for lookups | 1.135, 1.16 | 56,000 | 25 us |
 //! | `make -j2` of Linux, tinyconfig, nothing to do (bar: 1.15) | 1.17 to 1.20, 1.17 | 11,600 | 36 us |
 //!
-//! Of git's tenth, 10 us per event are the observer's, a third of the rest is time in which a processor is idle: 3.5 % of it, where 1.3 % are
-//! without. These two processors share no cache, so the kernel wakes who called where it was, even if another waits there. An observer that
-//! saw two call by turns from one processor and went to the other one, taking along whom it answered, did so 70 times a second and
-//! made no difference.
+//! Of each of git's events, 10 us are the observer's own, by a profile. Much of the rest is idle: a processor has nothing to do for 3.5 % of
+//! the time, where it is 1.3 % when nothing is observed. The two processors share no cache, so the kernel wakes who called where it
+//! was, even if another waits there. An observer was tried that saw two call by turns from one processor, and went to the other one with
+//! the one that it answered: it did so 70 times a second, and idle time and ratios stayed as they were.
 //!
 //! In that part of the kernel's build the observer itself makes few calls but those that it cannot do without: to receive,
 //! to read the path, to answer. Of 34 us, 10 are spent by the two switches and these calls; a process that starts and ends
@@ -120,8 +120,9 @@ use worlds::{Program, Scratch, corpus, shell, view};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
-/// What is left out of git, and what commands print.
+/// What is left out of git.
 const GIT: &str = "NO_CURL=1 NO_OPENSSL=1 NO_EXPAT=1 NO_GETTEXT=1 NO_TCLTK=1 NO_PERL=1 NO_PYTHON=1";
+/// What commands print goes nowhere.
 const QUIET: &str = "> /dev/null 2>&1 < /dev/null";
 
 /// Measures something and prints it.
