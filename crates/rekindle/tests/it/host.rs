@@ -162,7 +162,7 @@ fn what_only_installing_looks_for_has_everything_made_again() {
     let host = Host::new();
     let extra = host.dir.join("words/extra");
     let asks = format!("\tif test -e {}; then echo extra >> $(PREFIX)/text; fi\n", extra.display());
-    host.place.write("one", "Makefile", &format!("{MAKEFILE}{asks}"));
+    host.place.write("one", "Makefile", format!("{MAKEFILE}{asks}"));
     let first = host.build("one", &[]);
     host.put("words/extra", "", 0o644);
     host.settle();
