@@ -8,10 +8,13 @@
 pub mod ci;
 pub mod tidy;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-/// The directory of the workspace that this crate was compiled in.
+/// The directory of the workspace that cargo runs this in. Where one target directory serves several work trees,
+/// that is not always the one that it was compiled in.
+#[expect(clippy::disallowed_methods, reason = "an entry point of its program, and of its tests")]
 pub fn workspace_root() -> PathBuf {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.ancestors().nth(2).unwrap_or(here).to_path_buf()
+    let here = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    let here = PathBuf::from(here);
+    here.ancestors().nth(2).unwrap_or(&here).to_path_buf()
 }
