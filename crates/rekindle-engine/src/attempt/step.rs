@@ -8,7 +8,7 @@ use rekindle_plan::audit::HowItFailed;
 use rekindle_plan::{Observations, Placement, Seedable, Trace};
 use rekindle_sandbox::{Cancel, ErrorKind, Exit, Overlay, Status, TreeRoot};
 
-use super::{Attempt, INSTALL, Watch};
+use super::{Attempt, Watch};
 use crate::checkpoint::TraceFile;
 use crate::copied::Copied;
 use crate::error::Error;
@@ -181,11 +181,7 @@ impl Attempt<'_> {
         match (given.observes, is_judged) {
             // Build tools look at every file that there is, again and again; all other steps are judged by it.
             (true, true) => Seeing::Processes { lookups: !is_seedable },
-            // So they do when they install, before they do that.
-            (true, false) if given.world.toolchain.is_some() => {
-                let installs_again = self.seeded && phase == Some(INSTALL);
-                Seeing::Host { lookups: !is_seedable && !installs_again }
-            }
+            (true, false) if given.world.toolchain.is_some() => Seeing::Host { lookups: !is_seedable },
             (false, true) => Seeing::Marks,
             _ => Seeing::Nothing,
         }

@@ -172,6 +172,25 @@ fn what_only_installing_looks_for_has_everything_made_again() {
 }
 
 #[test]
+fn what_an_edit_has_installing_look_for_counts_too() {
+    let host = Host::new();
+    let extra = host.dir.join("words/extra");
+    host.place.write("one", "Makefile", format!("{MAKEFILE}\tsh ask.sh $(PREFIX)/text\n"));
+    host.place.write("one", "ask.sh", "true\n");
+    host.build("one", &[]);
+    let asks = format!("if test -e {}; then echo extra >> $1; fi\n", extra.display());
+    host.place.write("one", "ask.sh", asks);
+    // It goes on with its build phase, too, and not only installs.
+    host.place.write("one", "f.in", "g\n");
+    let edited = host.build("one", &[]);
+    host.put("words/extra", "", 0o644);
+    host.settle();
+    let then = host.build("one", &[]);
+    assert_eq!((edited.work, edited.text.contains("extra"), then.text.contains("extra")), (1, false, true));
+    host.check("one", &then);
+}
+
+#[test]
 fn what_an_earlier_state_of_the_sources_read_counts_too() {
     let host = Host::new();
     let recipe = "f.o: f.in\n\t";
