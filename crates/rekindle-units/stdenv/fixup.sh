@@ -145,7 +145,8 @@ _stripBelow() {
     appendWords flags flagText
     for directory in "${@:2}"; do
         [[ -d $prefix/$directory && ! -L $prefix/$directory ]] || continue
-        mapfile -d '' -t found < <(find "$prefix/$directory" -type f -printf '%i %p\0' | LC_ALL=C sort -z -k 2)
+        # In no order: which of them is stripped first makes no difference.
+        mapfile -d '' -t found < <(exec find "$prefix/$directory" -type f -printf '%i %p\0')
         for line in ${found[@]+"${found[@]}"}; do
             inode=${line%% *}
             file=${line#* }
@@ -193,7 +194,7 @@ _auditTmpdir() {
     local -a files=()
     while IFS= read -r -d '' file; do
         ! isELF "$file" || files+=("$file")
-    done < <(find "$prefix" -type f -print0 | LC_ALL=C sort -z)
+    done < <(exec find "$prefix" -type f -print0)
     # All at once first: there is hardly ever one.
     ((${#files[@]} > 0)) && _leadsToTmpdir "${files[@]}" || return 0
     for file in "${files[@]}"; do
