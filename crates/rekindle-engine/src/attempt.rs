@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use rekindle_layers::{Change, Draft, LayerId, LayerStore, Timestamp};
+use rekindle_layers::{Change, Draft, LayerId, LayerStore, Survey, Timestamp};
 use rekindle_plan::audit::Rules;
 use rekindle_plan::{Judged, Placement, Unusable};
 use rekindle_sandbox::Sandbox;
@@ -218,8 +218,8 @@ impl<'a> Attempt<'a> {
     }
 
     /// What the layers of the base take on disk.
-    pub(crate) fn base_sizes(&self) -> Option<&BTreeMap<LayerId, u64>> {
-        self.given.base.as_ref().ok().map(|base| &base.sizes)
+    pub(crate) fn base_surveys(&self) -> Option<&BTreeMap<LayerId, Survey>> {
+        self.given.base.as_ref().ok().map(|base| &base.surveys)
     }
 
     /// The times by which changed sources are or were marked in the tree.

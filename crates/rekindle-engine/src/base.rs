@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rekindle_layers::{LayerId, LayerStore, Manifest, Timestamp};
+use rekindle_layers::{LayerId, LayerStore, Manifest, Survey, Timestamp, survey};
 use rekindle_plan::{
     Candidate, Distance, Observations, Recipe, RecipeKey, Refusal, Unusable, choose, choose_by_id,
 };
 
 use crate::canary;
 use crate::checkpoint::{Found, Open, Record, TraceFile};
+use crate::error::Error;
 use crate::tree::{Opened, Stack};
 use crate::world::TREE_BUILD;
 
@@ -21,6 +22,10 @@ const MOMENTS: u32 = 30;
 
 /// How many builds may go on from one another. Then a clean one begins again, or an older checkpoint does.
 pub(crate) const CHAIN_LIMIT: u32 = 500;
+
+/// Layers of more files than that are not looked through: only sources are so many, and it would cost a build more than all
+/// else that it takes to begin.
+const MOST_FILES: u64 = 10_000;
 
 /// A checkpoint that a build starts from.
 #[derive(Debug)]
@@ -39,8 +44,8 @@ pub(crate) struct Base {
     pub(crate) source_dir: Option<PathBuf>,
     /// What its mounted source was.
     pub(crate) manifest: Option<Manifest>,
-    /// What its layers take on disk.
-    pub(crate) sizes: BTreeMap<LayerId, u64>,
+    /// What its layers amount to.
+    pub(crate) surveys: BTreeMap<LayerId, Survey>,
 }
 
 /// What one step of it left.
@@ -98,6 +103,7 @@ impl Base {
             .collect();
         let chosen = choose(&wanted, decisive, &candidates, |at| distance(&found[*at], sources, complain))?;
         let found = found.into_iter().nth(chosen.index).expect("it was chosen among them");
+        intact(&found, layers, complain)?;
         Base::open(found, layers, sources, complain)
     }
 
@@ -122,7 +128,8 @@ impl Base {
         };
         choose_by_id(&wanted(&found.record.phases), &[candidate], &id)?;
         // The refusal says it.
-        Base::open(found, layers, None, &|_| {}).map_err(Refusal::Unusable)
+        let opened = intact(&found, layers, &|_| {}).and_then(|()| Base::open(found, layers, None, &|_| {}));
+        opened.map_err(Refusal::Unusable)
     }
 
     /// Has the time for changed sources be in another second than it is in, unless the clock stands still.
@@ -155,7 +162,7 @@ impl Base {
             Some(names.iter().map(|name| found.trace(name)).collect())
         });
         let traces: Vec<Option<Vec<TraceFile>>> = traces.collect();
-        let Record { id, depth, phases, canaries, source_dir, source, steps, sizes, .. } = found.record;
+        let Record { id, depth, phases, canaries, source_dir, source, steps, surveys, .. } = found.record;
         let source_dir = source_dir.map(|name| Path::new(TREE_BUILD).join(name));
         let mut opened = Opened::default();
         let source = opened.stack(&source, layers);
@@ -179,8 +186,23 @@ impl Base {
             std::thread::sleep(MOMENT);
             canary::choose(newest, canary::now())
         });
-        Ok(Base { id, depth, phases, canaries, source, steps, newest, mark, source_dir, manifest, sizes })
+        Ok(Base { id, depth, phases, canaries, source, steps, newest, mark, source_dir, manifest, surveys })
     }
+}
+
+/// Whether all layers look as they did when they were kept, the large ones left out.
+fn intact(found: &Found, layers: &LayerStore, complain: &dyn Fn(String)) -> Result<(), Unusable> {
+    let Record { id, surveys, .. } = &found.record;
+    for (layer, then) in surveys.iter().filter(|(_, then)| then.files <= MOST_FILES) {
+        let why = match survey(&layers.path(*layer)) {
+            Ok(now) if now.look == then.look => continue,
+            Ok(_) => format!("its layer {layer} is not as it was left"),
+            Err(error) => Error::from(error).one_line(),
+        };
+        complain(format!("the checkpoint {id} is not used: {why}"));
+        return Err(Unusable::Damaged);
+    }
+    Ok(())
 }
 
 /// The sources of a checkpoint. With those of today to compare them with, only what differs is read.

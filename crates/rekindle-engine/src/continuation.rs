@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use rekindle_layers::{ChangeKind, LayerId, disk_usage};
+use rekindle_layers::{ChangeKind, LayerId, Survey, survey};
 use rekindle_nix::Derivation;
 use rekindle_plan::{Placement, RecipeKey, Seedable, StepList, Unusable, Verdict};
 
@@ -160,19 +160,19 @@ impl Job<'_> {
             source_dir: mounted.map(|mounted| mounted.paths.final_path.name().to_owned()),
             ..record
         };
-        let record = Record { sizes: self.sizes(&record, attempt)?, ..record };
+        let record = Record { surveys: self.surveys(&record, attempt)?, ..record };
         self.engine.checkpoints().write(&record, mounted.map(|mounted| &*mounted.manifest), &traces)?;
         Ok(record.id)
     }
 
-    /// What each layer takes: what is known from the base, and what is new measured.
-    fn sizes(&self, record: &Record, attempt: &Attempt<'_>) -> Result<BTreeMap<LayerId, u64>, Error> {
+    /// What each layer amounts to: what is known from the base, and what is new surveyed.
+    fn surveys(&self, record: &Record, attempt: &Attempt<'_>) -> Result<BTreeMap<LayerId, Survey>, Error> {
         let layers = self.engine.layers();
-        let size = |layer: LayerId| match attempt.base_sizes().and_then(|sizes| sizes.get(&layer)) {
-            Some(size) => Ok((layer, *size)),
-            None => Ok((layer, disk_usage(&layers.path(layer))?.bytes)),
+        let of = |layer: LayerId| match attempt.base_surveys().and_then(|surveys| surveys.get(&layer)) {
+            Some(known) => Ok((layer, *known)),
+            None => Ok((layer, survey(&layers.path(layer))?)),
         };
-        record.layers().into_iter().map(size).collect()
+        record.layers().into_iter().map(of).collect()
     }
 
     pub(crate) fn tell_taken(&self, attempt: &Attempt<'_>, verdicts: &[Verdict]) {

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use rekindle_layers::{
-    Cursor, Draft, FileType, LayerId, LayerStore, Timestamp, TreeChange, TreeChangeKind, View, difference,
-    disk_usage, runs_to_squash, squash,
+    Cursor, Draft, FileType, LayerId, LayerStore, Survey, Timestamp, TreeChange, TreeChangeKind, View,
+    difference, runs_to_squash, squash, survey,
 };
 use rekindle_plan::{ChangeKind, Effect, How, Observations, ObservationsBuilder, Seen, SourceChange};
 use rekindle_sandbox::Observed;
@@ -54,14 +54,14 @@ impl Layer {
     }
 
     /// What it takes on disk. `known` are those that were measured.
-    fn size(&self, known: Option<&BTreeMap<LayerId, u64>>) -> u64 {
+    fn size(&self, known: Option<&BTreeMap<LayerId, Survey>>) -> u64 {
         if let Slot::Kept(id, _) = &*self.0.borrow()
-            && let Some(size) = known.and_then(|known| known.get(id))
+            && let Some(survey) = known.and_then(|known| known.get(id))
         {
-            return *size;
+            return survey.bytes;
         }
         // One that cannot be measured is left alone: it is larger than all others.
-        disk_usage(&self.path()).map_or(u64::MAX / 4, |usage| usage.bytes)
+        survey(&self.path()).map_or(u64::MAX / 4, |survey| survey.bytes)
     }
 
     /// Keeps it beyond the end of the build.
@@ -125,7 +125,7 @@ fn most_alike(size: u64) -> usize {
 pub(crate) fn shorten(
     stacks: &mut [&mut Stack],
     pinned: &[Rc<Layer>],
-    sizes: Option<&BTreeMap<LayerId, u64>>,
+    surveys: Option<&BTreeMap<LayerId, Survey>>,
     layers: &LayerStore,
 ) {
     let mut known: HashMap<*const Layer, Rc<Layer>> = HashMap::new();
@@ -136,7 +136,7 @@ pub(crate) fn shorten(
     }
     let names: Vec<&[*const Layer]> = names.iter().map(Vec::as_slice).collect();
     let is_pinned = |name| pinned.iter().any(|layer| Rc::as_ptr(layer) == name);
-    for run in runs_to_squash(&names, most_alike, is_pinned, |name| known[&name].size(sizes)) {
+    for run in runs_to_squash(&names, most_alike, is_pinned, |name| known[&name].size(surveys)) {
         let parts: Vec<PathBuf> = run.iter().map(|name| known[name].path()).collect();
         let Ok(draft) = layers.begin() else { continue };
         if squash(&parts, &draft).is_err() {

@@ -10,8 +10,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rekindle_layers::{
-    LayerStore, Manifest, ScanOptions, StatIndex, Timestamp, capture_source, difference, disk_usage, merge,
-    newest_mtime, scan, squash,
+    LayerStore, Manifest, ScanOptions, StatIndex, Timestamp, capture_source, difference, merge, newest_mtime,
+    scan, squash, survey,
 };
 
 const OPTIONS: ScanOptions = ScanOptions { gitignore: false, exclude: Vec::new() };
@@ -98,7 +98,7 @@ fn measure(files: usize) {
     let save = median(5, || after.save(&file).expect("a saved manifest"));
     let load = median(5, || assert_eq!(Manifest::load(&file).expect("the manifest"), after));
     let newest = median(3, || assert_eq!(newest_mtime(&sources).expect("a time"), THEN));
-    let usage = median(3, || drop(disk_usage(&sources)));
+    let usage = median(3, || drop(survey(&sources)));
     println!(
         "{files:8} {whole:9.1} {by_changes:11.2} {compare:11.2} {merged:8.2} {compare_apart:18.1} {squashed:8.1} \
          {save:8.1} {load:8.1} {newest:7.1} {usage:8.1} {:>10}",

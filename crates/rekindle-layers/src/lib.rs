@@ -9,7 +9,7 @@
 //!   several, which ones says [`runs_to_squash`]; [`capture_source`] makes a layer of a source directory.
 //! - [`WorkingCopy`] does what an overlay mount does without one: it writes a stack out, and makes a layer of what
 //!   has changed there since.
-//! - [`newest_mtime`] and [`disk_usage`] say what a layer amounts to.
+//! - [`newest_mtime`] and [`survey()`] say what a layer amounts to, and whether somebody wrote to it.
 //! - [`Snapshot`] is a tree's full metadata, for comparing; [`materialise`] writes a view out as a plain
 //!   directory; [`remove_tree`] deletes whatever a build may have left behind.
 //!
@@ -53,7 +53,7 @@ pub use scan::{Scan, ScanOptions, scan};
 pub use snapshot::{Difference, Node, NodeKind, Snapshot};
 pub use squash::{runs_to_squash, squash};
 pub use stat_index::StatIndex;
-pub use survey::{DiskUsage, disk_usage, newest_mtime};
+pub use survey::{Survey, newest_mtime, survey};
 pub use timestamp::Timestamp;
 pub use tree_writer::Written;
 pub use view::{

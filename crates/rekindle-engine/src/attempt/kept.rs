@@ -70,7 +70,7 @@ impl Attempt<'_> {
         // What a step added must stay by itself, to be put on another tree.
         let own: Vec<_> = self.kept.iter().filter_map(|kept| kept.own.as_ref()).flatten().cloned().collect();
         let mut stacks: Vec<&mut Stack> = trees.iter_mut().chain([&mut source]).collect();
-        shorten(&mut stacks, &own, self.base_sizes(), layers);
+        shorten(&mut stacks, &own, self.base_surveys(), layers);
         let mut steps = Vec::with_capacity(self.kept.len());
         for (kept, tree) in self.kept.iter().zip(&trees) {
             steps.push(StepRecord {
@@ -107,7 +107,7 @@ impl Attempt<'_> {
             boot: String::new(),
             source_dir: None,
             base: self.base_id().filter(|_| !ran_all || self.seeded).map(str::to_owned),
-            sizes: BTreeMap::new(),
+            surveys: BTreeMap::new(),
             depth: if is_incremental { depth } else { 0 },
             phases: self.phases.clone(),
             canaries: if is_incremental { self.canaries() } else { Vec::new() },

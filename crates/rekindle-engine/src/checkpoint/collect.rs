@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use rekindle_layers::{LayerId, LayerStore, Timestamp, disk_usage, remove_tree};
+use rekindle_layers::{LayerId, LayerStore, Timestamp, remove_tree, survey};
 
 use super::{Checkpoints, Shelved, Unreadable, all_directories};
 use crate::error::Error;
@@ -145,7 +145,7 @@ impl Checkpoints {
         for one in all {
             match &one.record {
                 Ok(record) => {
-                    sizes.extend(record.sizes.iter().map(|(layer, size)| (*layer, *size)));
+                    sizes.extend(record.surveys.iter().map(|(layer, survey)| (*layer, survey.bytes)));
                     entries.push(Entry {
                         package: (record.package.clone(), record.system.clone()),
                         created: record.created,
@@ -186,7 +186,7 @@ impl Checkpoints {
             collected.bytes += match sizes.get(&layer) {
                 Some(size) => *size,
                 // A build was killed between its layers and its checkpoint.
-                None => disk_usage(&layers.path(layer)).map_or(0, |usage| usage.bytes),
+                None => survey(&layers.path(layer)).map_or(0, |survey| survey.bytes),
             };
             if !dry_run {
                 layers.remove(layer)?;

@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{self, Read};
 
-use rekindle_layers::{LayerId, Timestamp};
+use rekindle_layers::{Digest, LayerId, Survey, Timestamp};
 use rekindle_nix::Hash;
 use rekindle_plan::audit::Removal;
 use rekindle_plan::{Observations, Recipe, RecipeKey};
@@ -18,8 +18,8 @@ use super::told::Told;
 use crate::reader::Reader;
 
 const FAMILY: &[u8] = b"rekindle checkpoint v";
-const VERSION: u32 = 8;
-const MAGIC: &[u8] = b"rekindle checkpoint v8\n";
+const VERSION: u32 = 9;
+const MAGIC: &[u8] = b"rekindle checkpoint v9\n";
 /// More than any record has, so that a forged one cannot take all memory.
 const LARGEST_BODY: usize = 256 << 20;
 /// How hard zstd tries: beyond this it takes long and gains little.
@@ -77,8 +77,8 @@ pub(crate) struct Record {
     pub(crate) steps: Vec<StepRecord>,
     /// What became of the steps in its build, those of which nothing is kept included.
     pub(crate) told: Vec<Told>,
-    /// What each of its layers takes on disk, in bytes.
-    pub(crate) sizes: BTreeMap<LayerId, u64>,
+    /// What each of its layers amounted to when it was kept.
+    pub(crate) surveys: BTreeMap<LayerId, Survey>,
 }
 
 impl Record {
@@ -206,10 +206,12 @@ fn body(record: &Record) -> Vec<u8> {
         out.extend((told.findings.len() as u64).to_le_bytes());
         told.findings.iter().for_each(|finding| text(&mut out, finding.as_bytes()));
     }
-    out.extend((record.sizes.len() as u64).to_le_bytes());
-    for (layer, size) in &record.sizes {
+    out.extend((record.surveys.len() as u64).to_le_bytes());
+    for (layer, Survey { bytes, files, look }) in &record.surveys {
         text(&mut out, layer.to_string().as_bytes());
-        out.extend(size.to_le_bytes());
+        out.extend(bytes.to_le_bytes());
+        out.extend(files.to_le_bytes());
+        out.extend(look.as_bytes());
     }
     out
 }
@@ -247,7 +249,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<Record> {
         source: reader.list(Reader::layer)?,
         steps: reader.list(Reader::step)?,
         told: reader.list(Reader::told)?,
-        sizes: reader.list(Reader::size)?.into_iter().collect(),
+        surveys: reader.list(Reader::survey)?.into_iter().collect(),
     };
     reader.0.is_empty().then_some(record)
 }
@@ -261,8 +263,9 @@ impl Reader<'_> {
         self.string()?.parse().ok()
     }
 
-    fn size(&mut self) -> Option<(LayerId, u64)> {
-        Some((self.layer()?, u64::from_le_bytes(self.array()?)))
+    fn survey(&mut self) -> Option<(LayerId, Survey)> {
+        let (layer, [bytes, files]) = (self.layer()?, [self.array()?, self.array()?].map(u64::from_le_bytes));
+        Some((layer, Survey { bytes, files, look: Digest::from_bytes(self.array()?) }))
     }
 
     fn step(&mut self) -> Option<StepRecord> {

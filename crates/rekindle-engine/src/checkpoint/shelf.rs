@@ -211,7 +211,7 @@ impl CheckpointStore {
         };
         let layer = |id: LayerId| LayerInfo {
             id: id.to_string(),
-            bytes: record.sizes.get(&id).copied().unwrap_or_default(),
+            bytes: record.surveys.get(&id).map_or(0, |survey| survey.bytes),
             shared: users.get(&id).map_or(0, |count| count - 1),
         };
         Ok(CheckpointDetails {
@@ -306,7 +306,7 @@ impl CheckpointStore {
         let (mut bytes, mut own_bytes) = (one.record_bytes, one.record_bytes);
         if let Ok(record) = &one.record {
             for layer in record.layers() {
-                let size = record.sizes.get(&layer).copied().unwrap_or_default();
+                let size = record.surveys.get(&layer).map_or(0, |survey| survey.bytes);
                 bytes += size;
                 own_bytes += if users.get(&layer) == Some(&1) { size } else { 0 };
             }

@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rekindle_layers::{LayerId, Timestamp, remove_tree};
+use rekindle_layers::{Digest, LayerId, Survey, Timestamp, remove_tree};
 use rekindle_plan::audit::Removal;
 use rekindle_plan::{Observations, Placement, Recipe};
 
 use super::collect::KEPT;
 use super::*;
+
+const SURVEY: Survey = Survey { bytes: 10, files: 1, look: Digest::from_bytes([3; 32]) };
 
 fn record(id: &str, created: i64, layers: &[LayerId]) -> Record {
     let recipe = Recipe {
@@ -58,7 +60,7 @@ fn record(id: &str, created: i64, layers: &[LayerId]) -> Record {
             ..Told::default()
         }],
         base: Some("0f".to_owned()),
-        sizes: layers.iter().map(|layer| (*layer, 10)).collect(),
+        surveys: layers.iter().map(|layer| (*layer, SURVEY)).collect(),
     }
 }
 

@@ -5,8 +5,8 @@ use std::os::unix::fs::{FileTypeExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use rekindle_layers::{
-    Error, Manifest, NodeKind, ScanOptions, Snapshot, StatIndex, Timestamp, View, capture_source, disk_usage,
-    newest_mtime, scan,
+    Error, Manifest, NodeKind, ScanOptions, Snapshot, StatIndex, Timestamp, View, capture_source,
+    newest_mtime, scan, survey,
 };
 
 use crate::kernel::{Workshop, assert_same};
@@ -112,8 +112,43 @@ fn only_what_differs_is_written() {
     let shown = Snapshot::of_view(&view).unwrap();
     let paths: Vec<_> = shown.nodes().map(|(path, _)| path.to_str().unwrap()).collect();
     assert_eq!(paths, ["", "a", "a/b", "a/b/two"]);
-    let usage = disk_usage(draft.upper()).unwrap();
+    let usage = survey(draft.upper()).unwrap();
     assert!(usage.files == 1 && usage.bytes > 0, "{usage:?}");
+}
+
+/// Something that somebody does to a layer.
+type Write = (&'static str, fn(&Path));
+
+#[test]
+fn who_writes_to_a_layer_changes_its_look() {
+    const WRITES: [Write; 6] = [
+        ("content", |layer| fs::write(layer.join("a/file"), "CONTENT").unwrap()),
+        ("mode", |layer| {
+            fs::set_permissions(layer.join("a/file"), fs::Permissions::from_mode(0o600)).unwrap();
+        }),
+        ("new", |layer| fs::write(layer.join("a/b/new"), "").unwrap()),
+        ("gone", |layer| fs::remove_file(layer.join("link")).unwrap()),
+        ("renamed", |layer| fs::rename(layer.join("a/b"), layer.join("a/c")).unwrap()),
+        ("retargeted", |layer| {
+            fs::remove_file(layer.join("link")).unwrap();
+            symlink("b", layer.join("link")).unwrap();
+        }),
+    ];
+    for (what, write) in WRITES {
+        let temp = tempfile::tempdir().unwrap();
+        let layer = temp.path();
+        fs::create_dir_all(layer.join("a/b")).unwrap();
+        fs::write(layer.join("a/file"), "content").unwrap();
+        symlink("a", layer.join("link")).unwrap();
+        // What is written in the same tick of the clock has the same time.
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        let before = survey(layer).unwrap();
+        fs::hard_link(layer.join("a/file"), temp.path().with_extension("other")).unwrap();
+        fs::remove_file(temp.path().with_extension("other")).unwrap();
+        assert_eq!(survey(layer).unwrap().look, before.look, "another name elsewhere is no write");
+        write(layer);
+        assert_ne!(survey(layer).unwrap().look, before.look, "{what}");
+    }
 }
 
 /// Something that happens to a source between the scan and the capture.

@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rekindle_layers::{
-    MaterialiseOptions, Snapshot, TreeChangeKind, View, difference, disk_usage, materialise, squash,
+    MaterialiseOptions, Snapshot, TreeChangeKind, View, difference, materialise, squash, survey,
 };
 
 use crate::kernel::{Overlay, Workshop, assert_same};
@@ -35,7 +35,7 @@ fn inner_overlays() {
         link(draft.upper(), program);
     }
     let base = vec![workshop.store.path(draft.commit().unwrap())];
-    assert!(disk_usage(&base[0]).unwrap().bytes < 4 * BIG as u64);
+    assert!(survey(&base[0]).unwrap().bytes < 4 * BIG as u64);
 
     // A program that is linked anew, as make and cargo do it: a new file, and each link made again.
     let anew = step(&workshop, &base, |root| {
@@ -94,7 +94,7 @@ fn link(root: &Path, program: &str) {
 /// links and not more than the three programs, and one that lost a link.
 fn check(workshop: &Workshop, stack: &[PathBuf], files: u64, bigs: u64) {
     let big = BIG as u64;
-    let usage = disk_usage(&stack[0]).unwrap();
+    let usage = survey(&stack[0]).unwrap();
     assert_eq!(usage.files, files);
     assert!((bigs * big..(bigs + 1) * big).contains(&usage.bytes), "{usage:?}");
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use rekindle_layers::{Snapshot, View, disk_usage, newest_mtime, squash};
+use rekindle_layers::{Snapshot, View, newest_mtime, squash, survey};
 
 use crate::kernel::{Workshop, assert_same};
 use crate::namespace;
@@ -58,5 +58,5 @@ fn check_survey(layer: &Path, what: &str) {
         let first = node.link_group.as_deref().is_none_or(|first| first == *path);
         first && node.kind != rekindle_layers::NodeKind::Directory
     });
-    assert_eq!(disk_usage(layer).unwrap().files, leaves.count() as u64, "{what}");
+    assert_eq!(survey(layer).unwrap().files, leaves.count() as u64, "{what}");
 }

@@ -5,7 +5,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use rekindle_layers::{Draft, LayerStore, Snapshot, View, WorkingCopy, Written, disk_usage, squash};
+use rekindle_layers::{Draft, LayerStore, Snapshot, View, WorkingCopy, Written, squash, survey};
 
 use crate::kernel::{Overlay, Workshop, assert_same};
 use crate::namespace;
@@ -280,7 +280,7 @@ fn a_program_that_is_linked_anew_is_written_once() {
     }
     let (draft, written) = work.capture();
     assert_eq!((written.files, written.hard_links, written.bytes), (1, 140, BIG as u64));
-    assert!(disk_usage(draft.upper()).unwrap().bytes < 2 * BIG as u64);
+    assert!(survey(draft.upper()).unwrap().bytes < 2 * BIG as u64);
 }
 
 #[test]

@@ -132,9 +132,8 @@ fn a_record_of_another_version() {
     let damaged = Damaged::new();
     let record = damaged.checkpoint().join("record");
     let mut bytes = fs::read(&record).expect("a record");
-    let version = b"rekindle checkpoint v".len();
-    assert_eq!(bytes[version + 1], b'\n', "the first line ends with the version");
-    bytes[version] = b'9';
+    // One digit more is a later one.
+    bytes.insert(b"rekindle checkpoint v".len(), b'9');
     fs::write(&record, bytes).expect("our own file");
     damaged.check("version");
     assert!(record.exists(), "another version may still need it");
@@ -213,6 +212,37 @@ fn a_layer_that_is_gone() {
     assert!(damaged.layers.len() > 2);
     fs::remove_dir_all(&damaged.layers[0]).expect("our own directory");
     damaged.check("is missing");
+}
+
+/// What somebody does to a file of a layer, by its name.
+type Write = (&'static str, fn(&Path));
+
+/// It is not what was left there, however well it would do.
+#[test]
+fn a_layer_that_somebody_wrote_to() {
+    let writes: [Write; 2] = [
+        // The build would go on with what is left of it.
+        ("a.o", flip),
+        // The source that was compiled, of which there is nothing to be made again.
+        ("a.c", |file| fs::write(file, "int a(void) { return 7; }\n").expect("our own file")),
+    ];
+    for (name, write) in writes {
+        let damaged = Damaged::new();
+        let files: Vec<PathBuf> = damaged.layers.iter().flat_map(|layer| named(layer, name)).collect();
+        assert!(!files.is_empty(), "{name}");
+        files.iter().for_each(|file| write(file));
+        damaged.check("is not as it was left");
+    }
+}
+
+/// All files of this name below a directory.
+fn named(dir: &Path, name: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(dir).expect("a directory").flatten();
+    let found = entries.flat_map(|entry| match entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+        true => named(&entry.path(), name),
+        false => vec![entry.path()],
+    });
+    found.filter(|path| path.file_name().is_some_and(|own| own == name)).collect()
 }
 
 #[test]
