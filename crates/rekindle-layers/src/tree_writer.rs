@@ -198,6 +198,9 @@ impl TreeWriter {
     /// Makes a whiteout: whatever the layers below have there is hidden. Must come after [`TreeWriter::opaque`].
     pub(crate) fn whiteout(&mut self, path: &Path) -> Result<(), Error> {
         let (dir, name) = self.place(path)?;
+        if let Err(errno) = mark_copied_up(dir) {
+            return Err(self.fail("set an attribute of the directory of", path, errno));
+        }
         // This one device may be made without privilege, since Linux 5.8; but not on an overlay.
         match rustix::fs::mknodat(dir, name, rustix::fs::FileType::CharacterDevice, Mode::empty(), 0) {
             Err(Errno::PERM) => whiteout_by_attribute(dir, name),
@@ -246,6 +249,16 @@ impl TreeWriter {
     /// The error for a path of the tree.
     pub(crate) fn fail(&self, doing: &'static str, path: &Path, error: impl Into<io::Error>) -> Error {
         Error::os(doing, self.full_path(path), error)
+    }
+}
+
+/// Has the kernel look for whiteouts in a directory also where no other layer has it. Otherwise it lists their names there,
+/// which nobody can open.
+fn mark_copied_up(dir: &OwnedFd) -> rustix::io::Result<()> {
+    match rustix::fs::fsetxattr(dir, "user.overlay.origin", b"", XattrFlags::empty()) {
+        // No overlay can be mounted on such a file system.
+        Err(Errno::OPNOTSUPP) => Ok(()),
+        other => other,
     }
 }
 

@@ -59,6 +59,7 @@ impl Workshop {
             layers.push(self.empty.clone());
         }
         let _overlay = Overlay::new(&self.at, &layers, None);
+        all_is_there(&self.at);
         Snapshot::of_path(&self.at).unwrap()
     }
 
@@ -82,6 +83,18 @@ impl Workshop {
         }
         let layer = self.store.path(draft.commit().unwrap());
         [&[layer], stack].concat()
+    }
+}
+
+/// Every name that the kernel lists is there. A snapshot passes over what goes away while it is taken.
+fn all_is_there(dir: &Path) {
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        let metadata = path.symlink_metadata();
+        assert!(metadata.is_ok(), "{} is listed and not there", path.display());
+        if metadata.is_ok_and(|metadata| metadata.is_dir()) {
+            all_is_there(&path);
+        }
     }
 }
 

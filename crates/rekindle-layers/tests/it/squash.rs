@@ -1,10 +1,11 @@
 //! A squashed layer in place of those it was made from, with the kernel as the judge.
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use rekindle_layers::{Snapshot, View, newest_mtime, squash, survey};
 
-use crate::kernel::{Workshop, assert_same};
+use crate::kernel::{Overlay, Workshop, assert_same};
 use crate::namespace;
 use crate::seed::{Rng, seeds};
 
@@ -47,6 +48,42 @@ fn inner_random_stacks() {
 
         check_survey(&shorter[first], &what);
     }
+}
+
+/// The kernel looks for whiteouts only where it has reason to: a directory that no other layer has is listed as it stands,
+/// unless it says that it was copied up.
+#[test]
+fn what_went_from_a_new_directory_is_not_listed() {
+    namespace::with_mounts("squash::inner_new_directory");
+}
+
+#[test]
+fn inner_new_directory() {
+    if !namespace::is_part() {
+        return;
+    }
+    let workshop = Workshop::new();
+    let edited = |stack: &[PathBuf], edit: &dyn Fn(&Path)| {
+        let draft = workshop.store.begin().unwrap();
+        {
+            let _overlay = Overlay::new(&workshop.at, stack, Some((draft.upper(), draft.work())));
+            edit(&workshop.at);
+        }
+        [&[workshop.store.path(draft.commit().unwrap())], stack].concat()
+    };
+    let base = workshop.store.path(workshop.store.begin().unwrap().commit().unwrap());
+    let stack = edited(&[base], &|at| {
+        fs::create_dir_all(at.join("new/deeper")).unwrap();
+        ["new/x", "new/y", "new/deeper/z"].iter().for_each(|file| fs::write(at.join(file), "").unwrap());
+    });
+    let stack = edited(&stack, &|at| {
+        ["new/x", "new/deeper/z"].iter().for_each(|file| fs::remove_file(at.join(file)).unwrap());
+    });
+    let expected = workshop.show(&stack);
+    let draft = workshop.store.begin().unwrap();
+    squash(&stack[..2], &draft).unwrap();
+    let squashed = [workshop.store.path(draft.commit().unwrap()), stack[2].clone()];
+    assert_same(&expected, &workshop.show(&squashed), "squashed");
 }
 
 /// What is said of a layer as a whole agrees with its parts.

@@ -4,13 +4,34 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::edit::{self, Edit, replace, write};
+use super::edit::{self, Edit, remove, rename, replace, write};
 use super::make::{MANIFEST, project};
 use super::{Built, checkpoints, equal, verify};
 use crate::project::Place;
 
 /// More directories than this are never stacked, however long the chain: small layers are squashed.
 const HIGHEST: usize = 32;
+
+/// What the first edits left is one layer in the end: there the directory came, and lost a file.
+#[test]
+fn what_went_from_a_directory_that_came_is_not_listed() {
+    let (place, clean) = (Place::new(), Place::new());
+    let root = place.path().join("project");
+    let manifest = format!(
+        "{MANIFEST}build-system = \"custom\"\n[package.phases]\n\
+         build = 'find share -printf \"%P %y\\n\" | LC_ALL=C sort > listing'\n\
+         install = 'mkdir $out; cp -rP listing share $out'\n"
+    );
+    let files = [("rekindle.toml", &*manifest), ("share/sub/c", "c\n"), ("share/sub/d", "d\n"), ("a", "a\n")];
+    edit::make(&root, &files.map(|(path, text)| write(path, text)));
+    place.build(&root, &[]);
+    let edits = [rename("share/sub", "share/other"), remove("share/other/c")];
+    let more = (0..6).map(|round| write("a", format!("{round}\n")));
+    for edit in edits.into_iter().chain(more) {
+        edit.apply(&root);
+        equal(&place, &clean, &root);
+    }
+}
 
 #[test]
 fn a_chain_of_fifty_builds_stays_right() {
