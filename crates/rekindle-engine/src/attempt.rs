@@ -217,7 +217,7 @@ impl<'a> Attempt<'a> {
         self.given.base.as_ref().ok().map(|base| base.id.as_str())
     }
 
-    /// What the layers of the base take on disk.
+    /// What the layers of the base amount to.
     pub(crate) fn base_surveys(&self) -> Option<&BTreeMap<LayerId, Survey>> {
         self.given.base.as_ref().ok().map(|base| &base.surveys)
     }

@@ -103,7 +103,6 @@ impl Base {
             .collect();
         let chosen = choose(&wanted, decisive, &candidates, |at| distance(&found[*at], sources, complain))?;
         let found = found.into_iter().nth(chosen.index).expect("it was chosen among them");
-        intact(&found, layers, complain)?;
         Base::open(found, layers, sources, complain)
     }
 
@@ -128,8 +127,7 @@ impl Base {
         };
         choose_by_id(&wanted(&found.record.phases), &[candidate], &id)?;
         // The refusal says it.
-        let opened = intact(&found, layers, &|_| {}).and_then(|()| Base::open(found, layers, None, &|_| {}));
-        opened.map_err(Refusal::Unusable)
+        Base::open(found, layers, None, &|_| {}).map_err(Refusal::Unusable)
     }
 
     /// Has the time for changed sources be in another second than it is in, unless the clock stands still.
@@ -153,6 +151,8 @@ impl Base {
         sources: Option<&Manifest>,
         complain: &dyn Fn(String),
     ) -> Result<Base, Unusable> {
+        // Also of one of which no step fits: what changed of its sources is captured on top of them.
+        intact(&found, layers, complain)?;
         let manifest = match found.record.source.is_empty() {
             true => None,
             false => Some(manifest(&found, sources, complain)?),

@@ -235,6 +235,17 @@ fn a_layer_that_somebody_wrote_to() {
     }
 }
 
+/// Its sources are not taken either where none of its steps fits.
+#[test]
+fn the_sources_of_a_damaged_layer_are_captured_again() {
+    let damaged = Damaged::new();
+    for file in damaged.layers.iter().flat_map(|layer| named(layer, "a.c")) {
+        fs::write(file, "int a(void) { return 7; }\n").expect("our own file");
+    }
+    write("rekindle.toml", format!("{MANIFEST}[package.env]\nOTHER = \"1\"\n")).apply(&damaged.root);
+    damaged.check("is not as it was left");
+}
+
 /// All files of this name below a directory.
 fn named(dir: &Path, name: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(dir).expect("a directory").flatten();
