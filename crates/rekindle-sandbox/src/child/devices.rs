@@ -1,6 +1,7 @@
 //! `/dev` as Nix has it, and the parts of `/proc` that root must be kept from.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Write};
 use std::path::Path;
 
 use rustix::fs::{CWD, Mode, OFlags};
@@ -93,6 +94,20 @@ pub(super) fn guard_proc(root: &Root) -> Result<(), Error> {
     Ok(())
 }
 
+/// Keeps a command from the host's control groups. In a user namespace and a cgroup namespace of its own it may mount their file
+/// system, and there its user is the caller's. It is left the first of these alone.
+pub(super) fn guard_cgroups(root: &Root) -> Result<(), Error> {
+    let path = Path::new("/proc/sys/user/max_cgroup_namespaces");
+    let failed =
+        |error: io::Error| Error::failed("cannot keep the command from the host's control groups", error);
+    match root.open(path, OFlags::WRONLY) {
+        Ok(limit) => File::from(limit).write_all(b"0").map_err(failed),
+        // A kernel that has no such namespaces.
+        Err(Errno::NOENT) => Ok(()),
+        Err(errno) => Err(failed(errno.into())),
+    }
+}
+
 /// Mounts over something in `/proc`, if this kernel has it.
 fn cover(
     root: &Root,
@@ -110,6 +125,8 @@ fn cover(
 }
 
 /// Binds a device of the host. The inner error is about the host's device.
+///
+/// Read-only, which keeps its mode and times from root's commands and nobody from writing to the device itself.
 fn bind(root: &Root, name: &str) -> Result<Result<(), Errno>, Error> {
     let path = Path::new("/dev").join(name);
     let flags = OFlags::PATH | OFlags::CLOEXEC;
@@ -117,7 +134,9 @@ fn bind(root: &Root, name: &str) -> Result<Result<(), Errno>, Error> {
         Ok(device) => device,
         Err(errno) => return Ok(Err(errno)),
     };
-    let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+    let attributes = MountAttrFlags::MOUNT_ATTR_RDONLY
+        | MountAttrFlags::MOUNT_ATTR_NOSUID
+        | MountAttrFlags::MOUNT_ATTR_NOEXEC;
     let copy = clone_mount(device, attributes)
         .map_err(|error| Error::failed(format!("cannot bind {}", path.display()), error))?;
     root.attach_at(&copy, &path, Kind::File).map(Ok)

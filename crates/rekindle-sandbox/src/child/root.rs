@@ -93,6 +93,7 @@ impl Root {
             )
         })?;
         self.attach_at(&proc, Path::new("/proc"), Kind::Dir)?;
+        devices::guard_cgroups(self)?;
         if privileged {
             devices::guard_proc(self)?;
         }

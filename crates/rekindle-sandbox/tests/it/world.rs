@@ -1,6 +1,7 @@
 //! What a command sees: identity, environment, descriptors, devices, network.
 
 use std::ffi::OsString;
+use std::os::unix::fs::MetadataExt;
 
 use rekindle_sandbox::{Network, Spec};
 
@@ -114,6 +115,18 @@ fn devices_are_few() {
 }
 
 #[test]
+fn devices_of_the_host_stay_as_they_are() {
+    let look = || {
+        let metadata = std::fs::metadata("/dev/full").expect("it is there");
+        (metadata.mode(), metadata.mtime())
+    };
+    let before = look();
+    let text = "chmod 600 /dev/full; touch -d 2001-01-01 /dev/full; chmod 666 /dev/null; echo x > /dev/null && echo ok";
+    assert!(script(text).ends_with("ok\n"));
+    assert_eq!(look(), before);
+}
+
+#[test]
 fn pseudo_terminals_work() {
     assert_eq!(script("script -qec 'test -t 1 && tty' /dev/null < /dev/null").trim(), "/dev/pts/0");
 }
@@ -147,6 +160,16 @@ fn settings_of_the_host_are_out_of_reach() {
 #[test]
 fn namespaces_nest() {
     assert_eq!(script("unshare -Urm sh -c 'mount -t tmpfs none /tmp && touch /tmp/x && id -u'"), "0\n");
+}
+
+#[test]
+fn control_groups_of_the_host_are_out_of_reach() {
+    let mount = "mkdir /tmp/c && mount -t $0 none /tmp/c && echo mounted";
+    for (kind, options) in [("cgroup2", ""), ("cgroup", "-o freezer")] {
+        let mount = mount.replace("-t $0", &format!("-t {kind} {options}"));
+        assert_eq!(script(&format!("unshare -UrmC sh -c '{mount}' 2> /dev/null; echo ended")), "ended\n");
+        assert_eq!(script(&format!("unshare -Urm sh -c '{mount}' 2> /dev/null; echo ended")), "ended\n");
+    }
 }
 
 #[test]
