@@ -38,8 +38,8 @@ pub(crate) enum Call {
     Mode(Place),
     /// Gives other times.
     Times(Place),
-    /// Changes the working directory.
-    ChangeDir,
+    /// Changes the working directory; `None` for one that is open.
+    ChangeDir(Option<Place>),
     /// Changes the view of the file system, if the process may.
     ChangeView,
     /// Makes a thread, or a process that shares more than memory. Flags are in the first argument.
@@ -128,6 +128,7 @@ pub(crate) fn filter(lookups: bool) -> Program {
 const O_PATH: u32 = 0o1000_0000;
 const OPEN_TREE_CLONE: u32 = 1;
 const AT_EMPTY_PATH: u32 = 0x1000;
+const AT_FDCWD: u32 = libc::AT_FDCWD.cast_unsigned();
 
 fn assemble(archs: &[&Arch], lookups: bool) -> Program {
     let mut program = Program::default();
@@ -163,8 +164,10 @@ impl Arch {
             let old = if self.wide { &[][..] } else { OLD_LOOKS };
             for &(number, call) in self.looks.iter().chain(old).chain(COMMON_LOOKS) {
                 program.when_equal(number, |body| match call {
-                    // The way in which C libraries make `fstat`, which looks for nothing.
-                    Call::Look(Place { last: Last::FollowUnless(flags), .. }) => {
+                    // The way in which C libraries make `fstat`, which looks for nothing. Without a descriptor it is none.
+                    Call::Look(Place { dir: Some(dir), last: Last::FollowUnless(flags), .. }) => {
+                        body.load(Field::Argument(dir));
+                        body.when_equal(AT_FDCWD, |body| body.finish(Action::Notify));
                         unless(body, flags, AT_EMPTY_PATH);
                     }
                     _ => body.finish(Action::Notify),
@@ -280,8 +283,8 @@ mod tests {
             (libc::SYS_utimes, Call::Times(at(0, Follow))),
             (libc::SYS_futimesat, Call::Times(from(0, 1, Follow))),
             (libc::SYS_utimensat, Call::Times(from(0, 1, FollowUnless(3)))),
-            (libc::SYS_chdir, Call::ChangeDir),
-            (libc::SYS_fchdir, Call::ChangeDir),
+            (libc::SYS_chdir, Call::ChangeDir(Some(at(0, Follow)))),
+            (libc::SYS_fchdir, Call::ChangeDir(None)),
             (libc::SYS_chroot, Call::ChangeView),
             (libc::SYS_pivot_root, Call::ChangeView),
             (libc::SYS_mount, Call::ChangeView),

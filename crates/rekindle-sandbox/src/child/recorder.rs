@@ -220,7 +220,13 @@ impl<'a> Recorder<'a> {
                 let place = if unnamed { Place { path: None, ..place } } else { place };
                 self.change(who, place, args, Touch::TIMES)?;
             }
-            Call::ChangeDir => self.tasks.get(who.process).forget_cwd(),
+            Call::ChangeDir(place) => {
+                let is_told = self.spec.observe.as_ref().is_some_and(|observe| observe.lookups);
+                if let Some(place) = place.filter(|_| is_told) {
+                    self.look(who, place, args, Touch::PRESENT)?;
+                }
+                self.tasks.get(who.process).forget_cwd();
+            }
             Call::ChangeView => self.change_view(who)?,
             Call::Clone => self.share(who, args[0])?,
             Call::Clone3 => {

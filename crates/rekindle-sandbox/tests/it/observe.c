@@ -41,6 +41,12 @@ static int must(long result, const char *what) {
 }
 #define MUST(call) must(call, #call)
 
+static void write_to(const char *file, const char *text) {
+    int fd = MUST(open(file, O_WRONLY));
+    MUST(write(fd, text, strlen(text)));
+    close(fd);
+}
+
 static void consume(int fd) {
     char bytes[64];
     MUST(read(fd, bytes, sizeof bytes));
@@ -395,6 +401,14 @@ static void way(const char *how) {
         consume(MUST(open(strcpy(pages + 4094, "a"), O_RDONLY)));
         return;
     }
+    IS("page-unread") {
+        /* The kernel reads what nobody else may. */
+        char *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        strcpy(page, "a");
+        MUST(mprotect(page, 4096, PROT_WRITE));
+        consume(MUST(open(page, O_RDONLY)));
+        return;
+    }
     /* Making. */
     IS("mkdirat") { MUST(mkdirat(AT_FDCWD, "new", 0755)); return; }
     IS("mkdir-old") { mkdirat(AT_FDCWD, "d", 0755); return; }
@@ -531,6 +545,30 @@ static void way(const char *how) {
             printf("no namespace");
         return;
     }
+    IS("own-rights") {
+        char users[32], groups[32];
+        sprintf(users, "0 %d 1", getuid());
+        sprintf(groups, "0 %d 1", getgid());
+        MUST(chmod("d", 0));
+        if (unshare(CLONE_NEWUSER))
+            printf("no namespace");
+        write_to("/proc/self/setgroups", "deny");
+        write_to("/proc/self/uid_map", users);
+        write_to("/proc/self/gid_map", groups);
+        consume(MUST(open("d/x", O_RDONLY)));
+        MUST(chmod("d", 0755));
+        return;
+    }
+    IS("too-long") {
+        char name[201] = {0};
+        memset(name, 'n', 200);
+        for (int i = 0; i < 20; i++) {
+            MUST(mkdir(name, 0755));
+            MUST(chdir(name));
+        }
+        close(MUST(open(name, O_WRONLY | O_CREAT, 0644)));
+        return;
+    }
     IS("own-root") {
         if (unshare(CLONE_NEWUSER) || chroot("d"))
             printf("no namespace");
@@ -642,6 +680,8 @@ static void way(const char *how) {
         readlink("ld", path, sizeof path);
         statx(AT_FDCWD, "d/x", 0, STATX_ALL, &large);
         fstat(0, &buffer);
+        fstatat(AT_FDCWD, "empty", &buffer, AT_EMPTY_PATH);
+        MUST(chdir("none-either") == 0 || errno != ENOENT ? -1 : 0);
         return;
     }
 #ifdef __x86_64__

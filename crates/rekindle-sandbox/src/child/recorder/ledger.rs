@@ -76,7 +76,8 @@ impl Ledger {
 
     pub(super) fn is_of_interest(&self, path: &[u8]) -> bool {
         match self.roots.is_empty() {
-            true => !is_below(path, b"/proc") && !is_below(path, b"/dev"),
+            // Of all these, only here files are kept.
+            true => is_below(path, b"/dev/shm") || (!is_below(path, b"/proc") && !is_below(path, b"/dev")),
             false => self.roots.iter().any(|root| is_below(path, root)),
         }
     }

@@ -32,13 +32,25 @@ pub(super) struct Found {
     pub(super) links: Vec<Box<[u8]>>,
     /// It cannot change while the command runs.
     pub(super) lasting: bool,
+    /// Why it may be there all the same for who asks, if it is missing.
+    pub(super) doubt: Option<Hidden>,
     /// Where the ledger has it, once that was looked up.
     pub(super) place: Cell<Option<Place>>,
 }
 
+/// Why something cannot be looked up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hidden {
+    /// It is in a directory that may not be entered.
+    Denied,
+    /// Its path is longer than one may be. From a directory on the way it is not.
+    TooLong,
+}
+
 impl Found {
     pub(super) fn new(path: &[u8], kind: Kind) -> Found {
-        Found { path: path.into(), kind, links: Vec::new(), lasting: false, place: Cell::default() }
+        let place = Cell::default();
+        Found { path: path.into(), kind, links: Vec::new(), lasting: false, doubt: None, place }
     }
 
     /// It, and the links that lead to it.
@@ -320,13 +332,18 @@ impl Lookup {
                         // It says more about this process than about the path.
                         trail.change = Change::Unheard;
                     }
+                    let doubt = match errno {
+                        Errno::ACCESS => Some(Hidden::Denied),
+                        Errno::NAMETOOLONG if at.len() >= libc::PATH_MAX as usize => Some(Hidden::TooLong),
+                        _ => None,
+                    };
                     // Nothing is there, or nobody may look; the rest is told as far as it names something.
                     for name in names.iter().rev().take_while(|name| ***name != *b"..") {
                         at.push(b'/');
                         at.extend_from_slice(name);
                     }
                     trail.change = trail.change.max(self.change_of(&at));
-                    return done(at, Kind::Missing, links);
+                    return Found { doubt, ..done(at, Kind::Missing, links) };
                 }
             }
         }

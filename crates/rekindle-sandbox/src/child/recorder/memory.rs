@@ -32,18 +32,30 @@ impl Recorder<'_> {
         Ok(None)
     }
 
-    /// Copies from a process's memory; 0 where there is none, or no process any more.
+    /// Copies from a process's memory; 0 where there can be none, or no process any more.
+    ///
+    /// # Errors
+    /// If it cannot be looked into. The kernel may do so all the same: it reads what the process may only write to, and what is kept
+    /// from everybody else (`memfd_secret`).
     pub(super) fn read(&self, who: Caller, address: u64, to: &mut [u8]) -> Result<usize, String> {
         let refusal = match sys::read_memory(who.tid, address, to) {
             Ok(count) => return Ok(count),
             Err(error) => error.raw_os_error(),
         };
-        if matches!(refusal, Some(libc::EFAULT | libc::ESRCH | libc::EINVAL)) {
-            return Ok(0);
+        let is_nowhere = address == 0 || address.cast_signed() < 0;
+        match refusal {
+            Some(libc::ESRCH | libc::EINVAL) => return Ok(0),
+            Some(libc::EFAULT) if is_nowhere => return Ok(0),
+            _ => {}
         }
         match self.procs.read_memory(who.tid, address, to) {
             Ok(count) => Ok(count),
-            Err(Errno::IO | Errno::FAULT | Errno::NOENT | Errno::SRCH) => Ok(0),
+            Err(Errno::NOENT | Errno::SRCH) => Ok(0),
+            Err(Errno::IO | Errno::FAULT) => match self.procs.is_mapped(who.tid, address) {
+                Ok(false) => Ok(0),
+                Ok(true) => Err("a process passed something in memory that cannot be looked into".to_owned()),
+                Err(errno) => Err(unreadable(errno)),
+            },
             Err(errno) => Err(unreadable(errno)),
         }
     }

@@ -84,7 +84,7 @@ impl Recorder<'_> {
                 Touch::PRESENT
             }
             Kind::Dir => Touch::LISTED,
-            Kind::File | Kind::Program if flags.has(libc::O_TRUNC) && !self.lookup.is_writable(&found) => {
+            Kind::File | Kind::Program if flags.has(libc::O_TRUNC) && !self.is_writable(who, &found) => {
                 Touch::PRESENT
             }
             Kind::File | Kind::Program => match file(&flags, found.lasting) {
@@ -97,6 +97,10 @@ impl Recorder<'_> {
             Kind::Nameless => Touch::default(),
         };
         self.touch(who, &found, touch)
+    }
+
+    fn is_writable(&self, who: Caller, found: &Found) -> bool {
+        self.lookup.is_writable(found) || self.has_other_rights(who)
     }
 
     /// Whether a file that is emptied has another mode than it would have been made with.
@@ -168,7 +172,7 @@ impl Recorder<'_> {
         let touch = match found.kind {
             Kind::Missing => Touch::ABSENT,
             _ if found.lasting => Touch::PRESENT,
-            _ if touch.any(Touch::REPLACED) && !self.lookup.is_writable(&found) => Touch::PRESENT,
+            _ if touch.any(Touch::REPLACED) && !self.is_writable(who, &found) => Touch::PRESENT,
             _ => touch,
         };
         if !touch.any(Touch::REMOVED) || found.kind == Kind::Nameless {

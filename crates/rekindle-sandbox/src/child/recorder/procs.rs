@@ -1,6 +1,7 @@
 //! What `/proc` tells of observed processes: the host's, as it was opened before the sandbox's root took its place.
 
 use std::ffi::CString;
+use std::io::{BufRead, BufReader};
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use rustix::buffer::spare_capacity;
@@ -86,6 +87,29 @@ impl Procs {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
         let file = rustix::fs::openat(&self.0, format!("{tid}/mem"), flags, Mode::empty())?;
         rustix::io::pread(&file, to, address)
+    }
+
+    /// Whether a thread has memory at an address that it may use.
+    pub(super) fn is_mapped(&self, tid: u32, address: u64) -> Result<bool, Errno> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let file = match rustix::fs::openat(&self.0, format!("{tid}/maps"), flags, Mode::empty()) {
+            Err(Errno::NOENT | Errno::SRCH) => return Ok(false),
+            other => std::fs::File::from(other?),
+        };
+        // `7f3c8d400000-7f3c8d428000 rw-p …`
+        let has = |line: &str| {
+            let (start, rest) = line.split_once('-')?;
+            let (end, rest) = rest.split_once(' ')?;
+            let number = |text| u64::from_str_radix(text, 16).ok();
+            Some((number(start)?..number(end)?).contains(&address) && !rest.starts_with("---"))
+        };
+        for line in BufReader::new(file).split(b'\n') {
+            let line = line.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
+            if has(&String::from_utf8_lossy(&line)) == Some(true) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     pub(super) fn ids(&self, tid: u32) -> Result<Ids, Errno> {

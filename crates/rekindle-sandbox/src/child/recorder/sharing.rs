@@ -9,13 +9,22 @@ impl Recorder<'_> {
     /// Mounts and roots of one's own are beyond what can be followed. In the sandbox's own user namespace nobody has
     /// the right to any.
     pub(super) fn change_view(&mut self, who: Caller) -> Result<(), String> {
-        match self.procs.link(who.tid, "ns/user") {
-            Ok(namespace) if namespace == self.namespace => Ok(()),
-            Err(Errno::NOENT | Errno::SRCH) => Ok(()),
-            _ => {
+        match self.has_other_rights(who) {
+            false => Ok(()),
+            true => {
                 Err("a process mounted file systems, or changed its root, in a namespace of its own"
                     .to_owned())
             }
+        }
+    }
+
+    /// Whether a process is in a user namespace of its own, where it may do more than this one.
+    pub(super) fn has_other_rights(&self, who: Caller) -> bool {
+        match self.procs.link(who.tid, "ns/user") {
+            Ok(namespace) => namespace != self.namespace,
+            // It has ended.
+            Err(Errno::NOENT | Errno::SRCH) => false,
+            Err(_) => true,
         }
     }
 

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use rustix::fs::Stat;
 use rustix::io::Errno;
 
-use super::lookup::{Found, Kind};
+use super::lookup::{Found, Hidden, Kind};
 use super::procs::Opened;
 use super::{Caller, Recorder, unreadable};
 use crate::calls::{Last, Place};
@@ -91,7 +91,15 @@ impl Recorder<'_> {
             let thread = if who.tid == who.process { process } else { procs.ids(who.tid).ok()?.inner? };
             Some((process, thread))
         };
-        Ok(lookup.find(base, path, follow, own))
+        let found = lookup.find(base, path, follow, own);
+        match found.doubt {
+            Some(Hidden::Denied) if self.has_other_rights(who) => {
+                Err("a process may enter directories, in a namespace of its own, that nobody else may"
+                    .to_owned())
+            }
+            Some(Hidden::TooLong) => Err("a process uses a path that is too long to be looked up".to_owned()),
+            _ => Ok(found),
+        }
     }
 
     /// Where relative paths begin.

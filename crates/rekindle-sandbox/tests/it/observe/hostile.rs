@@ -34,7 +34,9 @@ fn what_cannot_be_followed_is_said() {
         ("in-root", 1 << 30, "RESOLVE_IN_ROOT"),
         ("own-mount", 1 << 30, "mounted"),
         ("own-root", 1 << 30, "root"),
+        ("own-rights", 1 << 30, "namespace"),
         ("too-deep", 1 << 30, "too long"),
+        ("too-long", 1 << 30, "too long"),
         ("names", 1 << 20, "memory"),
         ("forks", 1 << 16, "memory"),
     ] {

@@ -59,6 +59,7 @@ const WAYS: &[(&str, &str)] = &[
     ("descriptors-gone", "a: read"),
     ("not-dumpable", "a: read"),
     ("bad-address", ""),
+    ("page-unread", "a: read"),
     ("page-end", "a: read"),
     ("mkdirat", "new: absent created"),
     ("mkdir-old", "d: present"),
@@ -214,9 +215,10 @@ fn looking_is_recorded_where_it_is_asked_for() {
     let mut spec = place.spec("static", &["look", "path-only"]);
     spec.observe = Some(Observe { lookups: true, ..Observe::new() });
     let records = observe(&spec);
-    let expect = "a: present; b: present; d/x: present; la: present; ld: followed; none: absent";
+    let expect = ": present; a: present; b: present; d/x: present; empty: present; la: present; ld: followed; none: absent; \
+                  none-either: absent";
     assert_eq!(seen(&records, "look"), expect);
-    assert_eq!(seen(&records, "path-only"), "a: present");
+    assert_eq!(seen(&records, "path-only"), ": present; a: present");
 }
 
 /// Changes that do not happen, and such of other attributes, do not hide that what was there before is looked at.
