@@ -15,6 +15,7 @@ mod kept;
 mod moving;
 mod phases;
 mod step;
+mod times;
 mod unfinished;
 
 use std::collections::BTreeMap;

@@ -9,6 +9,7 @@
 //!   several, which ones says [`runs_to_squash`]; [`capture_source`] makes a layer of a source directory.
 //! - [`WorkingCopy`] does what an overlay mount does without one: it writes a stack out, and makes a layer of what
 //!   has changed there since.
+//! - [`retime`] gives back the time that a file had before it was marked as changed.
 //! - [`newest_mtime`] and [`survey()`] say what a layer amounts to, and whether somebody wrote to it.
 //! - [`Snapshot`] is a tree's full metadata, for comparing; [`materialise`] writes a view out as a plain
 //!   directory; [`remove_tree`] deletes whatever a build may have left behind.
@@ -29,6 +30,7 @@ mod materialise;
 mod merge;
 mod random;
 mod remove;
+mod retime;
 mod rewrite;
 mod scan;
 mod sealed_file;
@@ -49,6 +51,7 @@ pub use manifest::{Change, ChangeKind, Entries, Entry, EntryKind, Manifest};
 pub use materialise::{Hit, HitPlace, MaterialiseOptions, Materialised, Substitution, materialise};
 pub use merge::{Merged, merge};
 pub use remove::remove_tree;
+pub use retime::retime;
 pub use scan::{Scan, ScanOptions, scan};
 pub use snapshot::{Difference, Node, NodeKind, Snapshot};
 pub use squash::{runs_to_squash, squash};

@@ -160,6 +160,8 @@ impl Attempt<'_> {
             going.took += began.elapsed();
             match verdict {
                 Verdict::Settled => {
+                    let before = paths(&going.before, self.bottom.upper());
+                    self.give_times_back(&going.prepared, mark, (&going.after[0], &before))?;
                     self.tell_audited(phase, &going.told(None), watch);
                     going.open = Open::default();
                     let (runs, _) = going.runs()?;

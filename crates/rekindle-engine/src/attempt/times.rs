@@ -1,0 +1,46 @@
+//! The times of changed sources once a step that went on has seen them.
+//!
+//! For a build tool to see that a source changed, it gets a time that is newer than all else (the mark). In a clean build the
+//! sources are older than all that is made of them. So they are given their time back when the audit is content: or what was
+//! rightly left alone ("move if changed") looks out of date to the `make install` that follows, which makes it again without what
+//! the build phase was told.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use rekindle_layers::{Cursor, Timestamp, View, retime};
+
+use super::Attempt;
+use crate::copied::Copied;
+use crate::error::Error;
+
+impl Attempt<'_> {
+    /// Gives what was changed before a step, at these paths, its time back where it still has the `mark`: that which it had in
+    /// the tree that the step left `then`, as products that were kept are newer; or what it has in the tree `before` the step.
+    pub(super) fn give_times_back(
+        &self,
+        changed: &[BTreeSet<Vec<u8>>],
+        mark: Timestamp,
+        (then, before): (&[PathBuf], &[PathBuf]),
+    ) -> Result<(), Error> {
+        let cursor = |stack| Ok::<_, Error>(Cursor::new(View::of_layers(stack, Path::new(""))?));
+        let (mut then, mut before) = (cursor(then)?, cursor(before)?);
+        let drafts: Vec<PathBuf> = self.tree.iter().filter_map(|layer| layer.draft_path()).collect();
+        let copy = self.copied.as_ref().map(Copied::root);
+        let changed = changed.iter().flatten().map(|path| Path::new(OsStr::from_bytes(path)));
+        // A directory in which a name came or went got the mark, too.
+        let places: BTreeSet<&Path> =
+            changed.flat_map(|path| [Some(path), path.parent()]).flatten().collect();
+        for path in places {
+            let Some(now) = before.metadata(path)? else { continue };
+            let same_kind = then.metadata(path)?.filter(|then| then.file_type == now.file_type);
+            let time = same_kind.map_or(now.mtime, |then| then.mtime);
+            for root in drafts.iter().map(PathBuf::as_path).chain(copy) {
+                retime(root, path, mark, time)?;
+            }
+        }
+        Ok(())
+    }
+}
