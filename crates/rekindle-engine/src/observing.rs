@@ -3,7 +3,7 @@
 //! Inside, the tree lies in several places: the build directory, `/tmp`, the outputs in the store, and the mounted source a second
 //! time. In a trace each file of the tree has one name, that in the layers, and everything else its absolute path.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
@@ -11,7 +11,7 @@ use std::path::Path;
 use rekindle_layers::{FileType, View};
 use rekindle_plan::trace::{self, Access, Exec, Move, PathId, Process, ProcessId, Stream, Touch, Trace};
 use rekindle_plan::{Observations, ObservationsBuilder};
-use rekindle_sandbox::{self as sandbox, End, Records};
+use rekindle_sandbox::{self as sandbox, End, MoveKind, Records};
 
 use crate::error::Error;
 use crate::mounted::Mounted;
@@ -80,13 +80,20 @@ pub(crate) fn trace(records: &Records, places: &Places, upper: &Path) -> Result<
             Stream::Pipe(*pipes.entry(number).or_insert(next))
         }
     };
+    // Who gives a file another name makes a file with what is in it.
+    let is_link = |step: &&sandbox::Move| step.kind == MoveKind::Link;
+    let linked: HashSet<_> =
+        records.moves.iter().filter(is_link).map(|step| (step.process, step.from)).collect();
     let processes = records.each_process().map(|(id, process)| {
         let earlier = |other: Option<sandbox::ProcessId>| {
             other.filter(|other| *other < id).map(|other| ProcessId(other.0))
         };
         let accesses = process.accesses.iter().map(|access| Access {
             path: path(access.path),
-            touch: touch(access.touch),
+            touch: match access.observed > 0 && linked.contains(&(id, access.path)) {
+                true => touch(access.touch).and(Touch::READ),
+                false => touch(access.touch),
+            },
             observed: access.observed,
             changed: access.changed,
             changed_last: access.changed_last,
@@ -123,10 +130,11 @@ pub(crate) fn trace(records: &Records, places: &Places, upper: &Path) -> Result<
     Ok(Trace::new(&paths, processes.collect(), moves.collect(), |path| is_left(upper, path)))
 }
 
-/// Whether a layer has something at this path that it does not only hide.
+/// Whether a layer has something at this path that it does not only hide. What is in `/tmp` is gone when the step goes on.
 fn is_left(upper: &Path, path: &[u8]) -> bool {
     use std::os::unix::ffi::OsStrExt;
-    if path.starts_with(b"/") {
+    let is_tmp = path.strip_prefix(TREE_TMP.as_bytes()).is_some_and(|rest| rest.starts_with(b"/"));
+    if path.starts_with(b"/") || is_tmp {
         return false;
     }
     let metadata = fs::symlink_metadata(upper.join(std::ffi::OsStr::from_bytes(path)));

@@ -105,6 +105,13 @@ impl fmt::Display for Finding {
             (Rule::Printed, _) => {
                 write!(f, "{path} is made of what a build tool had to do this time, by {}", self.who)
             }
+            (Rule::Moment, _) if self.change.kind == ChangeKind::Removed => {
+                write!(
+                    f,
+                    "{} did not get {path}, which another command had made for it and did not make again",
+                    self.who
+                )
+            }
             (Rule::Moment, _) => {
                 write!(
                     f,

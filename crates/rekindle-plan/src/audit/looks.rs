@@ -10,7 +10,10 @@ use super::rules::{Auditor, Hit, RunId};
 use super::trace_facts::{describe, first_changes, has_kin};
 use super::{Finding, Orchestrator, Rule};
 use crate::observation::{ChangeKind, SourceChange};
-use crate::trace::{Access, PathId, Process, ProcessId, Touch, name_of};
+use crate::trace::{Access, PathId, Process, ProcessId, Touch, name_of, resolve};
+
+/// Options of compilers that go before the name of a directory without a space.
+const LONG_OPTIONS: &[&[u8]] = &[b"-isystem", b"-iquote", b"-idirafter"];
 
 /// Paths that came or went.
 struct Names<'a> {
@@ -147,27 +150,16 @@ impl<'a> Auditor<'a> {
     fn told(&self, run: RunId, process: &Process, names: &Names<'a>) -> Option<&'a SourceChange> {
         let exec = process.exec.as_ref()?;
         let cwd = self.trace(run).paths().get(exec.cwd);
-        let mut path = Vec::new();
-        let mut find = |word: &[u8]| {
-            let word = word.strip_prefix(b"./").unwrap_or(word);
-            let word = word.strip_suffix(b"/").unwrap_or(word);
-            if !names.lasts.contains(name_of(word)) {
-                return None;
-            }
-            if let Some(absolute) = word.strip_prefix(b"/") {
-                return names.changes.get(absolute).copied();
-            }
-            path.clear();
-            path.extend_from_slice(cwd);
-            path.push(b'/');
-            path.extend_from_slice(word);
-            names.changes.get(&path[..]).copied()
+        let find = |word: &[u8]| {
+            let is_known = names.lasts.contains(last_of(word));
+            is_known.then(|| names.changes.get(&resolve(cwd, word)[..]).copied()).flatten()
         };
         exec.argv.iter().skip(1).find_map(|word| {
-            // `dir`, `-Idir`, `--from=dir`.
+            // `dir`, `-Idir`, `-isystemdir`, `--from=dir`, `-Wl,-rpath,dir`, `dir:other`.
             let option = word.strip_prefix(b"-").and_then(|rest| rest.get(1..));
-            let value = word.iter().position(|byte| *byte == b'=').map(|at| &word[at + 1..]);
-            find(word).or_else(|| option.and_then(&mut find)).or_else(|| value.and_then(&mut find))
+            let long = LONG_OPTIONS.iter().find_map(|option| word.strip_prefix(*option));
+            let parts = word.split(|byte| matches!(byte, b'=' | b',' | b':'));
+            std::iter::once(word).chain(option).chain(long).chain(parts).find_map(find)
         })
     }
 
@@ -282,6 +274,11 @@ impl<'a> Auditor<'a> {
                 }
             }
         }
+        if self.rules.moment {
+            for (group, hit) in self.was_given_nothing(run) {
+                self.note(&mut hits, run, group, hit);
+            }
+        }
         if self.rules.newer {
             for (group, hit) in self.told_what_is_newer(run, round) {
                 self.note(&mut hits, run, group, hit);
@@ -376,7 +373,7 @@ impl<'a> Hit<'a> {
         Hit { told_by, ..if is_first { self } else { other } }
     }
 
-    fn of(change: SourceChange, process: &'a Process) -> Hit<'a> {
+    pub(super) fn of(change: SourceChange, process: &'a Process) -> Hit<'a> {
         Hit {
             at: 0,
             change,
@@ -392,4 +389,12 @@ impl<'a> Hit<'a> {
 /// When an access had to do with what was there before.
 fn when(access: &Access) -> u32 {
     if access.observed > 0 { access.observed } else { access.changed }
+}
+
+/// The last component of a path that may end in slashes and dots.
+fn last_of(mut path: &[u8]) -> &[u8] {
+    while let Some(shorter) = path.strip_suffix(b"/").or_else(|| path.strip_suffix(b"/.")) {
+        path = shorter;
+    }
+    name_of(path)
 }

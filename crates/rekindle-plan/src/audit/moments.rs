@@ -8,8 +8,9 @@
 use std::cell::OnceCell;
 
 use super::Run;
-use super::groups::{GroupId, Kind};
-use super::rules::{Auditor, Likes, RunId};
+use super::groups::{Group, GroupId, Kind};
+use super::rules::{Auditor, Hit, Likes, RunId};
+use crate::observation::{ChangeKind, SourceChange};
 use crate::trace::{Access, PathId, Process, ProcessId, Touch, Trace, name_of};
 
 const USES: Touch = Touch::USES.and(Touch::LISTED);
@@ -101,6 +102,58 @@ impl<'a> Auditor<'a> {
             (!members.is_empty()).then_some((then, members))
         };
         self.evidence.then.iter().map(Run::trace).enumerate().filter_map(makers).collect()
+    }
+
+    /// Those of this round that were given the same to do in an earlier build, and did not get this time what somebody else had
+    /// handed to them then in a file that is gone. Who only asks whether it is there is not seen to miss it.
+    pub(super) fn was_given_nothing(&self, run: RunId) -> Vec<(GroupId, Hit<'a>)> {
+        let is_fed = |group: &Group| group.fed_by.iter().any(|writer| !group.piped_by.contains(writer));
+        let earlier = &self.groups[..self.evidence.then.len()];
+        if !earlier.iter().any(|groups| groups.all.iter().any(is_fed)) {
+            return Vec::new();
+        }
+        let trace = self.trace(run);
+        let groups = self.groups[run];
+        let tasks = (0..groups.all.len()).filter(|id| groups.all[*id].kind == Kind::Task);
+        let misses = |group: GroupId| {
+            let leader = trace.process(groups.all[group].leader);
+            let (then, like) = self.like(run, leader)?;
+            let group_then = self.groups[then].of[like.at()];
+            let path = self.handed_to(then, group_then).find(|path| !self.finds(run, group, path))?;
+            let change = SourceChange { path: path.to_vec(), kind: ChangeKind::Removed };
+            Some((group, Hit { at: 1, is_past: true, ..Hit::of(change, leader) }))
+        };
+        tasks.filter_map(misses).collect()
+    }
+
+    /// What a group was handed by what others had been started to do, in files that are gone.
+    fn handed_to(&self, run: RunId, group: GroupId) -> impl Iterator<Item = &'a [u8]> {
+        let (trace, groups) = (self.trace(run), self.groups[run]);
+        let accesses = groups.members(group).iter().flat_map(move |member| &trace.process(*member).accesses);
+        let is_handed = move |access: &&Access| {
+            let makers = || {
+                let makers =
+                    trace.changes_to(access.path).filter(|(_, access)| access.touch.any(Touch::MAKES));
+                makers.map(|(maker, _)| groups.of[maker.at()])
+            };
+            access.observed > 0
+                && access.touch.any(USES)
+                && !trace.left(access.path)
+                && makers().all(|maker| maker != group)
+                && makers().any(|maker| groups.all[maker].kind == Kind::Task)
+        };
+        accesses.filter(is_handed).map(move |access| trace.paths().get(access.path))
+    }
+
+    /// Whether a group finds something at a path.
+    fn finds(&self, run: RunId, group: GroupId, path: &[u8]) -> bool {
+        let trace = self.trace(run);
+        let Some(id) = trace.paths().find(path) else { return false };
+        let found = |access: &Access| access.observed > 0 && !access.touch.any(Touch::ABSENT);
+        self.groups[run]
+            .members(group)
+            .iter()
+            .any(|member| trace.process(*member).access(id).is_some_and(found))
     }
 
     /// Whether any of these did something to a path for which this holds.

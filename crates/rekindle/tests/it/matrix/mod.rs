@@ -5,6 +5,7 @@
 //! is wrong after the edit (a header that nobody declared, an object that stays in an archive), the audit has to see it. What
 //! nobody can see is there too, and asserted to differ, so that its mark goes when it is seen.
 
+mod afterwards;
 mod archives;
 mod autotools;
 mod awaited;
@@ -19,6 +20,7 @@ mod doubts;
 mod edit;
 mod edits;
 mod faults;
+mod handed;
 mod make;
 mod meson;
 mod moments;
@@ -29,6 +31,7 @@ mod python;
 mod random;
 mod random_wrong;
 mod recipes;
+mod shadows;
 mod shapes;
 mod undeclared;
 

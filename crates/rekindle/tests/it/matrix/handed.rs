@@ -1,0 +1,47 @@
+//! What one command hands to another in a way that leaves nothing behind, or under another name.
+
+use super::doubts::check;
+use super::edit::write;
+
+/// What is in `/tmp` is gone when the step goes on, and who made it need not run again.
+#[test]
+fn outside_of_the_tree() {
+    let edits = [write("b", "other\n"), write("a", "other\n")];
+    for place in ["/tmp/x", "/dev/shm/x"] {
+        for read in [
+            format!("cat b > out/x; cat {place} >> out/x || true"),
+            format!(
+                "cat b > out/x; if test -r {place}; then cat {place} >> out/x; else echo none >> out/x; fi"
+            ),
+        ] {
+            let makefile = format!(
+                "all: gen out/x\ngen: a\n\tcp a {place}; touch gen\nout/x: b\n\tmkdir -p out; {read}\n"
+            );
+            check("make", &[("Makefile", &makefile)], &edits);
+        }
+        let makefile = format!(
+            "all: st out/x\nst:\n\tcp a {place} || true\n\ttouch st\n\
+             out/x: st\n\tmkdir -p out; cat {place} > out/x || echo no > out/x\n"
+        );
+        check("make", &[("Makefile", &makefile)], &edits[1..]);
+    }
+}
+
+#[test]
+fn and_removed_by_a_third() {
+    let makefile = "all: gen out/x end\ngen: a\n\tcp a x; touch gen\n\
+        out/x: b\n\tmkdir -p out; cat b > out/x; if test -r x; then cat x >> out/x; else echo none >> out/x; fi\n\
+        end: gen out/x\n\trm -f x; touch end\n";
+    check("make", &[("Makefile", makefile)], &[write("b", "other\n"), write("a", "other\n")]);
+}
+
+/// It is the same file until its source is another one.
+#[test]
+fn by_another_name() {
+    let makefile = "all: out/x\nh/x.h:\n\tmkdir -p h; ln src/x.h h/x.h\n\
+        out/x: b | h/x.h\n\tmkdir -p out; cat h/x.h b > out/x\n";
+    let files = [("Makefile", makefile), ("src/x.h", "one\n")];
+    check("make", &files, &[write("src/x.h", "other\n"), write("b", "other\n")]);
+    let makefile = "all: out/x\nout/x: stamp b\n\tcat h/x.h b > out/x\nstamp:\n\tmkdir -p out; cp -al src h; touch stamp\n";
+    check("make", &[("Makefile", makefile), files[1]], &[write("src/x.h", "other\n")]);
+}
