@@ -181,6 +181,12 @@ impl Groups {
         group
     }
 
+    /// Whether a group comes of another one.
+    pub(crate) fn is_below(&self, group: GroupId, other: GroupId) -> bool {
+        std::iter::successors(self.all[group].parent, |above| self.all[*above].parent)
+            .any(|above| above == other)
+    }
+
     /// The nearest orchestrator above a group.
     pub(crate) fn started_by(&self, group: GroupId) -> Option<Orchestrator> {
         let mut above = self.all[group].parent;

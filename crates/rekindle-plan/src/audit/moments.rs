@@ -126,7 +126,8 @@ impl<'a> Auditor<'a> {
         tasks.filter_map(misses).collect()
     }
 
-    /// What a group was handed by what others had been started to do, in files that are gone.
+    /// What a group was handed by what others had been started to do, in files that are gone. What it starts itself hands to it what
+    /// it asks for, and it may know that from the last time.
     fn handed_to(&self, run: RunId, group: GroupId) -> impl Iterator<Item = &'a [u8]> {
         let (trace, groups) = (self.trace(run), self.groups[run]);
         let accesses = groups.members(group).iter().flat_map(move |member| &trace.process(*member).accesses);
@@ -140,7 +141,8 @@ impl<'a> Auditor<'a> {
                 && access.touch.any(USES)
                 && !trace.left(access.path)
                 && makers().all(|maker| maker != group)
-                && makers().any(|maker| groups.all[maker].kind == Kind::Task)
+                && makers()
+                    .any(|maker| groups.all[maker].kind == Kind::Task && !groups.is_below(maker, group))
         };
         accesses.filter(is_handed).map(move |access| trace.paths().get(access.path))
     }

@@ -1,9 +1,9 @@
 //! What a build tool does again after an edit, counted by a wrapper around the compiler.
 //!
-//! The wrapper writes down each source that it is called for, outside of the tree, where it is nobody's product, and the build
-//! phase shows that when it is over. The phase also copies a note, so that it runs again when the note is edited, although
+//! The wrapper says each source that it is called for right where the step prints, past the build tool. The phase also copies a note, so that it runs again when the note is edited, although
 //! the build tool needs nothing of that.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -12,10 +12,13 @@ use super::make::c_files;
 use super::{Built, cargo, equal};
 use crate::project::Place;
 
+/// Where the step prints: the output of its shell.
+const PRINTED: &str = "/proc/2/fd/1";
+
 /// Counts and goes on.
 fn wrapper(compiler: &str, counts: &str) -> Vec<Edit> {
     let text = format!(
-        "#!/bin/bash\nfor word; do\n    case $word in\n        {counts}) echo \"compiled $word\" >> /dev/shm/counted ;;\n    esac\n\
+        "#!/bin/bash\nfor word; do\n    case $word in\n        {counts}) echo \"compiled $word\" > {PRINTED} ;;\n    esac\n\
          done\nexec {compiler} \"$@\"\n"
     );
     vec![write("wrapper", text), mode("wrapper", 0o755), write("note", "some\n")]
@@ -33,8 +36,7 @@ build-system = \"{system}\"
 [package.env]
 {env}
 [package.phases]
-pre-build = 'rm -f /dev/shm/counted; cp /build/source/note /build/noted 2> /dev/null || true'
-post-build = 'sort -u /dev/shm/counted 2>/dev/null || true'
+pre-build = 'cp /build/source/note /build/noted 2> /dev/null || true'
 {phases}
 "
         ),
@@ -44,7 +46,8 @@ post-build = 'sort -u /dev/shm/counted 2>/dev/null || true'
 /// What was compiled.
 fn compiled(built: &Built) -> Vec<String> {
     let lines = built.told.lines().filter_map(|line| line.strip_prefix("probe-1> compiled "));
-    lines.map(|path| path.rsplit('/').next().unwrap_or(path).to_owned()).collect()
+    let names: BTreeSet<&str> = lines.map(|path| path.rsplit('/').next().unwrap_or(path)).collect();
+    names.into_iter().map(str::to_owned).collect()
 }
 
 struct Counted {
@@ -181,13 +184,15 @@ fn tsc() {
     if !has("tsc") {
         return;
     }
-    let phases = "configure = 'true'\nbuild = '''\nrunHook preBuild\ntsc --listEmittedFiles | \
-                  sed -n 's|^TSFILE: .*/\\(.*\\.js\\)$|compiled \\1|p' >> /dev/shm/counted\nrunHook postBuild\n'''\n\
-                  install = 'mkdir -p $out; cp -r out $out/'";
+    let phases = format!(
+        "configure = 'true'\nbuild = '''\nrunHook preBuild\ntsc --listEmittedFiles | \
+         sed -n 's|^TSFILE: .*/\\(.*\\.js\\)$|compiled \\1|p' > {PRINTED}\nrunHook postBuild\n'''\n\
+         install = 'mkdir -p $out; cp -r out $out/'"
+    );
     let options = "{ \"compilerOptions\": { \"incremental\": true, \"rootDir\": \"src\", \"outDir\": \"out\",\
                    \"tsBuildInfoFile\": \"info\", \"types\": [], \"lib\": [\"es5\"] }, \"include\": [\"src\"] }";
     let project = [
-        manifest("custom", "", phases),
+        manifest("custom", "", &phases),
         write("tsconfig.json", options),
         write("note", "some\n"),
         write("src/one.ts", "import { two } from \"./two\";\nexport const one: number = two + 1;\n"),
