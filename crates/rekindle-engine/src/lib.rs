@@ -32,6 +32,7 @@ mod fragments;
 mod hidden;
 mod host;
 mod job;
+mod leftovers;
 mod links;
 mod makefile;
 mod mounted;

@@ -14,13 +14,14 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rekindle_layers::{Manifest, ScanOptions, StatIndex, remove_tree, scan};
+use rekindle_layers::{Manifest, Scan, ScanOptions, StatIndex, remove_tree, scan};
 use rekindle_nix::{Hash, OutputName, StoreDir, StorePath, StorePathName};
 use rekindle_store::{EntryKind, NarDigest, Store, Tree};
 
 use crate::error::Error;
+use crate::leftovers;
 
-/// Which files of a directory are sources.
+/// Which files of a directory are sources. What earlier builds left in it is none in any case (see `leftovers`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceRules {
     /// Whether `.gitignore` files count, inside a git work tree.
@@ -94,7 +95,7 @@ impl SourceMemory {
         let root = root.canonicalize().map_err(|error| unusable(root, error))?;
         let options = ScanOptions { gitignore: rules.gitignore, exclude: rules.patterns() };
         let prune = !rules.include.is_empty();
-        let (manifest, escaping_links) = self.scan(&root, &options, prune)?;
+        let (manifest, escaping_links) = self.find(&root, &options, prune)?;
         let path = directory_path(store_dir, name, &manifest)?;
         let directory = Directory { root, manifest: Arc::new(manifest) };
         Ok(Source { path, escaping_links, content: Content::Directory { directory, options, prune } })
@@ -103,8 +104,8 @@ impl SourceMemory {
     /// Finds out what is in a directory that lies in the store.
     pub(crate) fn read_stored(&self, root: PathBuf) -> Result<Directory, Error> {
         let options = ScanOptions { gitignore: false, exclude: Vec::new() };
-        let (manifest, _) = self.scan(&root, &options, false)?;
-        Ok(Directory { root, manifest: Arc::new(manifest) })
+        let scanned = self.scan(&root, &options)?;
+        Ok(Directory { root, manifest: Arc::new(scanned.manifest) })
     }
 
     /// Puts a source into the store, if it is not there.
@@ -119,7 +120,7 @@ impl SourceMemory {
             Content::Directory { directory, options, prune } => {
                 let tree = tree_of(directory)?;
                 let mut is_steady = || {
-                    let again = self.scan(&directory.root, options, *prune);
+                    let again = self.find(&directory.root, options, *prune);
                     again.is_ok_and(|(manifest, _)| manifest.root() == directory.manifest.root())
                 };
                 let added = store.add_tree_at(&source.path, &tree, &mut is_steady);
@@ -139,13 +140,22 @@ impl SourceMemory {
         }
     }
 
-    /// What counts in a directory, and the links that lead out of it.
-    fn scan(
+    /// What counts in a directory of the user's, and the links among it that lead out of it.
+    fn find(
         &self,
         root: &Path,
         options: &ScanOptions,
         prune: bool,
     ) -> Result<(Manifest, Vec<PathBuf>), Error> {
+        let scanned = self.scan(root, options)?;
+        let counts = leftovers::leave_out(scanned.manifest);
+        let mut links = scanned.escaping_links;
+        links.retain(|link| counts.get(link).is_some());
+        Ok((if prune { counts.pruned() } else { counts }, links))
+    }
+
+    /// What is in a directory, as far as the options go.
+    fn scan(&self, root: &Path, options: &ScanOptions) -> Result<Scan, Error> {
         let index_file = self.index_file(root, options);
         let scanned = scan(root, options, &StatIndex::load(&index_file)).map_err(|error| {
             if error.is_unsteady() {
@@ -160,8 +170,7 @@ impl SourceMemory {
         if scanned.index_changed {
             scanned.index.save(&index_file)?;
         }
-        let manifest = if prune { scanned.manifest.pruned() } else { scanned.manifest };
-        Ok((manifest, scanned.escaping_links))
+        Ok(scanned)
     }
 
     fn index_file(&self, root: &Path, options: &ScanOptions) -> PathBuf {
