@@ -70,6 +70,7 @@ pub use event::{
     Audited, BuildResult, Event, Failure, FailureKind, Finding, Progress, RestartReason, StepUsage, Taken,
 };
 pub use fetch::{FetchRequest, Fetcher};
+pub use leftovers::PAGE_START;
 pub use provenance::{Provenance, Provenances};
 pub use recipes::{Sight, Visibility};
 pub use rekindle_plan::Trace;

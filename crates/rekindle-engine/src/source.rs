@@ -148,7 +148,7 @@ impl SourceMemory {
         prune: bool,
     ) -> Result<(Manifest, Vec<PathBuf>), Error> {
         let scanned = self.scan(root, options)?;
-        let counts = leftovers::leave_out(scanned.manifest);
+        let counts = leftovers::leave_out(root, scanned.manifest);
         let mut links = scanned.escaping_links;
         links.retain(|link| counts.get(link).is_some());
         Ok((if prune { counts.pruned() } else { counts }, links))

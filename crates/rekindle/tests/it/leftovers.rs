@@ -50,3 +50,23 @@ fn a_link_to_an_output_is_no_source_whatever_the_store() {
     assert_eq!(build(&other, &root, &["--no-link"]), out);
     assert_eq!(listed(&other, &out), SOURCES);
 }
+
+#[test]
+fn a_page_of_a_build_is_no_source() {
+    let place = Place::new();
+    let root = lister(&place);
+    let page = root.join("build.html");
+    let out = build(&place, &root, &["--report", "build.html"]);
+    let first = fs::read_to_string(&page).expect("a page");
+    assert_eq!(build(&place, &root, &["--report", "build.html"]), out);
+    assert_ne!(fs::read_to_string(&page).expect("a page"), first, "it tells of another build");
+    assert_eq!(listed(&place, &out), SOURCES);
+    let verified = place.rekindle(&["verify"]).current_dir(&root).run();
+    assert!(verified.success(), "{}", verified.stderr());
+    // What only has its name is a source, also where a page was; and a page is none where a source was.
+    fs::write(&page, first.replacen("rekindle", "somebody", 1)).expect("our own file");
+    let with_file = build(&place, &root, &[]);
+    assert_eq!(listed(&place, &with_file), ".\n./build.html\n./data\n./data/file\n./data/zlib\n./store\n");
+    fs::write(&page, first).expect("our own file");
+    assert_eq!(build(&place, &root, &[]), out);
+}
