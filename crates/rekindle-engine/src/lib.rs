@@ -52,6 +52,7 @@ mod scratch;
 mod scratch_hash;
 mod shell_state;
 mod source;
+mod stat_indexes;
 mod toolchain;
 mod transcript;
 mod tree;

@@ -9,17 +9,17 @@
 //! only where something needs it there; a build finds the directory as layers in its place.
 
 use std::fs;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rekindle_layers::{Manifest, Scan, ScanOptions, StatIndex, remove_tree, scan};
+use rekindle_layers::{Manifest, Scan, ScanOptions, remove_tree, scan};
 use rekindle_nix::{Hash, OutputName, StoreDir, StorePath, StorePathName};
 use rekindle_store::{EntryKind, NarDigest, Store, Tree};
 
 use crate::error::Error;
 use crate::leftovers;
+use crate::stat_indexes::StatIndexes;
 
 /// Which files of a directory are sources. What earlier builds left in it is none in any case (see `leftovers`).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,14 +74,12 @@ pub(crate) struct Directory {
 /// What is remembered about sources between builds.
 #[derive(Debug)]
 pub(crate) struct SourceMemory {
-    dir: PathBuf,
+    indexes: StatIndexes,
 }
 
 impl SourceMemory {
-    pub(crate) fn open(dir: PathBuf) -> Result<SourceMemory, Error> {
-        let index = dir.join("index");
-        fs::create_dir_all(&index).map_err(|error| Error::io("make the directory", &index, error))?;
-        Ok(SourceMemory { dir })
+    pub(crate) fn open(dir: &Path) -> Result<SourceMemory, Error> {
+        Ok(SourceMemory { indexes: StatIndexes::open(dir)? })
     }
 
     /// Observes the directory `root`.
@@ -156,8 +154,7 @@ impl SourceMemory {
 
     /// What is in a directory, as far as the options go.
     fn scan(&self, root: &Path, options: &ScanOptions) -> Result<Scan, Error> {
-        let index_file = self.index_file(root, options);
-        let scanned = scan(root, options, &StatIndex::load(&index_file)).map_err(|error| {
+        let scanned = scan(root, options, &self.indexes.load(root, options)).map_err(|error| {
             if error.is_unsteady() {
                 Error::usage(format!(
                     "the source {} changes while it is read; wait until whatever writes there is done",
@@ -168,15 +165,9 @@ impl SourceMemory {
             }
         })?;
         if scanned.index_changed {
-            scanned.index.save(&index_file)?;
+            self.indexes.save(root, options, &scanned.index)?;
         }
         Ok(scanned)
-    }
-
-    fn index_file(&self, root: &Path, options: &ScanOptions) -> PathBuf {
-        let mut key = root.as_os_str().as_bytes().to_vec();
-        key.extend(format!("\0{}\0{}", options.gitignore, options.exclude.join("\0")).bytes());
-        self.dir.join("index").join(&Hash::sha256(&key).to_nix32()[..32])
     }
 }
 
@@ -317,7 +308,7 @@ mod tests {
 
     fn observed(root: &Path, exclude: &[&str], include: &[&str]) -> (String, Vec<PathBuf>) {
         let memory_dir = tempfile::tempdir().expect("a temporary directory");
-        let memory = SourceMemory::open(memory_dir.path().to_owned()).expect("our own directory");
+        let memory = SourceMemory::open(memory_dir.path()).expect("our own directory");
         let list = |patterns: &[&str]| patterns.iter().map(ToString::to_string).collect();
         let rules = SourceRules { gitignore: true, exclude: list(exclude), include: list(include) };
         let observe =

@@ -1,4 +1,5 @@
-//! What builds leave in the directory of a package is no source of the next build.
+//! What builds leave in the directory of a package is no source of the next build, and what they remember of sources is
+//! a cache only.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -69,4 +70,34 @@ fn a_page_of_a_build_is_no_source() {
     assert_eq!(listed(&place, &with_file), ".\n./build.html\n./data\n./data/file\n./data/zlib\n./store\n");
     fs::write(&page, first).expect("our own file");
     assert_eq!(build(&place, &root, &[]), out);
+}
+
+#[test]
+fn whatever_lies_where_sources_are_remembered_stops_no_build() {
+    let place = Place::new();
+    let root = lister(&place);
+    let out = build(&place, &root, &["--no-link"]);
+    let sources = place.store().join("rekindle-1/sources");
+    let indexes = || fs::read_dir(sources.join("index")).expect("our own directory").flatten();
+    let is_one =
+        |file: &Path| fs::metadata(file).is_ok_and(|metadata| metadata.is_file() && metadata.len() > 0);
+    let index = indexes().next().expect("an index").path();
+    let put_file = |at: &Path| {
+        fs::remove_dir_all(at).expect("our own directory");
+        fs::write(at, "damaged").expect("our own file");
+    };
+    let put_directory = |at: &Path| {
+        fs::remove_file(at).expect("our own file");
+        fs::create_dir_all(at.join("directory")).expect("our own directory");
+    };
+    for (at, put) in [
+        (&sources, &put_file as &dyn Fn(&Path)),
+        (&sources.join("index"), &put_file),
+        (&index, &put_directory),
+    ] {
+        put(at);
+        assert_eq!(build(&place, &root, &["--no-link"]), out);
+        assert!(is_one(&index), "{}", at.display());
+        assert_eq!(indexes().count(), 1, "{}", at.display());
+    }
 }
