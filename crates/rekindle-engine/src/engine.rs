@@ -126,7 +126,7 @@ impl Engine {
         fs::create_dir_all(&own_dir).map_err(|error| Error::io("make the directory", &own_dir, error))?;
         let layers = LayerStore::open(&own_dir.join("layers"))?;
         layers.sweep()?;
-        let memory = SourceMemory::open(own_dir.join("sources"))?;
+        let memory = SourceMemory::open(&own_dir.join("sources"))?;
         let checkpoints = Checkpoints::open(own_dir.join("checkpoints"))?;
         let sandbox = Sandbox::with_helper(config.helper);
         Ok(Engine {

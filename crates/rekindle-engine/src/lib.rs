@@ -32,6 +32,7 @@ mod fragments;
 mod hidden;
 mod host;
 mod job;
+mod leftovers;
 mod links;
 mod makefile;
 mod mounted;
@@ -51,6 +52,7 @@ mod scratch;
 mod scratch_hash;
 mod shell_state;
 mod source;
+mod stat_indexes;
 mod toolchain;
 mod transcript;
 mod tree;
@@ -69,6 +71,7 @@ pub use event::{
     Audited, BuildResult, Event, Failure, FailureKind, Finding, Progress, RestartReason, StepUsage, Taken,
 };
 pub use fetch::{FetchRequest, Fetcher};
+pub use leftovers::PAGE_START;
 pub use provenance::{Provenance, Provenances};
 pub use recipes::{Sight, Visibility};
 pub use rekindle_plan::Trace;

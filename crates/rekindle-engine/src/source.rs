@@ -9,18 +9,19 @@
 //! only where something needs it there; a build finds the directory as layers in its place.
 
 use std::fs;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rekindle_layers::{Manifest, ScanOptions, StatIndex, remove_tree, scan};
+use rekindle_layers::{Manifest, Scan, ScanOptions, remove_tree, scan};
 use rekindle_nix::{Hash, OutputName, StoreDir, StorePath, StorePathName};
 use rekindle_store::{EntryKind, NarDigest, Store, Tree};
 
 use crate::error::Error;
+use crate::leftovers;
+use crate::stat_indexes::StatIndexes;
 
-/// Which files of a directory are sources.
+/// Which files of a directory are sources. What earlier builds left in it is none in any case (see `leftovers`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceRules {
     /// Whether `.gitignore` files count, inside a git work tree.
@@ -73,14 +74,12 @@ pub(crate) struct Directory {
 /// What is remembered about sources between builds.
 #[derive(Debug)]
 pub(crate) struct SourceMemory {
-    dir: PathBuf,
+    indexes: StatIndexes,
 }
 
 impl SourceMemory {
-    pub(crate) fn open(dir: PathBuf) -> Result<SourceMemory, Error> {
-        let index = dir.join("index");
-        fs::create_dir_all(&index).map_err(|error| Error::io("make the directory", &index, error))?;
-        Ok(SourceMemory { dir })
+    pub(crate) fn open(dir: &Path) -> Result<SourceMemory, Error> {
+        Ok(SourceMemory { indexes: StatIndexes::open(dir)? })
     }
 
     /// Observes the directory `root`.
@@ -94,7 +93,7 @@ impl SourceMemory {
         let root = root.canonicalize().map_err(|error| unusable(root, error))?;
         let options = ScanOptions { gitignore: rules.gitignore, exclude: rules.patterns() };
         let prune = !rules.include.is_empty();
-        let (manifest, escaping_links) = self.scan(&root, &options, prune)?;
+        let (manifest, escaping_links) = self.find(&root, &options, prune)?;
         let path = directory_path(store_dir, name, &manifest)?;
         let directory = Directory { root, manifest: Arc::new(manifest) };
         Ok(Source { path, escaping_links, content: Content::Directory { directory, options, prune } })
@@ -103,8 +102,8 @@ impl SourceMemory {
     /// Finds out what is in a directory that lies in the store.
     pub(crate) fn read_stored(&self, root: PathBuf) -> Result<Directory, Error> {
         let options = ScanOptions { gitignore: false, exclude: Vec::new() };
-        let (manifest, _) = self.scan(&root, &options, false)?;
-        Ok(Directory { root, manifest: Arc::new(manifest) })
+        let scanned = self.scan(&root, &options)?;
+        Ok(Directory { root, manifest: Arc::new(scanned.manifest) })
     }
 
     /// Puts a source into the store, if it is not there.
@@ -119,7 +118,7 @@ impl SourceMemory {
             Content::Directory { directory, options, prune } => {
                 let tree = tree_of(directory)?;
                 let mut is_steady = || {
-                    let again = self.scan(&directory.root, options, *prune);
+                    let again = self.find(&directory.root, options, *prune);
                     again.is_ok_and(|(manifest, _)| manifest.root() == directory.manifest.root())
                 };
                 let added = store.add_tree_at(&source.path, &tree, &mut is_steady);
@@ -139,15 +138,23 @@ impl SourceMemory {
         }
     }
 
-    /// What counts in a directory, and the links that lead out of it.
-    fn scan(
+    /// What counts in a directory of the user's, and the links among it that lead out of it.
+    fn find(
         &self,
         root: &Path,
         options: &ScanOptions,
         prune: bool,
     ) -> Result<(Manifest, Vec<PathBuf>), Error> {
-        let index_file = self.index_file(root, options);
-        let scanned = scan(root, options, &StatIndex::load(&index_file)).map_err(|error| {
+        let scanned = self.scan(root, options)?;
+        let counts = leftovers::leave_out(root, scanned.manifest);
+        let mut links = scanned.escaping_links;
+        links.retain(|link| counts.get(link).is_some());
+        Ok((if prune { counts.pruned() } else { counts }, links))
+    }
+
+    /// What is in a directory, as far as the options go.
+    fn scan(&self, root: &Path, options: &ScanOptions) -> Result<Scan, Error> {
+        let scanned = scan(root, options, &self.indexes.load(root, options)).map_err(|error| {
             if error.is_unsteady() {
                 Error::usage(format!(
                     "the source {} changes while it is read; wait until whatever writes there is done",
@@ -158,16 +165,9 @@ impl SourceMemory {
             }
         })?;
         if scanned.index_changed {
-            scanned.index.save(&index_file)?;
+            self.indexes.save(root, options, &scanned.index)?;
         }
-        let manifest = if prune { scanned.manifest.pruned() } else { scanned.manifest };
-        Ok((manifest, scanned.escaping_links))
-    }
-
-    fn index_file(&self, root: &Path, options: &ScanOptions) -> PathBuf {
-        let mut key = root.as_os_str().as_bytes().to_vec();
-        key.extend(format!("\0{}\0{}", options.gitignore, options.exclude.join("\0")).bytes());
-        self.dir.join("index").join(&Hash::sha256(&key).to_nix32()[..32])
+        Ok(scanned)
     }
 }
 
@@ -308,7 +308,7 @@ mod tests {
 
     fn observed(root: &Path, exclude: &[&str], include: &[&str]) -> (String, Vec<PathBuf>) {
         let memory_dir = tempfile::tempdir().expect("a temporary directory");
-        let memory = SourceMemory::open(memory_dir.path().to_owned()).expect("our own directory");
+        let memory = SourceMemory::open(memory_dir.path()).expect("our own directory");
         let list = |patterns: &[&str]| patterns.iter().map(ToString::to_string).collect();
         let rules = SourceRules { gitignore: true, exclude: list(exclude), include: list(include) };
         let observe =

@@ -128,6 +128,18 @@ impl Manifest {
         Manifest { root: prune(&self.root) }
     }
 
+    /// Returns the manifest without those entries of the root directory itself that `leave_out` picks.
+    #[must_use]
+    pub fn without(self, mut leave_out: impl FnMut(&Entry<'_>) -> bool) -> Manifest {
+        let mut picked = |child: &Child| leave_out(&child.entry(PathBuf::from(&*child.name)));
+        let out: Vec<bool> = self.root.children.iter().map(&mut picked).collect();
+        if !out.contains(&true) {
+            return self;
+        }
+        let kept = self.root.children.iter().zip(out).filter(|(_, out)| !out);
+        Manifest { root: Directory::new(kept.map(|(child, _)| child.clone()).collect()) }
+    }
+
     /// Lists what differs in `newer`, in order of path.
     ///
     /// A directory that was added or removed is listed, and so is everything in it. Where a directory took the place
@@ -408,6 +420,19 @@ mod tests {
         ]);
         assert_eq!(all.pruned(), tree(vec![dir("e", vec![file("g", "")])]));
         assert_eq!(all.pruned().pruned(), all.pruned());
+    }
+
+    #[test]
+    fn only_the_root_is_picked_from() {
+        let all = || tree(vec![file("a", "1"), dir("b", vec![file("a", "1")]), file("c", "")]);
+        let without = |names: &[&str]| {
+            let picked = |entry: &Entry<'_>| names.iter().any(|name| entry.path == Path::new(name));
+            all().without(picked)
+        };
+        assert_eq!(without(&[]), all());
+        assert_eq!(without(&["a", "x"]), tree(vec![dir("b", vec![file("a", "1")]), file("c", "")]));
+        assert_eq!(without(&["b/a"]), all());
+        assert_eq!(without(&["a", "b", "c"]), tree(vec![]));
     }
 
     #[test]

@@ -264,8 +264,7 @@ fn observe_sources(engine: &Engine, members: &[Member]) -> Result<Vec<Option<Sou
         let manifest::Source::Path(path) = &member.package.source else { return Ok(None) };
         let path = member.dir.join(path);
         Ok(Some(if path.is_dir() {
-            let rules = source_rules::of(member, &path, engine.store().physical_store_dir())?;
-            engine.observe_tree("source", &path, &rules)?
+            engine.observe_tree("source", &path, &source_rules::of(member, &path))?
         } else {
             engine.observe_file(&source_rules::store_name(&path), &path)?
         }))

@@ -2,21 +2,18 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use rekindle_engine::SourceRules;
 use rekindle_units::manifest::{BuildSystem, FILE_NAME};
 
-use crate::cli_error::CliError;
 use crate::project::Member;
 
 /// The rules for the source directory of a member.
 ///
-/// Left out beside what the manifest and `.gitignore` say: the manifest itself, which says how and not what; links into
-/// the store, which earlier builds left; and Cargo's own build directory. They would make each build differ from the
-/// one before it, or every edit of the manifest an edit of the sources.
-pub(crate) fn of(member: &Member, source: &Path, store: &Path) -> Result<SourceRules, CliError> {
+/// Left out beside what the manifest and `.gitignore` say: the manifest itself, which says how and not what, and Cargo's
+/// own build directory. They would make every edit of the manifest an edit of the sources, or each build of Cargo's.
+pub(crate) fn of(member: &Member, source: &Path) -> SourceRules {
     let rules = &member.package.rules;
     let mut exclude = rules.exclude.clone();
     if fs::canonicalize(source).is_ok_and(|source| source == member.dir) {
@@ -26,14 +23,7 @@ pub(crate) fn of(member: &Member, source: &Path, store: &Path) -> Result<SourceR
     if member.package.build_system == Some(BuildSystem::Cargo) && target.join("CACHEDIR.TAG").is_file() {
         exclude.push("/target/".to_owned());
     }
-    let entries = fs::read_dir(source).map_err(|error| CliError::io("read", source, &error))?;
-    for entry in entries {
-        let entry = entry.map_err(|error| CliError::io("read", source, &error))?;
-        if fs::read_link(entry.path()).is_ok_and(|target| target.starts_with(store)) {
-            exclude.extend(literally(&entry.file_name()));
-        }
-    }
-    Ok(SourceRules { gitignore: true, exclude, include: rules.include.clone() })
+    SourceRules { gitignore: true, exclude, include: rules.include.clone() }
 }
 
 /// The name of a single file in the store, as near to its own as possible.
@@ -44,23 +34,8 @@ pub(crate) fn store_name(path: &Path) -> String {
     if name.is_empty() { "source".to_owned() } else { name }
 }
 
-/// A pattern for just this name in the root; `None` for a name that no pattern can say.
-fn literally(name: &OsStr) -> Option<String> {
-    let name = str::from_utf8(name.as_bytes()).ok().filter(|name| !name.contains('\n'))?;
-    let mut pattern = "/".to_owned();
-    for c in name.chars() {
-        if r"\*?[]#! ".contains(c) {
-            pattern.push('\\');
-        }
-        pattern.push(c);
-    }
-    Some(pattern)
-}
-
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::symlink;
-
     use rekindle_units::manifest::{Package, PackageName};
 
     use super::*;
@@ -71,20 +46,18 @@ mod tests {
     }
 
     #[test]
-    fn what_builds_leave_is_no_source() {
+    fn what_says_how_and_what_cargo_leaves_is_no_source() {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let dir = dir.path().canonicalize().expect("there");
-        let store = dir.join("s/nix/store");
-        symlink(store.join("x"), dir.join("my result*")).expect("linked");
-        symlink("elsewhere", dir.join("link")).expect("linked");
         fs::create_dir_all(dir.join("target")).expect("made");
-        let rules = of(&member(&dir, BuildSystem::Make), &dir, &store).expect("rules");
-        assert_eq!(rules.exclude, ["/rekindle.toml", r"/my\ result\*"]);
+        let rules = of(&member(&dir, BuildSystem::Cargo), &dir);
+        assert_eq!(rules.exclude, ["/rekindle.toml"]);
         fs::write(dir.join("target/CACHEDIR.TAG"), "").expect("written");
-        let rules = of(&member(&dir, BuildSystem::Cargo), &dir, &store).expect("rules");
-        assert_eq!(rules.exclude, ["/rekindle.toml", "/target/", r"/my\ result\*"]);
-        let rules =
-            of(&member(&dir.join("s"), BuildSystem::Make), &dir.join("target"), &store).expect("rules");
+        let rules = of(&member(&dir, BuildSystem::Cargo), &dir);
+        assert_eq!(rules.exclude, ["/rekindle.toml", "/target/"]);
+        let rules = of(&member(&dir, BuildSystem::Make), &dir);
+        assert_eq!(rules.exclude, ["/rekindle.toml"]);
+        let rules = of(&member(&dir.join("s"), BuildSystem::Make), &dir.join("target"));
         assert!(rules.exclude.is_empty() && rules.gitignore);
     }
 

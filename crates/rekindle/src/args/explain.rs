@@ -47,8 +47,8 @@ pub(crate) struct WhichArgs {
 
 const GRAPH_AFTER_HELP: &str = "\
 Examples:
-  rekindle graph --of src/prog | dot -Tsvg > prog.svg
-  rekindle graph --processes hello | dot -Tsvg > hello.svg
+  rekindle graph --of src/prog | dot -Tsvg > /tmp/prog.svg
+  rekindle graph --processes hello | dot -Tsvg > /tmp/hello.svg
   rekindle graph --files --json | jq -r '.edges[] | select(.from == \"src/a.h\") | .to'";
 
 /// Draws which processes made which files from which others, for `dot` of Graphviz or as JSON.

@@ -11,7 +11,7 @@ pub(crate) mod timeline;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use rekindle_engine::{BuildResult, Provenance};
+use rekindle_engine::{BuildResult, PAGE_START, Provenance};
 use rekindle_nix::Hash;
 
 use super::failure::what;
@@ -72,7 +72,7 @@ pub(crate) fn write(page: &Page<'_>) -> String {
         Hash::sha256(STYLE.as_bytes()).to_sri()
     );
     let mut html = Html::default();
-    html.raw("<!DOCTYPE html>\n");
+    html.raw(PAGE_START);
     html.tag("html", &[("lang", "en")], |html| {
         html.tag("head", &[], |html| {
             html.empty("meta", &[("charset", "utf-8")]);

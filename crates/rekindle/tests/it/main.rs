@@ -13,6 +13,7 @@ mod host;
 mod inspection;
 mod interrupts;
 mod kill;
+mod leftovers;
 mod matrix;
 mod mistakes;
 mod nix;

@@ -100,16 +100,6 @@ fn each_output_has_a_link() {
 }
 
 #[test]
-fn a_result_link_in_the_source_is_no_source() {
-    let place = Place::new();
-    let dir = place.write("x", "Makefile", "all:\ninstall:\n\tinstall -D Makefile $(PREFIX)/a\n");
-    let build = || place.rekindle(&["build", "--print-out-paths"]).current_dir(&dir).run().line();
-    let first = build();
-    assert!(dir.join("result/a").exists());
-    assert_eq!(build(), first);
-}
-
-#[test]
 fn file_names_may_have_any_byte() {
     let place = Place::new();
     let dir = place.write("x", "Makefile", "all:\ninstall:\n\tmkdir -p $(PREFIX)\n\tcp -a odd $(PREFIX)/\n");

@@ -14,7 +14,7 @@ struct Parsed {
 fn parse(page: &str) -> Parsed {
     let mut parsed = Parsed { elements: Vec::new(), texts: Vec::new(), attributes: Vec::new() };
     let mut open: Vec<String> = Vec::new();
-    let mut rest = page.strip_prefix("<!DOCTYPE html>").expect("a page");
+    let mut rest = page.strip_prefix(PAGE_START).expect("a page");
     while let Some(at) = rest.find('<') {
         parsed.texts.push(unescape(&rest[..at]));
         rest = &rest[at + 1..];
