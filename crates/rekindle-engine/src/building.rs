@@ -92,6 +92,12 @@ impl<'a> Building<'a> {
         })
     }
 
+    /// The same, with the outputs at their final paths from the start.
+    pub(crate) fn at_final_path(mut self) -> Self {
+        self.mode.exact = true;
+        self
+    }
+
     pub(crate) fn run(mut self) -> Result<Done, Error> {
         let _in_use = self.job.engine.checkpoints().use_them()?;
         loop {

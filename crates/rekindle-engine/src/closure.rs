@@ -36,8 +36,8 @@ impl Closure {
         &self.units[id.index()]
     }
 
-    /// Finds what has to be done for all outputs of `goals`.
-    pub(crate) fn load(engine: &Engine, goals: &[StorePath]) -> Result<Closure, Error> {
+    /// Finds what has to be done for all outputs of `goals`, with `clean` so that none was taken on from an earlier build.
+    pub(crate) fn load(engine: &Engine, goals: &[StorePath], clean: bool) -> Result<Closure, Error> {
         let store = engine.store();
         let mut loader = Loader { engine, units: Vec::new(), ids: BTreeMap::new(), valid: BTreeSet::new() };
         let mut builder = GraphBuilder::new();
@@ -48,7 +48,7 @@ impl Closure {
                 Some(unit) => *unit,
                 None => {
                     let drv = engine.derivation(&path)?;
-                    if all_valid(engine, &path, &drv, wanted.as_ref())? {
+                    if all_valid(engine, (&path, &drv), wanted.as_ref(), clean)? {
                         loader.valid.insert(path);
                         continue;
                     }
@@ -142,9 +142,9 @@ impl From<rekindle_nix::Error> for Problem {
 
 fn all_valid(
     engine: &Engine,
-    path: &StorePath,
-    drv: &Derivation,
+    (path, drv): (&StorePath, &Derivation),
     wanted: Option<&BTreeSet<OutputName>>,
+    clean: bool,
 ) -> Result<bool, Error> {
     if let Some(unknown) = wanted.into_iter().flatten().find(|output| !drv.outputs.contains_key(*output)) {
         let drv = engine.store().store_dir().display(path);
@@ -155,7 +155,7 @@ fn all_valid(
             continue;
         }
         match output.path() {
-            Some(path) if engine.is_good(path)? => {}
+            Some(path) if engine.is_good(path, clean)? => {}
             _ => return Ok(false),
         }
     }

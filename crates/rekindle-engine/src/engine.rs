@@ -61,7 +61,7 @@ pub struct BuildOptions {
     pub exact_path: bool,
     /// Whether derivations that have phases are built phase by phase.
     pub phased: bool,
-    /// Whether nothing of an earlier build is taken.
+    /// Whether nothing of an earlier build is taken, nor an output that did so for one that is there.
     pub clean: bool,
     /// The checkpoint that the build of its package starts from, instead of the best one.
     pub base: Option<NamedBase>,
@@ -146,12 +146,12 @@ impl Engine {
         &self.store
     }
 
-    /// Says what [`Engine::build`] would do.
+    /// Says what [`Engine::build`] would do; `clean` is as in [`BuildOptions`].
     ///
     /// # Errors
     /// As for [`Engine::build`].
-    pub fn plan(&self, goals: &[StorePath]) -> Result<Planned, Error> {
-        let closure = Closure::load(self, goals)?;
+    pub fn plan(&self, goals: &[StorePath], clean: bool) -> Result<Planned, Error> {
+        let closure = Closure::load(self, goals, clean)?;
         let mut planned = Planned { to_build: Vec::new(), to_fetch: Vec::new(), valid: closure.valid };
         let mut queue = Queue::new(&closure.graph, true);
         while let Some(id) = queue.start_next() {
@@ -181,7 +181,7 @@ impl Engine {
         for goal in goals {
             self.store.add_temp_root(goal)?;
         }
-        let closure = self.closure(goals)?;
+        let closure = self.closure(goals, options.clean)?;
         self.check_base(goals, &closure, options)?;
         let to_build = closure.units.iter().map(|unit| unit.path.clone()).collect();
         events(Event::Planned { to_build, valid: closure.valid });
@@ -190,8 +190,8 @@ impl Engine {
     }
 
     /// What has to be built for `goals`, kept from being collected.
-    pub(crate) fn closure(&self, goals: &[StorePath]) -> Result<Closure, Error> {
-        let closure = Closure::load(self, goals)?;
+    pub(crate) fn closure(&self, goals: &[StorePath], clean: bool) -> Result<Closure, Error> {
+        let closure = Closure::load(self, goals, clean)?;
         for unit in &closure.units {
             for path in unit.drv.outputs.values().filter_map(|output| output.path()) {
                 self.store.add_temp_root(path)?;
@@ -281,7 +281,7 @@ impl Engine {
             let mut valid = BTreeMap::new();
             for (name, output) in &drv.outputs {
                 if let Some(path) = output.path()
-                    && self.is_good(path)?
+                    && self.is_good(path, false)?
                 {
                     valid.insert(name.clone(), path.clone());
                 }
@@ -310,9 +310,10 @@ impl Engine {
         &self.checkpoints
     }
 
-    /// Whether an output is valid, and nothing is known against it.
-    pub(crate) fn is_good(&self, output: &StorePath) -> Result<bool, Error> {
-        Ok(self.store.is_valid(output)? && !self.provenances().is_wrong(output))
+    /// Whether an output is valid, and nothing is known against it. If it has to be `clean`, it was not taken on from an earlier
+    /// build unseen.
+    pub(crate) fn is_good(&self, output: &StorePath, clean: bool) -> Result<bool, Error> {
+        Ok(self.store.is_valid(output)? && !self.provenances().is_to_be_replaced(output, clean))
     }
 
     /// How outputs came about.

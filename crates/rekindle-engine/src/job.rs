@@ -75,7 +75,7 @@ impl Job<'_> {
         };
         let mut valid = true;
         for path in &paths {
-            valid &= self.engine.is_good(path)?;
+            valid &= self.engine.is_good(path, self.options.clean)?;
         }
         if valid && self.purpose == Purpose::Build {
             return Ok(BuildResult::AlreadyValid);
@@ -100,6 +100,7 @@ impl Job<'_> {
             inputs: &inputs,
             source,
             provenances: &self.engine.provenances(),
+            clean: self.options.clean,
         };
         let done = match request {
             Some(_) if self.purpose != Purpose::Build => {

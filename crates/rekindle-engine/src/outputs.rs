@@ -46,6 +46,8 @@ pub(crate) struct Collector<'a> {
     /// The source that is mounted, to which an output may refer, too.
     pub(crate) source: Option<&'a StorePath>,
     pub(crate) provenances: &'a Provenances,
+    /// Whether what is taken replaces an output that was taken on from an earlier build.
+    pub(crate) clean: bool,
 }
 
 impl Collector<'_> {
@@ -132,8 +134,8 @@ impl Collector<'_> {
             };
             if self.store.is_valid(&output.final_path)? {
                 // It was valid while another output of the derivation was not. What is valid never changes, but for
-                // what a clean build found wrong.
-                if self.provenances.is_wrong(&output.final_path) {
+                // what a clean build found wrong, or is to stand in for.
+                if self.provenances.is_to_be_replaced(&output.final_path, self.clean) {
                     self.store.replace_output(self.locks, &root, &output.final_path, &candidates)?;
                 }
                 continue;

@@ -51,7 +51,7 @@ impl Engine {
         self.check_base(goals, &wanted, options)?;
         let inputs: BTreeSet<StorePath> =
             wanted.units.iter().flat_map(|unit| unit.drv.input_drvs.keys().cloned()).collect();
-        let needed = self.closure(&inputs.into_iter().collect::<Vec<_>>())?;
+        let needed = self.closure(&inputs.into_iter().collect::<Vec<_>>(), options.clean)?;
         let to_build = needed.units.iter().chain(&wanted.units).map(|unit| unit.path.clone()).collect();
         events(Event::Planned { to_build, valid: needed.valid });
         let mut results = self.run_queue(&needed, Purpose::Build, options, fetcher, events, cancel);

@@ -99,6 +99,15 @@ impl Provenances {
         matches!(self.read(output), Some(Provenance::Wrong { .. }))
     }
 
+    /// Whether the next build makes this output again: it is wrong, or has to be `clean` and was taken on from an earlier build unseen.
+    pub(crate) fn is_to_be_replaced(&self, output: &StorePath, clean: bool) -> bool {
+        match self.read(output) {
+            Some(Provenance::Wrong { .. }) => true,
+            Some(Provenance::Incremental { .. }) => clean,
+            Some(Provenance::Clean | Provenance::Verified { .. }) | None => false,
+        }
+    }
+
     /// Forgets outputs that were deleted.
     ///
     /// # Errors

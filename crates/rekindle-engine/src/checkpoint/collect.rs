@@ -217,17 +217,15 @@ fn by_package(entries: &[Entry]) -> impl Iterator<Item = Vec<usize>> {
     })
 }
 
-/// What is more than each package needs: all but the newest, and the newest of a build that ended well.
+/// What is more than each package needs, besides those that are pinned: all but the newest, and the newest of a build that ended well.
 fn surplus(entries: &[Entry]) -> BTreeSet<usize> {
     let mut surplus = BTreeSet::new();
     for of_one in by_package(entries) {
         let loose: Vec<usize> = of_one.iter().copied().filter(|at| !entries[*at].pinned).collect();
-        let pinned = of_one.len() - loose.len();
         let failed = loose.iter().copied().filter(|at| !entries[*at].good).skip(KEPT_FAILED);
         let failed: BTreeSet<usize> = failed.collect();
         let newest_good = newest_good(entries, &of_one);
-        let room = KEPT.saturating_sub(pinned);
-        let beyond = loose.into_iter().filter(|at| !failed.contains(at)).skip(room);
+        let beyond = loose.into_iter().filter(|at| !failed.contains(at)).skip(KEPT);
         surplus.extend(beyond.filter(|at| Some(*at) != newest_good));
         surplus.extend(failed);
     }

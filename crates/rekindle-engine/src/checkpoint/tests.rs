@@ -176,10 +176,10 @@ fn pruning_keeps_the_newest_the_pinned_and_their_layers() {
     drop(in_use);
     place.checkpoints.prune(&place.layers).expect("pruned");
     let expected: Vec<String> =
-        (4..KEPT + 3).rev().map(|at| format!("{at:02}")).chain(["00".to_owned()]).collect();
+        (3..KEPT + 3).rev().map(|at| format!("{at:02}")).chain(["00".to_owned()]).collect();
     assert_eq!(place.ids(), expected);
     let left: Vec<bool> = layers.iter().map(|layer| place.layers.contains(*layer)).collect();
-    assert_eq!(left.iter().filter(|kept| **kept).count(), KEPT);
+    assert_eq!(left.iter().filter(|kept| **kept).count(), KEPT + 1);
     assert!(!place.layers.contains(orphan) && draft.upper().exists());
 }
 

@@ -68,7 +68,7 @@ pub(super) fn run(session: &Session<'_>, args: &BuildArgs) -> Result<ExitCode, C
 }
 
 fn dry_run(engine: &Engine, drvs: &[StorePath], args: &BuildArgs) -> Result<ExitCode, CliError> {
-    let planned = engine.plan(drvs)?;
+    let planned = engine.plan(drvs, args.clean)?;
     let display = |drv: &StorePath| engine.store().store_dir().display(drv);
     if args.how.json {
         print_json(&serde_json::json!({

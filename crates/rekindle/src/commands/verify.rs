@@ -5,7 +5,9 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
-use rekindle_engine::{BuildResult, Engine, Provenance, Toolchain, Verification, VerificationVerdict};
+use rekindle_engine::{
+    BuildResult, Engine, Provenance, Provenances, Toolchain, Verification, VerificationVerdict,
+};
 use rekindle_nix::StorePath;
 use rekindle_units::cargo::Lock;
 use rekindle_units::manifest::FILE_NAME;
@@ -26,7 +28,7 @@ pub(super) fn run(session: &Session<'_>, args: &VerifyArgs) -> Result<ExitCode, 
     session.store_to_read()?;
     let (engine, mut chosen) = choose(session, args)?;
     if let Some(share) = args.sample {
-        chosen.drvs.retain(|drv| is_incremental(&engine, drv));
+        chosen.drvs.retain(|drv| is_doubtful(&engine, drv));
         sample(&mut chosen.drvs, share)?;
     }
     if interrupt.is_set() {
@@ -151,13 +153,13 @@ fn named(engine: &Engine, target: &OsString) -> Result<Vec<StorePath>, CliError>
     Ok(found.into_iter().collect())
 }
 
-/// The derivations of all outputs that are incremental and can be built again, and how many cannot.
+/// The derivations of all outputs that are incremental, or wrong, and can be built again, and how many cannot.
 fn incremental(engine: &Engine) -> Result<(Vec<StorePath>, usize), CliError> {
     let store = engine.store();
     let mut drvs = BTreeSet::new();
     let mut unknown = 0;
     for path in store.all_valid()? {
-        if !matches!(engine.provenances().read(&path), Some(Provenance::Incremental { .. })) {
+        if !is_unproven(&engine.provenances(), &path) {
             continue;
         }
         match store.path_info(&path)?.and_then(|info| info.deriver) {
@@ -171,10 +173,15 @@ fn incremental(engine: &Engine) -> Result<(Vec<StorePath>, usize), CliError> {
     Ok((able.into_iter().collect(), unable))
 }
 
-fn is_incremental(engine: &Engine, drv: &StorePath) -> bool {
+fn is_doubtful(engine: &Engine, drv: &StorePath) -> bool {
     let Ok(drv) = engine.derivation(drv) else { return false };
     let mut outputs = drv.outputs.values().filter_map(|output| output.path());
-    outputs.any(|path| matches!(engine.provenances().read(path), Some(Provenance::Incremental { .. })))
+    outputs.any(|path| is_unproven(&engine.provenances(), path))
+}
+
+/// Whether an output is incremental and was not compared yet, or was found wrong and is still there.
+fn is_unproven(provenances: &Provenances, output: &StorePath) -> bool {
+    matches!(provenances.read(output), Some(Provenance::Incremental { .. } | Provenance::Wrong { .. }))
 }
 
 fn is_built(engine: &Engine, drv: &StorePath) -> Result<bool, CliError> {

@@ -102,6 +102,40 @@ fn what_is_equal_becomes_verified() {
     assert_eq!(provenance(&place, &path)["kind"], "verified");
 }
 
+/// For a release, an output that is there already is no reason not to build.
+#[test]
+fn what_was_taken_on_is_built_clean_for_who_asks() {
+    let place = Place::new();
+    let root = forgetful(&place);
+    place.build(&root, &[]);
+    place.write("probe", "a.h", "#define A 5\n");
+    let forgets = |args: &[&str]| place.rekindle(args).env(FORGETS, "producer").arg(&root).run();
+    let wrong = forgets(&["build", "--no-link", "--print-out-paths"]).line();
+    assert_eq!(runs(&place, &wrong), "1 2\n", "make must get it wrong here for this test to mean anything");
+    let planned = json(&forgets(&["build", "--dry-run", "--clean", "--json"]));
+    assert_eq!(planned["toBuild"].as_array().map(Vec::len), Some(1), "{planned:#}");
+    let path = forgets(&["build", "--no-link", "--print-out-paths", "--clean"]).line();
+    assert_eq!((&path, runs(&place, &path).as_str()), (&wrong, "5 2\n"));
+    assert_eq!(provenance(&place, &path)["kind"], "clean");
+    assert!(place.rekindle(&["store", "verify"]).run().success());
+    // What is clean is there.
+    let again = json(&forgets(&["build", "--no-link", "--clean", "--json"]));
+    assert_eq!(again["builds"].as_array().map(Vec::len), Some(0), "{again:#}");
+}
+
+/// A linker writes into a program what it is called, by a digest.
+#[test]
+fn what_was_built_at_its_final_path_is_compared_with_such_a_build() {
+    let place = Place::new();
+    let root = program(&place, "probe");
+    let makefile = "prog: main.c f.c\n\tgcc -Wl,--build-id -DPLACE='\"$(PREFIX)\"' -include stdio.h -o $@ $^\n\
+                    install: prog\n\tinstall -D prog $(PREFIX)/bin/prog\n\techo $(PREFIX) | md5sum > $(PREFIX)/sum\n";
+    place.write("probe", "Makefile", makefile);
+    place.build(&root, &["--exact-path"]);
+    let (code, verified) = verify(&place, &[root.to_str().expect("text")]);
+    assert_eq!((code, &verified["verified"][0]["result"]), (Some(0), &"equal".into()), "{verified:#}");
+}
+
 #[test]
 fn what_is_wrong_is_named_and_nothing_starts_from_it() {
     for as_user in [false, true] {
@@ -142,6 +176,11 @@ fn what_is_wrong_is_named_and_nothing_starts_from_it() {
         assert_eq!((differences.len(), &differences[0]["file"]), (1, &"bin/prog".into()));
 
         assert_eq!(one["outputs"]["out"]["provenance"]["kind"], "wrong");
+        let nightly = match as_user {
+            true => place.rekindle_as_user(&["verify", "--sample", "100%"]).run(),
+            false => place.rekindle(&["verify", "--sample", "100%"]).run(),
+        };
+        assert_eq!(nightly.code(), Some(104), "it is still there: {}", nightly.stderr());
         // The same sources again: built clean, and right. Then there is nothing to say about it any more.
         let again = run(&["build", "--no-link", "--print-out-paths"]);
         assert!(again.stderr().contains("built clean and replaced"), "{}", again.stderr());
