@@ -20,6 +20,7 @@ mod edit;
 mod edits;
 mod faults;
 mod make;
+mod meant;
 mod meson;
 mod moments;
 mod null_builds;
