@@ -191,6 +191,10 @@ impl Facts for Trees {
 
     fn is_meant(&self, makefiles: &[&[u8]], path: &[u8], made: &Made<'_>) -> bool {
         let name = name_of(path);
+        // Nobody says these. Which makefile was found first is not known, nor is where a make went (`-C`).
+        if makefile::DEFAULTS.contains(&name) {
+            return true;
+        }
         let is_directory = [&self.after[0], self.last()].iter().any(|tree| {
             // A link may lead to one.
             tree.metadata(path).is_some_and(|metadata| metadata.file_type != FileType::File)
@@ -199,7 +203,8 @@ impl Facts for Trees {
             // One that cannot be read any more may have said anything.
             self.makefile(path).is_none_or(|makefile| makefile.may_mean(name, is_directory, made))
         };
-        makefiles.iter().any(may_mean)
+        // Some things are made without any.
+        Makefile::default().may_mean(name, is_directory, made) || makefiles.iter().any(may_mean)
     }
 }
 

@@ -9,6 +9,8 @@
 //! An implicit rule may make something from a name with the same beginning and a suffix from which make or the makefile
 //! can make something, and from one that fits a pattern of the makefile (`%`) of which another one leads to what is made.
 //!
+//! The names that make reads without being told (`GNUmakefile`) count always.
+//!
 //! Recipes do not count, but for what make replaces in them: what they look at is seen.
 
 mod glob;
@@ -27,6 +29,9 @@ const BUILT_IN: [&str; 32] = [
     "o", "c", "cc", "C", "cpp", "p", "f", "F", "m", "r", "y", "l", "ym", "yl", "lm", "s", "S", "mod", "sym",
     "def", "info", "dvi", "tex", "texinfo", "texi", "txinfo", "w", "ch", "web", "sh", "elc", "el",
 ];
+
+/// What make looks for if it is not told of a makefile: the first of these counts.
+pub(crate) const DEFAULTS: [&[u8]; 3] = [b"GNUmakefile", b"makefile", b"Makefile"];
 
 /// What a makefile may mean by what it says.
 #[derive(Debug, Default)]

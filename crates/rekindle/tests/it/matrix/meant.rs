@@ -31,6 +31,19 @@ fn a_glob_behind_a_tab() {
 }
 
 #[test]
+fn a_makefile_that_comes_first() {
+    let rule = |word: &str| format!("out/x: a\n\techo {word} > out/x\n");
+    make(&rule("one"), &[], &[write("GNUmakefile", rule("two"))]);
+    make(&rule("one"), &[("GNUmakefile", &rule("two"))], &[remove("GNUmakefile")]);
+    let rule = |word: &str| format!("../out/x: ../a\n\techo {word} > ../out/x\n");
+    make(
+        "all:\n\t$(MAKE) -C sub\n",
+        &[("sub/Makefile", &rule("one"))],
+        &[write("sub/makefile", rule("two"))],
+    );
+}
+
+#[test]
 fn a_library_that_make_finds() {
     let makefile = "VPATH = one two\n.LIBPATTERNS = %.q\nout/x: a -lv\n\techo $^ > out/x\n";
     make(makefile, &[("one/v.q", ""), ("two/v.q", "")], &[remove("one/v.q")]);
