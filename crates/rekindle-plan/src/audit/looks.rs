@@ -73,8 +73,7 @@ impl<'a> Auditor<'a> {
             if !is_of_no_concern
                 && !names.changes.is_empty()
                 && self.rules.absence
-                && self.groups[run].all[*group].kind == Kind::Task
-                && let Some(change) = self.told(run, process, &names)
+                && let Some(change) = self.told(run, process, *group, &names)
             {
                 let hit = Hit { at: 1, ..Hit::of(change.clone(), process) };
                 self.note(&mut hits, run, *group, hit);
@@ -145,8 +144,21 @@ impl<'a> Auditor<'a> {
     }
 
     /// A path that came or went and that a program was told of: it may have looked for it and not at it, as compilers do with
-    /// directories that are not there.
-    fn told(&self, run: RunId, process: &Process, names: &Names<'a>) -> Option<&'a SourceChange> {
+    /// directories that are not there, and make with those of `-I`.
+    fn told(
+        &self,
+        run: RunId,
+        process: &Process,
+        group: GroupId,
+        names: &Names<'a>,
+    ) -> Option<&'a SourceChange> {
+        let is_task = match self.groups[run].all[group].kind {
+            Kind::Task => true,
+            Kind::Orchestrator(Orchestrator::Make | Orchestrator::Tracked(Book::Recipes)) => false,
+            Kind::Orchestrator(_) | Kind::Shell => return None,
+        };
+        // The products that a make is told of come and go in a clean build, too.
+        let counts = |change: &&SourceChange| is_task || self.facts.was_prepared(1, &change.path);
         let exec = process.exec.as_ref()?;
         let cwd = self.trace(run).paths().get(exec.cwd);
         let mut path = Vec::new();
@@ -157,13 +169,13 @@ impl<'a> Auditor<'a> {
                 return None;
             }
             if let Some(absolute) = word.strip_prefix(b"/") {
-                return names.changes.get(absolute).copied();
+                return names.changes.get(absolute).copied().filter(counts);
             }
             path.clear();
             path.extend_from_slice(cwd);
             path.push(b'/');
             path.extend_from_slice(word);
-            names.changes.get(&path[..]).copied()
+            names.changes.get(&path[..]).copied().filter(counts)
         };
         exec.argv.iter().skip(1).find_map(|word| {
             // `dir`, `-Idir`, `--from=dir`.

@@ -44,6 +44,12 @@ fn a_makefile_that_comes_first() {
 }
 
 #[test]
+fn a_directory_that_is_searched_first() {
+    let files = [("Makefile", "include v.mk\nout/x: a\n\techo $(V) > out/x\n"), ("two/v.mk", "V = 2\n")];
+    check("mkdir -p out; make -Ione -Itwo", &files, &[write("one/v.mk", "V = 1\n")]);
+}
+
+#[test]
 fn a_library_that_make_finds() {
     let makefile = "VPATH = one two\n.LIBPATTERNS = %.q\nout/x: a -lv\n\techo $^ > out/x\n";
     make(makefile, &[("one/v.q", ""), ("two/v.q", "")], &[remove("one/v.q")]);
