@@ -7,12 +7,12 @@ use std::rc::Rc;
 
 use rekindle_layers::FileType;
 use rekindle_plan::SourceChange;
-use rekindle_plan::audit::{Call, Facts, Run};
+use rekindle_plan::audit::{Call, Facts, Made, Run};
 use rekindle_plan::trace::name_of;
 
 use crate::depfile;
 use crate::error::Error;
-use crate::makefile;
+use crate::makefile::{self, Makefile};
 use crate::ninja::{self, Instructions};
 use crate::tree::Changes;
 use crate::tree_reader::{TreeReader, same_content};
@@ -32,6 +32,8 @@ pub(crate) struct Trees {
     made: BTreeSet<Vec<u8>>,
     /// What was found out about advice.
     advice: RefCell<HashMap<Vec<u8>, bool>>,
+    /// The makefiles that were read, as they were then. `None` is one that cannot be read any more.
+    makefiles: RefCell<HashMap<Vec<u8>, Option<Rc<Makefile>>>>,
     ninjas: Ninjas,
 }
 
@@ -82,6 +84,7 @@ impl Trees {
             prepared: prepared.to_vec(),
             made,
             advice: RefCell::default(),
+            makefiles: RefCell::default(),
             ninjas: ninjas.clone(),
         })
     }
@@ -186,17 +189,32 @@ impl Facts for Trees {
         self.instructions(self.after.len() - 1, call).keep_up(&self.instructions(0, call), path)
     }
 
-    fn is_meant(&self, makefiles: &[&[u8]], path: &[u8], has_kin: bool) -> bool {
+    fn is_meant(&self, makefiles: &[&[u8]], path: &[u8], made: &Made<'_>) -> bool {
         let name = name_of(path);
-        // One that cannot be read any more may have said anything.
-        let may_mean = |makefile: &&[u8]| {
-            self.after[0].content(makefile).is_none_or(|content| makefile::may_mean(&content, name, has_kin))
+        // Nobody says these. Which makefile was found first is not known, nor is where a make went (`-C`).
+        if makefile::DEFAULTS.contains(&name) {
+            return true;
+        }
+        let is_directory = [&self.after[0], self.last()].iter().any(|tree| {
+            // A link may lead to one.
+            tree.metadata(path).is_some_and(|metadata| metadata.file_type != FileType::File)
+        });
+        let may_mean = |path: &&[u8]| {
+            // One that cannot be read any more may have said anything.
+            self.makefile(path).is_none_or(|makefile| makefile.may_mean(name, is_directory, made))
         };
-        makefiles.iter().any(may_mean)
+        // Some things are made without any.
+        Makefile::default().may_mean(name, is_directory, made) || makefiles.iter().any(may_mean)
     }
 }
 
 impl Trees {
+    /// What a makefile was then. It is asked for each name and each make.
+    fn makefile(&self, path: &[u8]) -> Option<Rc<Makefile>> {
+        let read = || self.after[0].content(path).map(|content| Rc::new(Makefile::read(&content)));
+        self.makefiles.borrow_mut().entry(path.to_vec()).or_insert_with(read).clone()
+    }
+
     /// What a ninja that is called so is told in the tree after this round.
     fn instructions(&self, round: usize, call: Call<'_>) -> Rc<Instructions> {
         self.ninjas.told(round, call, || {

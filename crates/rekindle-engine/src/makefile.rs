@@ -3,10 +3,25 @@
 //! GNU make lists the directories of all names that it asks for, so that it need not ask for each. To take every new
 //! name there for one that decides what is made would mean that a new file in a directory makes all again. A name counts
 //! if the makefile says it, if a glob in it matches it, if a glob of it is not known before variables are
-//! replaced, or if an implicit rule may make from it something that is made: a name with the same beginning and a suffix
-//! from which make or the makefile can make something.
+//! replaced, or if an implicit rule may make from it something that is made. Of a path in the makefile each part counts: a glob may be one
+//! of directories (`*/module.mk`). But what stands before a slash is only a directory, and so says nothing about a file.
+//!
+//! An implicit rule may make something from a name with the same beginning and a suffix from which make or the makefile
+//! can make something, and from one that fits a pattern of the makefile (`%`) of which another one leads to what is made.
+//!
+//! The names that make reads without being told (`GNUmakefile`) count always.
 //!
 //! Recipes do not count, but for what make replaces in them: what they look at is seen.
+
+mod glob;
+mod lines;
+
+use std::collections::{BTreeSet, HashSet};
+
+use rekindle_plan::audit::Made;
+
+use glob::{has_glob, matches};
+use lines::Kind;
 
 /// The suffixes that GNU make's own rules make something from (its manual, "Catalogue of Built-In Rules"). `h` is in its
 /// list as something that yacc makes.
@@ -15,40 +30,178 @@ const BUILT_IN: [&str; 32] = [
     "def", "info", "dvi", "tex", "texinfo", "texi", "txinfo", "w", "ch", "web", "sh", "elc", "el",
 ];
 
-/// Whether the makefile can have meant a file of this name. `has_kin` says whether something is made that begins as it does, up to
-/// the last dot.
-pub(crate) fn may_mean(content: &[u8], name: &[u8], has_kin: bool) -> bool {
-    let text = String::from_utf8_lossy(content);
-    let name = String::from_utf8_lossy(name);
-    let suffix = name.rsplit_once('.').filter(|(stem, _)| !stem.is_empty()).map(|(_, suffix)| suffix);
-    if has_kin && may_make_from(&text, suffix) {
-        return true;
+/// What make looks for if it is not told of a makefile: the first of these counts.
+pub(crate) const DEFAULTS: [&[u8]; 3] = [b"GNUmakefile", b"makefile", b"Makefile"];
+
+/// What a makefile may mean by what it says.
+#[derive(Debug, Default)]
+pub(crate) struct Makefile {
+    /// What ends its paths.
+    last: Names,
+    /// What stands before a slash in them.
+    above: Names,
+    /// The beginnings and ends of its patterns.
+    patterns: BTreeSet<(String, String)>,
+    /// Whether a pattern is not known before variables are replaced.
+    has_unknown_pattern: bool,
+    /// The suffixes that its suffix rules may make something from.
+    suffixes: HashSet<String>,
+    /// Whether it says itself what the files of libraries are called.
+    chooses_libraries: bool,
+}
+
+/// Components of paths.
+#[derive(Debug, Default)]
+struct Names {
+    said: HashSet<String>,
+    globs: Vec<String>,
+    /// Whether anything may be one of them.
+    has_any: bool,
+}
+
+impl Makefile {
+    pub(crate) fn read(content: &[u8]) -> Makefile {
+        let chooses_libraries = has(content, b".LIBPATTERNS");
+        let mut makefile = Makefile { chooses_libraries, ..Makefile::default() };
+        for (kind, line) in lines::lines(content) {
+            for word in words(&String::from_utf8_lossy(&line)) {
+                makefile.add_patterns(word);
+            }
+            let line = match kind {
+                Kind::Recipe => &line[..],
+                Kind::Rule | Kind::Other => without_comment(&line),
+            };
+            let line = String::from_utf8_lossy(line);
+            match kind {
+                Kind::Rule | Kind::Other => makefile.add(&line),
+                // Make asks for these itself.
+                Kind::Recipe => line.find("wildcard").into_iter().for_each(|at| makefile.add(&line[at..])),
+            }
+        }
+        makefile
     }
-    let mut in_recipe = false;
-    for line in text.lines() {
-        let mut line = line;
-        if line.starts_with('\t') || in_recipe {
-            in_recipe = line.ends_with('\\');
-            // Make asks for these itself.
-            let Some(asks) = line.find("wildcard ") else { continue };
-            line = &line[asks..];
+
+    /// Whether it can have meant something of this name, which is or was a directory or not.
+    pub(crate) fn may_mean(&self, name: &[u8], is_directory: bool, made: &Made<'_>) -> bool {
+        let text = String::from_utf8_lossy(name);
+        self.last.may_be(&text)
+            || (is_directory && self.above.may_be(&text))
+            || (made.has_kin(name) && self.may_make_from(&text))
+            || self.may_make_by_pattern(&text, made)
+    }
+
+    fn add(&mut self, line: &str) {
+        for word in words(line) {
+            let mut components = word.rsplit('/');
+            self.last.add(components.next().unwrap_or_default());
+            components.for_each(|component| self.above.add(component));
+            if let Some(library) = word.strip_prefix("-l") {
+                self.add_library(library);
+            }
+            if let Some(suffixes) = word.strip_prefix('.') {
+                self.suffixes.extend(suffixes.split('.').next().map(str::to_owned));
+            }
         }
-        let line = line.split_once('#').map_or(line, |(before, _)| before);
-        let words = line.split(|c: char| c.is_whitespace() || "(){}:=,;\"'|`".contains(c));
-        let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
-        let asks = words.contains(&"wildcard");
-        if asks && is_of_variables(line) {
-            return true;
-        }
-        if words.iter().any(|word| may_be(word, &name)) {
-            return true;
-        }
-        // The pattern is in a variable.
-        if asks && !words.iter().any(|word| has_glob(word)) {
-            return true;
+        for asked in line.split("wildcard").skip(1) {
+            let unknown = Unknown::of(asked);
+            self.last.has_any |= unknown.last;
+            self.above.has_any |= unknown.above;
         }
     }
-    false
+
+    /// What make looks for in place of `-lname`.
+    fn add_library(&mut self, name: &str) {
+        let name = if name.contains('$') { "*" } else { name };
+        self.last.globs.push(if self.chooses_libraries {
+            format!("*{name}*")
+        } else {
+            format!("lib{name}.*")
+        });
+    }
+
+    fn add_patterns(&mut self, word: &str) {
+        for component in word.split('/') {
+            match component.split_once('%') {
+                Some(_) if component.contains('$') => self.has_unknown_pattern = true,
+                Some((start, end)) => drop(self.patterns.insert((start.to_owned(), end.to_owned()))),
+                None => {}
+            }
+        }
+    }
+
+    fn may_make_from(&self, name: &str) -> bool {
+        let Some((_, suffix)) = name.rsplit_once('.').filter(|(stem, _)| !stem.is_empty()) else {
+            return true;
+        };
+        let ends_so = |end: &str| end.strip_suffix(suffix).is_some_and(|before| before.ends_with('.'));
+        BUILT_IN.contains(&suffix)
+            || self.has_unknown_pattern
+            || self.suffixes.contains(suffix)
+            || self.patterns.iter().any(|(_, end)| ends_so(end))
+    }
+
+    fn may_make_by_pattern(&self, name: &str, made: &Made<'_>) -> bool {
+        self.patterns.iter().any(|source| {
+            let stem = name.strip_prefix(&*source.0).and_then(|rest| rest.strip_suffix(&*source.1));
+            let Some(stem) = stem.filter(|stem| !stem.is_empty()) else { return false };
+            let mut targets = self.patterns.iter().filter(|target| *target != source);
+            targets.any(|(start, end)| made.has(format!("{start}{stem}{end}").as_bytes()))
+        })
+    }
+}
+
+impl Names {
+    fn add(&mut self, component: &str) {
+        match component {
+            "" | "." | ".." => {}
+            // What stands for a variable may be anything.
+            _ if has_glob(component) && component.contains('$') => self.has_any = true,
+            _ if has_glob(component) => self.globs.push(component.to_owned()),
+            _ => drop(self.said.insert(component.to_owned())),
+        }
+    }
+
+    fn may_be(&self, name: &str) -> bool {
+        self.has_any
+            || self.said.contains(name)
+            || self.globs.iter().any(|glob| matches(glob.as_bytes(), name.as_bytes()))
+    }
+}
+
+/// What of the names that a line asks for (`$(wildcard …)`) is known only when variables are replaced. What stands for a whole path
+/// before them (`$(dir)/`) is none of it: that path stands elsewhere.
+#[derive(Debug, Default)]
+struct Unknown {
+    last: bool,
+    above: bool,
+}
+
+impl Unknown {
+    fn of(asked: &str) -> Unknown {
+        let mut unknown = Unknown::default();
+        let mut in_variable = 0;
+        let (mut has_variable, mut has_slash) = (false, false);
+        for c in asked.chars() {
+            match c {
+                '$' => has_variable = true,
+                '(' | '{' => in_variable += 1,
+                // The last one is that of the call.
+                ')' | '}' if in_variable == 0 => break,
+                ')' | '}' => in_variable -= 1,
+                '/' if in_variable == 0 => {
+                    unknown.above |= has_variable && has_slash;
+                    (has_variable, has_slash) = (false, true);
+                }
+                c if c.is_whitespace() && in_variable == 0 => {
+                    unknown.last |= has_variable;
+                    (has_variable, has_slash) = (false, false);
+                }
+                _ => {}
+            }
+        }
+        unknown.last |= has_variable;
+        unknown
+    }
 }
 
 /// Whether a makefile tells a recipe what is newer than what it makes: `$?`.
@@ -69,112 +222,45 @@ pub(crate) fn says_what_is_newer(content: &[u8]) -> bool {
 pub(crate) fn recipe(content: &[u8], path: &[u8]) -> Option<Vec<u8>> {
     let mut recipe: Option<Vec<u8>> = None;
     let mut is_its = false;
-    for line in content.split(|byte| *byte == b'\n') {
-        if line.starts_with(b"\t") {
-            if is_its && let Some(recipe) = &mut recipe {
-                recipe.extend_from_slice(line);
+    for (kind, line) in lines::lines(content) {
+        match kind {
+            Kind::Recipe => {
+                if let Some(recipe) = recipe.as_mut().filter(|_| is_its) {
+                    recipe.extend_from_slice(&line);
+                }
             }
-        } else if let Some(colon) = line.iter().position(|byte| *byte == b':') {
-            let mut targets =
-                line[..colon].split(u8::is_ascii_whitespace).filter(|target| !target.is_empty());
-            is_its = targets.any(|target| {
-                path.strip_suffix(target).is_some_and(|before| before.is_empty() || before.ends_with(b"/"))
-            });
-            if is_its && recipe.is_none() {
-                recipe = Some(Vec::new());
+            Kind::Rule => {
+                let (targets, rest) = line.split_at(lines::end_of_targets(&line));
+                let mut targets = targets.split(u8::is_ascii_whitespace).filter(|target| !target.is_empty());
+                is_its = targets.any(|target| {
+                    path.strip_suffix(target)
+                        .is_some_and(|before| before.is_empty() || before.ends_with(b"/"))
+                });
+                if is_its {
+                    let beside = lines::outside_of_calls(rest).find(|at| rest[*at] == b';');
+                    let recipe = recipe.get_or_insert_default();
+                    recipe.extend_from_slice(beside.map_or(&[], |at| &rest[at..]));
+                }
             }
+            Kind::Other => {}
         }
     }
     recipe
 }
 
-/// Whether a line asks for a name (`$(wildcard …)`) of which a part is known only when variables are replaced, other than
-/// the directory.
-fn is_of_variables(line: &str) -> bool {
-    line.split("wildcard").skip(1).any(|asked| {
-        let mut in_variable = 0;
-        let mut has_variable = false;
-        for c in asked.chars() {
-            match c {
-                '$' => has_variable = true,
-                '(' | '{' => in_variable += 1,
-                // The last one is that of the call.
-                ')' | '}' if in_variable == 0 => return has_variable,
-                ')' | '}' => in_variable -= 1,
-                '/' if in_variable == 0 => has_variable = false,
-                c if c.is_whitespace() && in_variable == 0 && has_variable => return true,
-                _ => {}
-            }
-        }
-        has_variable
-    })
+fn has(content: &[u8], word: &[u8]) -> bool {
+    content.windows(word.len()).any(|part| part == word)
 }
 
-fn may_make_from(text: &str, suffix: Option<&str>) -> bool {
-    let Some(suffix) = suffix else { return true };
-    BUILT_IN.contains(&suffix)
-        || text.contains(&format!("%.{suffix}"))
-        || text.lines().any(|line| {
-            // A suffix rule: `.x:` or `.x.o:`.
-            let rest = line.strip_prefix('.').and_then(|line| line.strip_prefix(suffix));
-            rest.is_some_and(|rest| rest.starts_with(['.', ':', ' ']))
-        })
+fn words(line: &str) -> impl Iterator<Item = &str> {
+    let words = line.split(|c: char| c.is_whitespace() || "(){}:=,;\"'|`".contains(c));
+    words.filter(|word| !word.is_empty())
 }
 
-fn has_glob(word: &str) -> bool {
-    // `$*`, `$?` and `$[` are variables.
-    let mut before = ' ';
-    word.chars().any(|c| {
-        let is_glob = "*?[".contains(c) && before != '$';
-        before = c;
-        is_glob
-    })
-}
-
-/// Whether a word of a makefile is this name, or a glob that matches it, whatever directory it speaks of.
-fn may_be(word: &str, name: &str) -> bool {
-    let last = word.rsplit('/').next().unwrap_or_default();
-    if !has_glob(last) {
-        return last == name;
-    }
-    // What stands for a variable may be anything.
-    last.contains('$') || matches(last.as_bytes(), name.as_bytes())
-}
-
-/// A glob without directories. Brackets match any character, which is rather too much than too little. Of the stars only the
-/// last one is tried again, so a hostile glob costs no more than its length times that of the name.
-fn matches(glob: &[u8], name: &[u8]) -> bool {
-    let (mut at, mut place) = (0, 0);
-    let mut star: Option<(usize, usize)> = None;
-    while place < name.len() {
-        let next = match glob.get(at) {
-            Some(b'*') => {
-                star = Some((at + 1, place));
-                at += 1;
-                continue;
-            }
-            Some(b'[') => Some(bracket_end(glob, at)),
-            Some(b'?') => Some(at + 1),
-            Some(byte) if *byte == name[place] => Some(at + 1),
-            _ => None,
-        };
-        match (next, &mut star) {
-            (Some(next), _) => (at, place) = (next, place + 1),
-            (None, Some((after, from))) => {
-                *from += 1;
-                (at, place) = (*after, *from);
-            }
-            (None, None) => return false,
-        }
-    }
-    glob[at..].iter().all(|byte| *byte == b'*')
-}
-
-/// Where a glob goes on after the bracket at `at`.
-fn bracket_end(glob: &[u8], at: usize) -> usize {
-    // The first character after it belongs to it, even if it closes.
-    let closing = glob.iter().skip(at + 2).position(|byte| *byte == b']');
-    closing.map_or(glob.len(), |closing| at + 2 + closing + 1)
+/// A line up to its comment. What is in parentheses or behind a backslash begins none.
+fn without_comment(line: &[u8]) -> &[u8] {
+    let begins = |at: &usize| line[*at] == b'#' && (*at == 0 || line[at - 1] != b'\\');
+    lines::outside_of_calls(line).find(begins).map_or(line, |at| &line[..at])
 }
 
 #[cfg(test)]
@@ -191,6 +277,8 @@ mod tests {
         assert_eq!(recipe("build/c.txt").as_deref(), Some("\tgen"));
         assert_eq!(recipe("all").as_deref(), Some(""));
         assert_eq!(recipe("build/xb.o"), None);
+        let content = b"a \\\n\tb: c ; one\n\ttwo \\\nthree: 3\n\tfour\nA = \\\n\tb\n";
+        assert_eq!(super::recipe(content, b"a").as_deref(), Some(&b"; one\ttwo  three: 3\tfour"[..]));
     }
 
     #[test]
@@ -203,35 +291,87 @@ mod tests {
         }
     }
 
+    /// Whether a makefile may mean a name. Made are `a.o`, `x` and `m.txt`.
+    fn means(content: &str, name: &str, is_directory: bool) -> bool {
+        let made = ["a.o", "x", "m.txt"].into_iter().map(str::as_bytes).collect();
+        Makefile::read(content.as_bytes()).may_mean(name.as_bytes(), is_directory, &made)
+    }
+
     #[test]
-    fn a_name_is_meant_by_word_glob_or_rule() {
-        let check = |content: &str, name: &str, has_kin, expected| {
-            assert_eq!(may_mean(content.as_bytes(), name.as_bytes(), has_kin), expected, "{content} {name}");
+    fn a_name_is_meant_by_word_or_glob() {
+        let check = |content: &str, name: &str, expected| {
+            assert_eq!(means(content, name, false), expected, "{content} {name}");
         };
-        check("prog: a.o b.o\n\tcc -o $@ $^\n", "README", false, false);
-        check("prog: a.o b.o\n\tcc -o $@ $^\n", "b.o", false, true);
-        check("prog: a.o b.o\n\tcc -o $@ *.c\n", "c.c", false, false);
-        check("src := $(wildcard src/*.c)\n", "c.c", false, true);
-        check("src := $(wildcard src/*.c)\n", "c.h", false, false);
-        check("src := $(wildcard $(patterns))\n", "c.h", false, true);
-        check("src := $(wildcard $(dir)/$(kind)*)\n", "c.h", false, true);
-        check("src := $(wildcard d/$(kind).txt d/*.other)\n", "c.txt", false, true);
-        check("src := $(wildcard $(dir)/*.c $(dir)/b/*.c)\n", "c.h", false, false);
-        check("src := $(wildcard $(dir:a/b)/*.c) $(other)\n", "c.h", false, false);
-        check("a:\n\techo c.c $(wildcard *.h)\n", "c.h", false, true);
-        check("a:\n\techo c.c $(wildcard *.h)\n", "c.c", false, false);
-        check("strip = sed -e 's|^.*/||;$(x)'\n", "README", false, false);
-        check("clean:\n\trm -f \\\n  *.c\n", "c.c", false, false);
-        check("a: $*.c # *.c\n", "d.c", false, false);
-        check("a: x?y[0-9]z\n", "xay5z", false, true);
-        check("a: *ab*c\n", "aabab-c", false, true);
-        check("a: *ab*c\n", "aabab-", false, false);
-        check(&format!("a: {}\n", "*a".repeat(100)), &"a".repeat(90), false, false);
-        check("prog: a.o\n", "a.c", true, true);
-        check("prog: a.o\n", "a.h", true, false);
-        check("%.o: %.h\n", "a.h", true, true);
-        check(".x.o:\n\tmake-x $<\n", "a.x", true, true);
-        check("prog: a.o\n", "a", true, true);
-        check("prog: a.o\n", "a.x", true, false);
+        check("prog: a.o b.o\n\tcc -o $@ $^\n", "README", false);
+        check("prog: a.o b.o\n\tcc -o $@ $^\n", "b.o", true);
+        check("prog: a.o b.o\n\tcc -o $@ *.c\n", "c.c", false);
+        check("src := $(wildcard src/*.c)\n", "c.c", true);
+        check("src := $(wildcard src/*.c)\n", "c.h", false);
+        check("prog: -lc\n", "libc.so", true);
+        check("prog: -lc\n", "libcc.so", false);
+        check("prog: -l$(c)\n", "libc.so", true);
+        check(".LIBPATTERNS = %.q\nprog: -lc\n", "c.q", true);
+        check("src := $(wildcard $(patterns))\n", "c.h", true);
+        check("src := $(wildcard $(dir)/$(kind)*)\n", "c.h", true);
+        check("src := $(wildcard d/$(kind).txt d/*.other)\n", "c.txt", true);
+        check("src := $(wildcard $(dir)/*.c $(dir)/b/*.c)\n", "c.h", false);
+        check("src := $(wildcard $(dir:a/b)/*.c) $(other)\n", "c.h", false);
+        check("-include $(wildcard config.mk)\n", "config.mk", true);
+        check("-include $(wildcard config.mk)\n", "c.h", false);
+        check("a:\n\techo c.c $(wildcard *.h)\n", "c.h", true);
+        check("a:\n\techo c.c $(wildcard *.h)\n", "c.c", false);
+        check("a:\n\techo '#' $(wildcard *.h)\n", "c.h", true);
+        check("strip = sed -e 's|^.*/||;$(x)'\n", "README", false);
+        check("clean:\n\trm -f \\\n  *.c\n", "c.c", false);
+        check("a: $*.c # *.c\n", "d.c", false);
+        check("a: b\\#c $(shell echo '#') *.c\n", "d.c", true);
+        check("a: x?y[0-9]z\n", "xay5z", true);
+        check("a: *ab*c\n", "aabab-c", true);
+        check("a: *ab*c\n", "aabab-", false);
+        check(&format!("a: {}\n", "*a".repeat(100)), &"a".repeat(90), false);
+        // A tab alone makes no recipe.
+        check("FILES = \\\n\t*.c \\\n\tMakefile\nlist: $(FILES)\n\techo $^\n", "d.c", true);
+        check("list: \\\n\t*.c\n\techo $^\n", "d.c", true);
+        check("\tFILES = *.c\n", "d.c", true);
+        check(".RECIPEPREFIX = >\nlist: a\n\tFILES = *.c\n", "d.c", true);
+        check("define files\n\t*.c\nendef\n", "d.c", true);
+    }
+
+    /// Files are not called what only leads somewhere.
+    #[test]
+    fn a_directory_is_meant_by_any_part_of_a_path() {
+        let check = |content: &str, name: &str, file, directory| {
+            let means = [false, true].map(|is_directory| means(content, name, is_directory));
+            assert_eq!(means, [file, directory], "{content} {name}");
+        };
+        check("src := $(wildcard mods/*/Makefile)\n", "b", false, true);
+        check("src := $(wildcard mods/*/)\n", "b", false, true);
+        check("src := $(wildcard mods/c*/*.c)\n", "b", false, false);
+        check("a: mods/b/x\n", "b", false, true);
+        check("a: mods/b\n", "b", true, true);
+        check("src := $(wildcard mods/$(name)/x)\n", "b", false, true);
+        check("src := $(wildcard $(name)/x $(name)/y/*.c)\n", "b", false, false);
+        check("a: ../x ./*.c\n", "b", false, false);
+    }
+
+    #[test]
+    fn a_name_is_meant_by_what_can_be_made_of_it() {
+        let check = |content: &str, name: &str, expected| {
+            assert_eq!(means(content, name, false), expected, "{content} {name}");
+        };
+        check("prog: a.o\n", "a.c", true);
+        check("prog: a.o\n", "a.h", false);
+        check("prog: b.o\n", "b.c", false);
+        check("%.o: %.h\n", "a.h", true);
+        check("%.o: %.$(h)\n", "a.h", true);
+        check(".x.o:\n\tmake-x $<\n", "a.x", true);
+        check(".y.o .x.o :\n\tmake-x $<\n", "a.x", true);
+        check("prog: a.o\n", "a", true);
+        check("prog: a.o\n", "a.x", false);
+        check("%.o: src/y_%.v\n", "y_a.v", true);
+        check("%.o: src/y_%.v\n", "y_b.v", false);
+        check("%: in/%.txt.in\n", "m.txt.in", false);
+        check("%.txt: in/%.txt.in\n", "m.txt.in", true);
+        check("out/%: %/list\n", "x", true);
     }
 }

@@ -57,6 +57,7 @@ pub(crate) mod groups;
 mod leftovers;
 mod looks;
 pub(crate) mod marks;
+mod meant;
 mod moments;
 mod overwritten;
 mod products;
@@ -68,6 +69,7 @@ mod said;
 mod streams;
 #[cfg(test)]
 mod tests;
+mod told;
 mod trace_facts;
 mod undone;
 mod unfinished;
@@ -80,6 +82,7 @@ use crate::trace::{Exec, Trace};
 pub use failure::HowItFailed;
 pub use finding::{Finding, Rule};
 use groups::{Groups, Orchestrator};
+pub use meant::Made;
 use rules::Auditor;
 pub use ruleset::Rules;
 pub use said::Said;
@@ -114,9 +117,8 @@ pub trait Facts {
     /// says otherwise now cannot change what anything is made from.
     fn is_advice(&self, path: &[u8]) -> bool;
     /// Whether a make that read these makefiles may have meant this name when it listed the directory that it is in: it always
-    /// lists directories, to be quicker than by asking for each name. `has_kin` says whether something is made of which the name has the
-    /// same beginning, up to the last dot.
-    fn is_meant(&self, makefiles: &[&[u8]], path: &[u8], has_kin: bool) -> bool;
+    /// lists directories, to be quicker than by asking for each name. `made` is what it, or another one, made.
+    fn is_meant(&self, makefiles: &[&[u8]], path: &[u8], made: &Made<'_>) -> bool;
     /// Whether one of these makefiles tells a recipe what is newer than what it makes (`$?`).
     fn says_what_is_newer(&self, makefiles: &[&[u8]]) -> bool;
     /// Whether the recipe for this path in one of these makefiles was another one in the tree of round 0.

@@ -1,26 +1,18 @@
 //! Who looked at what changed.
 
 use std::cell::OnceCell;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 use super::groups::{Book, GroupId, Kind, is_ninjas_book};
 use super::marks::Marks;
+use super::meant::Told;
 use super::moments::Past;
 use super::rules::{Auditor, Hit, RunId};
-use super::trace_facts::{describe, first_changes, has_kin};
+use super::told::Names;
+use super::trace_facts::{describe, first_changes};
 use super::{Finding, Orchestrator, Rule};
 use crate::observation::{ChangeKind, SourceChange};
-use crate::trace::{Access, PathId, Process, ProcessId, Touch, name_of, resolve};
-
-/// Options of compilers that go before the name of a directory without a space.
-const LONG_OPTIONS: &[&[u8]] = &[b"-isystem", b"-iquote", b"-idirafter"];
-
-/// Paths that came or went.
-struct Names<'a> {
-    changes: HashMap<&'a [u8], &'a SourceChange>,
-    /// Their last components.
-    lasts: HashSet<&'a [u8]>,
-}
+use crate::trace::{Access, PathId, Process, ProcessId, Touch, name_of};
 
 impl<'a> Auditor<'a> {
     /// Who looked in an earlier build at something that is another now.
@@ -45,15 +37,16 @@ impl<'a> Auditor<'a> {
         let mut looks: Vec<(ProcessId, PathId, &Access)> = looks.collect();
         looks.sort_unstable_by_key(|(process, path, _)| (*process, *path));
         let mut looks = looks.into_iter().peekable();
+        let made = OnceCell::new();
         let processes = (0..).map(ProcessId).zip(trace.processes());
         for ((id, process), group) in processes.zip(&self.groups[run].of) {
             let is_of_no_concern = self.is_of_no_concern(run, *group) && !self.told_an_own_book(run, *group);
-            let makefiles = OnceCell::new();
+            let told = Told::new(&made);
             while let Some((_, _, access)) = looks.next_if(|(looker, ..)| *looker == id) {
                 if is_of_no_concern {
                     continue;
                 }
-                let means = |change: &&SourceChange| self.can_mean(run, process, *group, &makefiles, change);
+                let means = |change: &&SourceChange| self.can_mean((run, *group), process, &told, change);
                 let listed = marks.listed(access).filter(|change| !comes_later(change)).find(means);
                 let finds = Touch::PRESENT.and(Touch::FOLLOWED).and(Touch::LISTED).and(Touch::USES);
                 let touched = marks.touched(access, self.rules);
@@ -74,8 +67,7 @@ impl<'a> Auditor<'a> {
             if !is_of_no_concern
                 && !names.changes.is_empty()
                 && self.rules.absence
-                && self.groups[run].all[*group].kind == Kind::Task
-                && let Some(change) = self.told(run, process, &names)
+                && let Some(change) = self.told(run, process, *group, &names)
             {
                 let hit = Hit { at: 1, ..Hit::of(change.clone(), process) };
                 self.note(&mut hits, run, *group, hit);
@@ -143,66 +135,6 @@ impl<'a> Auditor<'a> {
     fn is_of_no_concern(&self, run: RunId, group: GroupId) -> bool {
         let speaker = self.speaker(run, group);
         matches!(self.groups[run].all[speaker].kind, Kind::Orchestrator(found) if found.knows_all())
-    }
-
-    /// A path that came or went and that a program was told of: it may have looked for it and not at it, as compilers do with
-    /// directories that are not there.
-    fn told(&self, run: RunId, process: &Process, names: &Names<'a>) -> Option<&'a SourceChange> {
-        let exec = process.exec.as_ref()?;
-        let cwd = self.trace(run).paths().get(exec.cwd);
-        let find = |word: &[u8]| {
-            let is_known = names.lasts.contains(last_of(word));
-            is_known.then(|| names.changes.get(&resolve(cwd, word)[..]).copied()).flatten()
-        };
-        exec.argv.iter().skip(1).find_map(|word| {
-            // `dir`, `-Idir`, `-isystemdir`, `--from=dir`, `-Wl,-rpath,dir`, `dir:other`.
-            let option = word.strip_prefix(b"-").and_then(|rest| rest.get(1..));
-            let long = LONG_OPTIONS.iter().find_map(|option| word.strip_prefix(*option));
-            let parts = word.split(|byte| matches!(byte, b'=' | b',' | b':'));
-            std::iter::once(word).chain(option).chain(long).chain(parts).find_map(find)
-        })
-    }
-
-    /// Whether a name that came or went can have meant anything to a process that listed its directory. `makefiles` is what
-    /// the process was told by, once that is known.
-    fn can_mean(
-        &self,
-        run: RunId,
-        process: &Process,
-        group: GroupId,
-        makefiles: &OnceCell<Vec<&'a [u8]>>,
-        change: &SourceChange,
-    ) -> bool {
-        let groups = &self.groups[run];
-        match (groups.all[group].kind, groups.all[self.speaker(run, group)].kind) {
-            // What came and went then may be there longer now: it was there when the directory was listed.
-            (_, Kind::Task) => !self.was_transient(run, &change.path),
-            // The products in it come and go in a clean build, too.
-            _ if !self.facts.was_prepared(1, &change.path) => false,
-            (Kind::Orchestrator(_), _) => {
-                let makefiles = makefiles.get_or_init(|| self.descriptions(run, process));
-                self.facts.is_meant(makefiles, &change.path, has_kin(self.trace(run), &change.path))
-            }
-            _ => true,
-        }
-    }
-
-    /// The files of the tree that tell an orchestrator what to do.
-    pub(super) fn descriptions(&self, run: RunId, process: &Process) -> Vec<&'a [u8]> {
-        let paths = self.trace(run).paths();
-        let reads = process.accesses.iter().filter(|access| access.touch.any(Touch::READ));
-        let files = reads.map(|access| paths.get(access.path));
-        let describes =
-            |path: &&[u8]| !path.starts_with(b"/") && !is_ninjas_book(path) && !self.facts.is_advice(path);
-        files.filter(describes).collect()
-    }
-
-    /// Whether a run made something at this path and did not leave it.
-    fn was_transient(&self, run: RunId, path: &[u8]) -> bool {
-        let trace = self.trace(run);
-        let Some(id) = trace.paths().find(path) else { return false };
-        let makes = |access: &Access| access.touch.any(Touch::MAKES);
-        !trace.left(id) && trace.changes_to(id).any(|(_, access)| makes(access))
     }
 
     /// Who looked in this round at what was left from before it and is another now, or at what is another since. `has_failed` says
@@ -389,12 +321,4 @@ impl<'a> Hit<'a> {
 /// When an access had to do with what was there before.
 fn when(access: &Access) -> u32 {
     if access.observed > 0 { access.observed } else { access.changed }
-}
-
-/// The last component of a path that may end in slashes and dots.
-fn last_of(mut path: &[u8]) -> &[u8] {
-    while let Some(shorter) = path.strip_suffix(b"/").or_else(|| path.strip_suffix(b"/.")) {
-        path = shorter;
-    }
-    name_of(path)
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::Run;
 use super::groups::{GroupId, Groups, Orchestrator};
-use crate::trace::{Arguments, PathId, Process, Touch, Trace, name_of};
+use crate::trace::{Arguments, Process, Touch, Trace};
 
 /// What a group was started to do, and where.
 pub(super) fn identity<'t>(
@@ -78,21 +78,6 @@ fn are_left(runs: &[&Run]) -> Vec<bool> {
         }
     }
     needed
-}
-
-/// Whether a run left something that begins as this name does.
-pub(super) fn has_kin(trace: &Trace, path: &[u8]) -> bool {
-    let wanted = stem(path);
-    (0..trace.paths().len() as u32)
-        .map(PathId)
-        .any(|id| trace.left(id) && stem(trace.paths().get(id)) == wanted)
-}
-
-/// The last component of a path, up to its last dot.
-fn stem(path: &[u8]) -> &[u8] {
-    let name = name_of(path);
-    let end = name.iter().rposition(|byte| *byte == b'.').filter(|dot| *dot > 0).unwrap_or(name.len());
-    &name[..end]
 }
 
 /// When the content or name of each path was first changed; 0 for never. Other rights and times have no moment: who reads a

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use super::super::*;
 use crate::observation::ChangeKind;
-use crate::trace::{Access, Arguments, Exec, Move, PathId, Process, ProcessId, Stream, Touch};
+use crate::trace::{Access, Arguments, Exec, Move, PathId, Process, ProcessId, Stream, Touch, name_of};
 
 type Tree = BTreeMap<Vec<u8>, String>;
 
@@ -211,9 +211,9 @@ impl Facts for Trees {
         manifest.is_some_and(|text| text.contains(&*String::from_utf8_lossy(path)))
     }
 
-    fn is_meant(&self, makefiles: &[&[u8]], path: &[u8], has_kin: bool) -> bool {
+    fn is_meant(&self, makefiles: &[&[u8]], path: &[u8], made: &Made<'_>) -> bool {
         let has_glob = |path: &&[u8]| self.before.get(*path).is_some_and(|content| content.contains('*'));
-        makefiles.iter().any(has_glob) || (has_kin && path.ends_with(b".c"))
+        makefiles.iter().any(has_glob) || (made.has_kin(name_of(path)) && path.ends_with(b".c"))
     }
 }
 

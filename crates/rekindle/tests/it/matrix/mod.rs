@@ -22,6 +22,7 @@ mod edits;
 mod faults;
 mod handed;
 mod make;
+mod meant;
 mod meson;
 mod moments;
 mod null_builds;

@@ -1,0 +1,135 @@
+//! The lines of a makefile as make puts them together, and which of them are recipes.
+//!
+//! A line that a backslash continues is one with the next, tab or not. A line is of a recipe if it begins with a tab and a rule
+//! stands before it, with nothing but recipes, conditionals, comments and empty lines between: make reads any other as if the
+//! tab were not there. What stands between `define` and `endef` is read as the makefile that it may become. If a makefile
+//! chooses with what its recipes begin, no line of it is taken for one.
+
+/// What a line is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Of the rule before it.
+    Recipe,
+    /// It may have a recipe of its own, behind a semicolon.
+    Rule,
+    /// An assignment, a directive, or what may become anything when variables are replaced.
+    Other,
+}
+
+/// A makefile's lines, each as one piece and with the first of its bytes, in order. Lines without a word are left out.
+pub(super) fn lines(content: &[u8]) -> Vec<(Kind, Vec<u8>)> {
+    let chooses_prefix = super::has(content, b".RECIPEPREFIX");
+    let mut in_rule = false;
+    let mut lines = Vec::new();
+    for line in joined(content) {
+        let trimmed = line.trim_ascii_start();
+        if trimmed.is_empty() {
+            continue;
+        }
+        if line[0] == b'\t' && in_rule && !chooses_prefix {
+            lines.push((Kind::Recipe, line));
+            continue;
+        }
+        let is_neither = trimmed[0] == b'#' || is_conditional(trimmed);
+        let is_rule = !is_neither && is_rule(trimmed);
+        in_rule = is_rule || (is_neither && in_rule);
+        lines.push((if is_rule { Kind::Rule } else { Kind::Other }, line));
+    }
+    lines
+}
+
+/// Where the targets of a rule end.
+pub(super) fn end_of_targets(line: &[u8]) -> usize {
+    outside_of_calls(line).find(|at| line[*at] == b':').unwrap_or(line.len())
+}
+
+/// The places of a line that are in no parentheses of a variable or function.
+pub(super) fn outside_of_calls(line: &[u8]) -> impl Iterator<Item = usize> {
+    let mut depth = 0_usize;
+    (0..line.len()).filter(move |at| {
+        match line[*at] {
+            b'(' | b'{' if depth > 0 || (*at > 0 && line[*at - 1] == b'$') => depth += 1,
+            b')' | b'}' if depth > 0 => depth -= 1,
+            _ => return depth == 0,
+        }
+        false
+    })
+}
+
+/// The lines, with a space for each backslash that continues one.
+fn joined(content: &[u8]) -> Vec<Vec<u8>> {
+    let mut lines: Vec<Vec<u8>> = Vec::new();
+    let mut continues = false;
+    for line in content.split(|byte| *byte == b'\n') {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let backslashes = line.iter().rev().take_while(|byte| **byte == b'\\').count();
+        let goes_on = backslashes % 2 == 1;
+        let line = if goes_on { &line[..line.len() - 1] } else { line };
+        match lines.last_mut().filter(|_| continues) {
+            Some(last) => {
+                last.push(b' ');
+                last.extend_from_slice(line);
+            }
+            None => lines.push(line.to_vec()),
+        }
+        continues = goes_on;
+    }
+    lines
+}
+
+fn is_conditional(line: &[u8]) -> bool {
+    const WORDS: [&[u8]; 6] = [b"ifeq", b"ifneq", b"ifdef", b"ifndef", b"else", b"endif"];
+    let end = line.iter().position(|byte| !byte.is_ascii_alphabetic()).unwrap_or(line.len());
+    WORDS.contains(&&line[..end])
+}
+
+/// Whether a line has targets. A variable that is set for a target alone has no recipe.
+fn is_rule(line: &[u8]) -> bool {
+    // Their arguments may have colons.
+    const DIRECTIVES: [&[u8]; 6] = [b"vpath", b"include", b"-include", b"sinclude", b"define", b"load"];
+    let end = line.iter().position(|byte| !matches!(byte, b'-' | b'a'..=b'z')).unwrap_or(line.len());
+    if DIRECTIVES.contains(&&line[..end]) && line.get(end) != Some(&b':') {
+        return false;
+    }
+    let mut is_rule = false;
+    for at in outside_of_calls(line) {
+        match line[at] {
+            b':' => is_rule = true,
+            b'=' => return false,
+            b';' | b'#' => break,
+            _ => {}
+        }
+    }
+    is_rule
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn recipes_are_behind_rules() {
+        use Kind::{Other, Recipe, Rule};
+        let check = |content: &str, expected: &[Kind]| {
+            let kinds: Vec<Kind> = lines(content.as_bytes()).into_iter().map(|(kind, _)| kind).collect();
+            assert_eq!(kinds, expected, "{content}");
+        };
+        check("a: b\n\tc\n\n# d\n\te\n", &[Rule, Recipe, Other, Recipe]);
+        check("a: b\r\n\tc \\\r\nd\r\n\te\r\n", &[Rule, Recipe, Recipe]);
+        check("\ta\nb = c\n\td: e\n\tf\n", &[Other, Other, Rule, Recipe]);
+        check("a \\\n\tb \\\n\t: c\n\td\n", &[Rule, Recipe]);
+        check("A = \\\n\tb\n\tc\n", &[Other, Other]);
+        check("a:\nA := $(x:y=z)\n\tb\n", &[Rule, Other, Other]);
+        check("a: A = b\n\tc\n", &[Other, Other]);
+        check("$(a:b=c): d ; e=f\n\tg\n", &[Rule, Recipe]);
+        check(
+            "a:\nifdef b\n\tc\nelse\n\td\nendif\n\te\n",
+            &[Rule, Other, Recipe, Other, Recipe, Other, Recipe],
+        );
+        check("a:\ndefine b\n\tc\nd:\n\te\nendef\n\tf\n", &[Rule, Other, Other, Rule, Recipe, Other, Other]);
+        check("a:\ninclude b\n\tc\n", &[Rule, Other, Other]);
+        check("vpath %.c a:b\n\tc\n", &[Other, Other]);
+        check(".RECIPEPREFIX = >\na: b\n>c\n\td\n", &[Other, Rule, Other, Other]);
+        check("a\\\\\nb: c\n", &[Other, Rule]);
+    }
+}

@@ -1,0 +1,104 @@
+//! Whether a name in a directory that somebody listed can have meant anything to him.
+
+use std::cell::OnceCell;
+use std::collections::HashSet;
+
+use super::groups::{GroupId, Kind, is_ninjas_book};
+use super::rules::{Auditor, RunId};
+use crate::observation::SourceChange;
+use crate::trace::{Access, PathId, Process, Touch, Trace, name_of};
+
+/// The names of all that a run left.
+#[derive(Debug, Default)]
+pub struct Made<'a> {
+    names: HashSet<&'a [u8]>,
+    stems: HashSet<&'a [u8]>,
+}
+
+impl<'a> Made<'a> {
+    pub(super) fn of(trace: &'a Trace) -> Made<'a> {
+        let ids = (0..trace.paths().len() as u32).map(PathId);
+        ids.filter(|id| trace.left(*id)).map(|id| name_of(trace.paths().get(id))).collect()
+    }
+
+    /// Whether something has this name.
+    #[must_use]
+    pub fn has(&self, name: &[u8]) -> bool {
+        self.names.contains(name)
+    }
+
+    /// Whether something begins as this name does, up to its last dot.
+    #[must_use]
+    pub fn has_kin(&self, name: &[u8]) -> bool {
+        self.stems.contains(stem(name))
+    }
+}
+
+impl<'a> FromIterator<&'a [u8]> for Made<'a> {
+    fn from_iter<I: IntoIterator<Item = &'a [u8]>>(names: I) -> Self {
+        let names: HashSet<&[u8]> = names.into_iter().collect();
+        Made { stems: names.iter().map(|name| stem(name)).collect(), names }
+    }
+}
+
+/// A name up to its last dot.
+fn stem(name: &[u8]) -> &[u8] {
+    let end = name.iter().rposition(|byte| *byte == b'.').filter(|dot| *dot > 0).unwrap_or(name.len());
+    &name[..end]
+}
+
+/// What a process was told by, once that is known.
+pub(super) struct Told<'a, 'r> {
+    /// What its run made.
+    made: &'r OnceCell<Made<'a>>,
+    makefiles: OnceCell<Vec<&'a [u8]>>,
+}
+
+impl<'a, 'r> Told<'a, 'r> {
+    pub(super) fn new(made: &'r OnceCell<Made<'a>>) -> Self {
+        Told { made, makefiles: OnceCell::new() }
+    }
+}
+
+impl<'a> Auditor<'a> {
+    /// Whether a name that came or went can have meant anything to a process that listed its directory.
+    pub(super) fn can_mean(
+        &self,
+        (run, group): (RunId, GroupId),
+        process: &Process,
+        told: &Told<'a, '_>,
+        change: &SourceChange,
+    ) -> bool {
+        let groups = &self.groups[run];
+        match (groups.all[group].kind, groups.all[self.speaker(run, group)].kind) {
+            // What came and went then may be there longer now: it was there when the directory was listed.
+            (_, Kind::Task) => !self.was_transient(run, &change.path),
+            // The products in it come and go in a clean build, too.
+            _ if !self.facts.was_prepared(1, &change.path) => false,
+            (Kind::Orchestrator(_), _) => {
+                let makefiles = told.makefiles.get_or_init(|| self.descriptions(run, process));
+                let made = told.made.get_or_init(|| Made::of(self.trace(run)));
+                self.facts.is_meant(makefiles, &change.path, made)
+            }
+            _ => true,
+        }
+    }
+
+    /// The files of the tree that tell an orchestrator what to do.
+    pub(super) fn descriptions(&self, run: RunId, process: &Process) -> Vec<&'a [u8]> {
+        let paths = self.trace(run).paths();
+        let reads = process.accesses.iter().filter(|access| access.touch.any(Touch::READ));
+        let files = reads.map(|access| paths.get(access.path));
+        let describes =
+            |path: &&[u8]| !path.starts_with(b"/") && !is_ninjas_book(path) && !self.facts.is_advice(path);
+        files.filter(describes).collect()
+    }
+
+    /// Whether a run made something at this path and did not leave it.
+    fn was_transient(&self, run: RunId, path: &[u8]) -> bool {
+        let trace = self.trace(run);
+        let Some(id) = trace.paths().find(path) else { return false };
+        let makes = |access: &Access| access.touch.any(Touch::MAKES);
+        !trace.left(id) && trace.changes_to(id).any(|(_, access)| makes(access))
+    }
+}
