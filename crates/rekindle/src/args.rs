@@ -295,6 +295,8 @@ mod tests {
             "rekindle why a b",
             "rekindle why --checkpoint abcd -p x",
             "rekindle graph --files --processes",
+            "rekindle graph --checkpoint abcd x",
+            "rekindle graph --checkpoint abcd -p x",
         ] {
             assert!(parse(line).is_err(), "{line}");
         }

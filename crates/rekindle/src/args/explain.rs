@@ -59,8 +59,11 @@ Examples:
 #[command(after_help = GRAPH_AFTER_HELP)]
 pub(crate) struct GraphArgs {
     /// A package, by its directory or name [default: the package here]
-    #[arg(value_name = "PACKAGE")]
+    #[arg(value_name = "PACKAGE", conflicts_with = "checkpoint")]
     pub(crate) what: Option<OsString>,
+
+    #[command(flatten)]
+    pub(crate) which: WhichArgs,
 
     /// Only what this file came from
     #[arg(long, value_name = "FILE")]
@@ -77,10 +80,6 @@ pub(crate) struct GraphArgs {
     /// All of it, however large it is
     #[arg(long)]
     pub(crate) all: bool,
-
-    /// The build that made this checkpoint, by its identity or the first digits of it [default: the newest]
-    #[arg(long, value_name = "ID", conflicts_with = "what")]
-    pub(crate) checkpoint: Option<String>,
 
     /// Print JSON
     #[arg(long)]

@@ -10,6 +10,7 @@ use rekindle_engine::{CheckpointDetails, CheckpointInfo, CheckpointStore, LayerI
 use serde_json::{Value, json};
 
 use super::gc::now;
+use super::subject::is_called;
 use super::{print, print_json};
 use crate::args::CheckpointCommand;
 use crate::cli_error::CliError;
@@ -210,7 +211,7 @@ fn pin(store: &CheckpointStore, ids: &[String], pinned: bool) -> Result<(), CliE
 }
 
 fn is_of(info: &CheckpointInfo, package: Option<&str>) -> bool {
-    package.is_none_or(|package| info.made.as_ref().is_some_and(|made| made.package == package))
+    package.is_none_or(|name| info.made.as_ref().is_some_and(|made| is_called(made, name)))
 }
 
 /// What is known of a checkpoint, for programs.

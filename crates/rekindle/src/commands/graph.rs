@@ -22,11 +22,13 @@ use crate::session::Session;
 const MOST_NODES: usize = 2000;
 
 pub(super) fn run(session: &Session<'_>, args: &GraphArgs) -> Result<ExitCode, CliError> {
+    let which = &args.which;
     let (mut subject, asked) =
-        subject::find(session, args.what.as_deref(), None, args.checkpoint.as_deref())?;
+        subject::find(session, args.what.as_deref(), which.package.as_deref(), which.checkpoint.as_deref())?;
     if let Asked::File(_) = asked {
         let what = args.what.as_deref().unwrap_or(OsStr::new(".")).to_string_lossy();
-        return Err(CliError::user(format!("{what} is no package that was built here"))
+        let kind = if which.package.is_some() { "directory" } else { "package that was built here" };
+        return Err(CliError::user(format!("{what} is no {kind}"))
             .hint(format!("for what a file came from: `{} graph --of {what}`", session.program())));
     }
     let output_file = match &args.of {

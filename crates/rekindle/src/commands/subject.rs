@@ -170,7 +170,7 @@ fn package_in(dir: &Path, wanted: Option<&str>) -> Result<(String, PathBuf), Cli
 }
 
 /// Whether a checkpoint is of the package of this name, with or without its version.
-fn is_called(made: &Made, name: &str) -> bool {
+pub(super) fn is_called(made: &Made, name: &str) -> bool {
     let full = made.drv.get(HASH..).and_then(|rest| rest.strip_suffix(".drv"));
     made.package == name || full == Some(name)
 }

@@ -73,6 +73,7 @@ fn choose(session: &Session<'_>, args: &VerifyArgs) -> Result<(Engine, Chosen), 
         (targets, _) => targets,
     };
     let (dirs, others): (Vec<_>, Vec<_>) = targets.iter().cloned().partition(is_package);
+    goals::refuse_choice(!dirs.is_empty(), &args.packages)?;
     let mut chosen = Chosen::default();
     let engine = if dirs.is_empty() {
         session.engine()?

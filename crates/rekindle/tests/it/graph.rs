@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
@@ -236,4 +236,50 @@ fn mistakes_are_one_line() {
     check(&["--of", "src/mian.o"], &["did you mean src/main.o?"]);
     check(&["--of", "unused.txt"], &["unused.txt"]);
     check(&["nonsense"], &["nonsense is no package"]);
+    check(&["nonsense", "-p", "probe"], &["nonsense is no directory"]);
+}
+
+/// Two packages in one manifest: `one` makes a file `first`, `two` makes `second`.
+pub(crate) fn several(place: &Place) -> PathBuf {
+    let mut manifest = String::new();
+    for (name, made) in [("one", "first"), ("two", "second")] {
+        let makefile =
+            format!("{made}: x.txt\n\tcp x.txt $@\ninstall:\n\tinstall -D {made} $(PREFIX)/{made}\n");
+        manifest += &format!("[packages.{name}]\nversion = \"1\"\nsource = \"{name}\"\n");
+        place.write("p", &format!("{name}/Makefile"), makefile);
+        place.write("p", &format!("{name}/x.txt"), "text");
+    }
+    place.write("p", "rekindle.toml", manifest)
+}
+
+#[test]
+fn one_of_several_packages_can_be_named() {
+    let place = Place::new();
+    let root = several(&place);
+    place.build(&root, &[]);
+    let unnamed = place.rekindle(&["graph"]).current_dir(&root).run();
+    assert_eq!(unnamed.code(), Some(1));
+    assert!(unnamed.stderr().contains("-p NAME names the package"), "{}", unnamed.stderr());
+    for (args, made) in [(["-p", "one"], "first"), (["--package", "two-1"], "second")] {
+        let (nodes, _) = named(&json(&graph(&place, &[&args[..], &["--json"]].concat())));
+        assert!(nodes.contains(&made.to_owned()), "{nodes:?}");
+    }
+    // The other commands understand the same names, and leave none aside.
+    for args in [["why", "-p", "two"], ["why", "-p", "two-1"], ["log", "-p", "two"]] {
+        let finished = place.rekindle(&args).current_dir(&root).run();
+        assert!(finished.success(), "{}", finished.stderr());
+    }
+    for name in ["one", "one-1"] {
+        let listed = json(&place.rekindle(&["checkpoint", "list", "--json", "-p", name]).run());
+        assert_eq!(listed["checkpoints"][0]["package"], "one", "{listed}");
+    }
+    for args in [["log", "two-1", "-p", "one"], ["verify", "two-1", "-p", "one"]] {
+        let finished = place.rekindle(&args).current_dir(&root).run();
+        assert_eq!(finished.code(), Some(1));
+        assert!(
+            finished.stderr().contains("-p one says which package of a directory"),
+            "{}",
+            finished.stderr()
+        );
+    }
 }
