@@ -49,7 +49,8 @@ const GRAPH_AFTER_HELP: &str = "\
 Examples:
   rekindle graph --of src/prog | dot -Tsvg > prog.svg
   rekindle graph --processes hello | dot -Tsvg > hello.svg
-  rekindle graph --files --json | jq -r '.edges[] | select(.from == \"src/a.h\") | .to'";
+  rekindle graph --files --json | jq -r '.nodes as $n | .edges[]
+      | select($n[.from].path == \"build/source/src/a.h\") | $n[.to].path'";
 
 /// Draws which processes made which files from which others, for `dot` of Graphviz or as JSON.
 ///

@@ -164,6 +164,29 @@ fn the_graph_has_what_the_makefile_says() {
 }
 
 #[test]
+fn the_example_of_the_help_finds_what_was_made_from_a_header() {
+    let place = Place::new();
+    project(&place);
+    place.build(&place.path().join("p"), &[]);
+    let value = json(&graph(&place, &["--files", "--json"]));
+    let nodes = value["nodes"].as_array().expect("nodes");
+    assert!(nodes.iter().enumerate().all(|(at, node)| node["id"] == at), "{nodes:?}");
+    let help = place.rekindle(&["graph", "--help"]).run().stdout();
+    let documented = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/json.md"));
+    for text in [help, documented.expect("a document")] {
+        let (_, filter) = text.split_once("graph --files --json | jq -r '").expect("the example");
+        let (filter, _) = filter.split_once('\'').expect("its end");
+        let mut jq = Command::new("jq");
+        jq.args(["-r", &filter.replace("src/a.h", "src/x.h")]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        // As with `dot`: where it is installed.
+        let Ok(mut child) = jq.spawn() else { continue };
+        child.stdin.take().expect("a pipe").write_all(value.to_string().as_bytes()).expect("it reads");
+        let output = child.wait_with_output().expect("it ends");
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "build/source/src/main.o\n", "{filter}");
+    }
+}
+
+#[test]
 fn any_name_gives_a_graph_that_can_be_drawn() {
     let place = Place::new();
     let makefile = "all:\n\tsh make.sh\ninstall:\n\tinstall -D out/plain $(PREFIX)/plain\n";
