@@ -39,6 +39,7 @@ mod ninja;
 mod observing;
 mod offered;
 mod outputs;
+mod owner;
 mod prepare;
 mod provenance;
 mod reader;
@@ -69,6 +70,7 @@ pub use event::{
     Audited, BuildResult, Event, Failure, FailureKind, Finding, Progress, RestartReason, StepUsage, Taken,
 };
 pub use fetch::{FetchRequest, Fetcher};
+pub use owner::check_own_dir;
 pub use provenance::{Provenance, Provenances};
 pub use recipes::{Sight, Visibility};
 pub use rekindle_plan::Trace;
