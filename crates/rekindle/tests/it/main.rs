@@ -22,6 +22,7 @@ mod packages;
 mod passed_over;
 mod phases;
 mod pieces;
+mod prepare;
 mod project;
 mod report;
 mod restored;
