@@ -123,6 +123,7 @@ fn as_json(lineage: &Lineage<'_>, graph: &ProcessGraph) -> Value {
 fn origin(origin: Origin) -> &'static str {
     match origin {
         Origin::Source => "source",
+        Origin::Outside => "outside",
         Origin::Kept => "kept",
         Origin::MadeNow => "made",
     }

@@ -47,6 +47,7 @@ fn attributes(lineage: &Lineage<'_>, node: &Node) -> String {
             let whole = shown(path);
             let color = match origin {
                 Origin::Source => "#cfe0f4",
+                Origin::Outside => "#f4ecd0",
                 Origin::Kept => "#ffffff",
                 Origin::MadeNow => "#eaf5ea",
             };

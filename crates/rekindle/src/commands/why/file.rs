@@ -68,6 +68,10 @@ fn source(look: &Look, subject: &Subject, lineage: &Lineage<'_>, path: &[u8], te
             "a source; since the build before it {}",
             causes::change(change).replacen(&shown(path), "", 1).trim_start()
         ),
+        (true, None) if path.starts_with(b"/nix/") => "a file of another package".to_owned(),
+        (true, None) if path.starts_with(b"/") => {
+            "a file of the host, which the build saw as it is".to_owned()
+        }
         (true, None) => "a source: no process made it".to_owned(),
         (false, None) => "was looked for, and is not there".to_owned(),
     };
