@@ -11,7 +11,7 @@ use rekindle_plan::explain::Lineage;
 use rekindle_plan::process_graph::{EdgeKind, Node, Origin, ProcessGraph, Show, draw};
 use serde_json::{Value, json};
 
-use super::subject::{self, Asked, FileName, Found};
+use super::subject::{self, ANOTHER, Asked, FileName, Found};
 use super::why::json::{task, text};
 use super::{print, print_json};
 use crate::args::GraphArgs;
@@ -58,15 +58,23 @@ pub(super) fn run(session: &Session<'_>, args: &GraphArgs) -> Result<ExitCode, C
         _ => Show::Both,
     };
     let graph = draw(&lineage, of.as_deref(), show, (!args.all).then_some(MOST_NODES));
-    if graph.left_out > 0 {
-        let look = session.environment.look_of_stderr();
-        let (left_out, all) = (graph.left_out, graph.left_out + graph.nodes.len());
+    let look = session.environment.look_of_stderr();
+    let warn = |text: &str| {
         // Whoever does not see it still gets the graph.
-        let _ = writeln!(
-            io::stderr(),
-            "{} {left_out} of {all} nodes are left out; --of FILE shows what one file came from, --all everything",
-            look.yellow("warning:")
-        );
+        let _ = writeln!(io::stderr(), "{} {text}", look.yellow("warning:"));
+    };
+    match subject.said_unobserved() {
+        Some(why) if graph.nodes.is_empty() => {
+            return Err(CliError::user(format!("there is nothing to draw: {why}")).hint(ANOTHER));
+        }
+        Some(why) => warn(&format!("{why}, so what it did is not drawn; {ANOTHER}")),
+        None => {}
+    }
+    if graph.left_out > 0 {
+        let (left_out, all) = (graph.left_out, graph.left_out + graph.nodes.len());
+        warn(&format!(
+            "{left_out} of {all} nodes are left out; --of FILE shows what one file came from, --all everything"
+        ));
     }
     if args.json {
         print_json(&as_json(&lineage, &graph))?;

@@ -29,5 +29,6 @@ mod restored;
 mod slips;
 mod stopped;
 mod tree;
+mod unobserved;
 mod verify;
 mod why;

@@ -9,7 +9,7 @@ use rekindle_plan::explain::{Input, Lineage, Maker, TaskAt};
 use rekindle_plan::trace::{Touch, name_of};
 
 use super::{Subject, causes};
-use crate::commands::subject::shown;
+use crate::commands::subject::{ANOTHER, shown};
 use crate::commands::titles::{COLUMNS, brief, command, head, title};
 use crate::report::{Look, fit, one_line, spoken_short};
 
@@ -72,10 +72,16 @@ fn source(look: &Look, subject: &Subject, lineage: &Lineage<'_>, path: &[u8], te
         (true, None) if path.starts_with(b"/") => {
             "a file of the host, which the build saw as it is".to_owned()
         }
-        (true, None) => "a source: no process made it".to_owned(),
+        (true, None) => match subject.said_unobserved() {
+            None => "a source: no process made it".to_owned(),
+            Some(why) => format!("a source, or nobody saw who made it: {why}"),
+        },
         (false, None) => "was looked for, and is not there".to_owned(),
     };
     line(look, "is", &kind, text);
+    if changed.is_none() && !path.starts_with(b"/") && subject.said_unobserved().is_some() {
+        line(look, "", ANOTHER, text);
+    }
 }
 
 const LOOKED_AT: Touch = Touch::READ

@@ -80,6 +80,7 @@ fn about(subject: &Subject) -> Value {
         "base": subject.made.base,
         "created": subject.made.created,
         "failed": subject.made.failed,
+        "unobserved": subject.unobserved(),
     })
 }
 
