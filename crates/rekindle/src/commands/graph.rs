@@ -4,11 +4,13 @@ mod dot;
 
 use std::ffi::OsStr;
 use std::io::{self, Write as _};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::ExitCode;
 
 use rekindle_plan::explain::Lineage;
 use rekindle_plan::process_graph::{EdgeKind, Node, Origin, ProcessGraph, Show, draw};
+use rekindle_plan::quote;
 use serde_json::{Value, json};
 
 use super::subject::{self, ANOTHER, Asked, FileName, Found};
@@ -26,7 +28,7 @@ pub(super) fn run(session: &Session<'_>, args: &GraphArgs) -> Result<ExitCode, C
     let (mut subject, asked) =
         subject::find(session, args.what.as_deref(), which.package.as_deref(), which.checkpoint.as_deref())?;
     if let Asked::File(_) = asked {
-        let what = args.what.as_deref().unwrap_or(OsStr::new(".")).to_string_lossy();
+        let what = quote::name(args.what.as_deref().unwrap_or(OsStr::new(".")).as_bytes());
         let kind = if which.package.is_some() { "directory" } else { "package that was built here" };
         return Err(CliError::user(format!("{what} is no {kind}"))
             .hint(format!("for what a file came from: `{} graph --of {what}`", session.program())));
@@ -46,7 +48,7 @@ pub(super) fn run(session: &Session<'_>, args: &GraphArgs) -> Result<ExitCode, C
             match subject.locate(&lineage, &name)? {
                 Found::Known(path) => Some(path),
                 Found::Untouched => {
-                    let file = file.to_string_lossy();
+                    let file = quote::name(file.as_bytes());
                     return Err(CliError::user(format!("no process of the build looked at {file}")));
                 }
             }

@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 
 use rekindle_engine::{CheckpointInfo, CheckpointStore, Made, StepTraces, Told};
 use rekindle_nix::StorePath;
-use rekindle_plan::SourceChange;
 use rekindle_plan::explain::{Lineage, StepRuns};
+use rekindle_plan::{SourceChange, quote};
 use rekindle_store::Store;
 
 use crate::cli_error::CliError;
@@ -274,7 +274,7 @@ impl Subject {
     pub(super) fn locate(&self, lineage: &Lineage<'_>, name: &FileName) -> Result<Found, CliError> {
         let (shown, candidates, end) = match name {
             FileName::InOutput(output, rest) => {
-                let shown = format!("{output}/{}", rest.display());
+                let shown = quote::name(Path::new(output).join(rest).as_os_str().as_bytes());
                 (shown, in_output(lineage, output, rest), PathBuf::new())
             }
             FileName::Path(path) => self.candidates(lineage, path),
@@ -330,7 +330,7 @@ impl Subject {
 
     /// What the user may have meant by a path: for a message, the paths in the tree, and what they end in.
     fn candidates(&self, lineage: &Lineage<'_>, path: &Path) -> (String, Vec<Vec<u8>>, PathBuf) {
-        let shown = one_line(path.as_os_str().as_bytes());
+        let shown = quote::name(path.as_os_str().as_bytes());
         let plain = normal(path);
         let bytes = |path: &Path| path.as_os_str().as_bytes().to_vec();
         if let Ok(inside) = plain.strip_prefix("/")

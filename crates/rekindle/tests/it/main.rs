@@ -15,6 +15,7 @@ mod interrupts;
 mod kill;
 mod matrix;
 mod mistakes;
+mod names;
 mod nix;
 mod oracle;
 mod output;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use rekindle_plan::explain::cause::{Fate, fate};
 use rekindle_plan::explain::{Input, Lineage, Maker, TaskAt};
+use rekindle_plan::quote::name;
 use rekindle_plan::trace::{Touch, name_of};
 
 use super::{Subject, causes};
@@ -219,7 +220,7 @@ pub(super) fn group(path: &[u8]) -> String {
         _ => 1,
     };
     let dirs = depth.min(parts.len().saturating_sub(1)).max(1);
-    format!("/{}", one_line(&parts[..dirs].join(&b'/')))
+    name(&[b"/", &parts[..dirs].join(&b'/')[..]].concat())
 }
 
 /// The commands that used it, each once, the last ones first.
