@@ -37,7 +37,7 @@ pub(crate) fn check_owner(own_dir: &Path) -> Result<(), Error> {
         return Ok(());
     }
     let message = format!(
-        "{} belongs to the user with the number {owner}; build as that user, or with another --store",
+        "{} belongs to the user with the number {owner}; use it as that user, or another one with --store",
         own_dir.display()
     );
     Err(Error::environment(message))

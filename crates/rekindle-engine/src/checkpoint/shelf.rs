@@ -12,6 +12,7 @@ use rekindle_layers::{EntryKind, LayerId, LayerStore, Manifest};
 use super::{Checkpoints, CollectPolicy, CollectedCheckpoints, PINNED, Record, Shelved};
 use crate::engine::OWN_DIR;
 use crate::error::Error;
+use crate::owner::check_owner;
 
 /// The least number of digits that stand for an identity.
 const LEAST_PREFIX: usize = 4;
@@ -148,11 +149,15 @@ impl CheckpointStore {
     /// Opens the checkpoints of the store with this root.
     ///
     /// # Errors
-    /// A directory that cannot be made or read.
+    /// A directory that cannot be made or read: most likely it is another user's.
     pub fn open(store_root: &Path) -> Result<CheckpointStore, Error> {
         let own = store_root.join(OWN_DIR);
-        let checkpoints = Checkpoints::open(own.join("checkpoints"))?;
-        Ok(CheckpointStore { checkpoints, layers: LayerStore::open(&own.join("layers"))? })
+        let open = || -> Result<CheckpointStore, Error> {
+            let checkpoints = Checkpoints::open(own.join("checkpoints"))?;
+            Ok(CheckpointStore { checkpoints, layers: LayerStore::open(&own.join("layers"))? })
+        };
+        // Root may look at what is another user's.
+        open().map_err(|error| check_owner(&own).err().unwrap_or(error))
     }
 
     /// All checkpoints, newest first; those that cannot be read last.
