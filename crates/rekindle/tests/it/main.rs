@@ -13,6 +13,7 @@ mod host;
 mod inspection;
 mod interrupts;
 mod kill;
+mod links;
 mod matrix;
 mod mistakes;
 mod names;
