@@ -63,6 +63,9 @@ pub(crate) struct Observed {
     pub(crate) reasons: Vec<(String, Vec<String>)>,
 }
 
+/// What every page begins with, and nothing that anybody else wrote.
+pub(crate) const BEGINNING: &str = "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"/><meta http-equiv=\"Content-Security-Policy\" content=\"default-src &#39;none&#39;; script-src ";
+
 /// Writes the page.
 pub(crate) fn write(page: &Page<'_>) -> String {
     let title = title(page);

@@ -6,6 +6,36 @@ use std::path::Path;
 
 use crate::project::{Place, example};
 
+#[test]
+fn a_page_replaces_nothing_but_a_page() {
+    let place = Place::new();
+    let at = |name: &str| place.path().join(name);
+    let source = "int main(void) { return 0; }\n";
+    for (name, text) in [("main.c", source), ("index.html", "<!DOCTYPE html>\n<html lang=\"en\">\n</html>\n")]
+    {
+        fs::write(at(name), text).expect("ours");
+        check(
+            &place,
+            &["--report", name],
+            &[&format!("cannot write {name}"), "no page of a build", "another file"],
+        );
+        assert_eq!(fs::read_to_string(at(name)).expect("ours"), text);
+    }
+    assert!(!place.store().exists(), "nothing was begun");
+    fs::create_dir(at("closed")).expect("ours");
+    fs::set_permissions(at("closed"), fs::Permissions::from_mode(0o555)).expect("ours");
+    check(&place, &["--report", "closed/page.html"], &["cannot write closed/page.html", "Permission denied"]);
+    // An empty file, then the page itself, and something that is no file.
+    fs::write(at("page.html"), "").expect("ours");
+    fs::set_permissions(at("page.html"), fs::Permissions::from_mode(0o666)).expect("ours");
+    for page in ["page.html", "page.html", "new.html", "/dev/null"] {
+        let args = ["build", "-q", "--no-link", "--clean", "--report", page];
+        let built = place.rekindle_as_user(&args).arg(example("hello-make")).run();
+        assert!(built.success(), "{page}: {}", built.stderr());
+    }
+    assert!(fs::read_to_string(at("page.html")).expect("a page").contains("hello-make"));
+}
+
 /// A build that is refused before it begins.
 fn check(place: &Place, args: &[&str], says: &[&str]) {
     let package = example("hello-make");
