@@ -237,7 +237,7 @@ fn as_json(engine: &Engine, drv: &StorePath, result: Option<&BuildResult>) -> Re
         })
         .collect();
     let mut value = json!({ "drvPath": display(drv), "outputs": outputs, "result": "failed" });
-    if let Some(BuildResult::Verified(Verification { verdict, differences, quarantined })) = result {
+    if let Some(BuildResult::Verified(Verification { verdict, differences, quarantined, .. })) = result {
         value["result"] = match verdict {
             VerificationVerdict::Equal => "equal",
             VerificationVerdict::Different => "different",
