@@ -176,23 +176,25 @@ impl CheckpointStore {
     /// None does, or several do, or they are fewer than four.
     pub fn resolve(&self, prefix: &str) -> Result<String, Error> {
         let ids: BTreeSet<String> = self.checkpoints.all().iter().map(Shelved::id).collect();
-        if ids.contains(prefix) {
-            return Ok(prefix.to_owned());
+        let given = prefix;
+        let prefix = given.to_ascii_lowercase();
+        if ids.contains(&prefix) {
+            return Ok(prefix);
         }
         if prefix.len() < LEAST_PREFIX {
             return Err(Error::usage(format!(
-                "{prefix:?} is too short for a checkpoint; give at least {LEAST_PREFIX} digits of it"
+                "{given:?} is too short for a checkpoint; give at least {LEAST_PREFIX} digits of it"
             )));
         }
-        let found: Vec<&String> = ids.iter().filter(|id| id.starts_with(prefix)).collect();
+        let found: Vec<&String> = ids.iter().filter(|id| id.starts_with(&prefix)).collect();
         match found[..] {
             [one] => Ok(one.clone()),
             [] => Err(Error::usage(format!(
-                "there is no checkpoint {prefix}; `rekindle checkpoint list` says which there are"
+                "there is no checkpoint {given}; `rekindle checkpoint list` says which there are"
             ))),
             _ => {
                 let found: Vec<&str> = found.into_iter().map(String::as_str).collect();
-                let message = format!("{prefix} stands for several checkpoints: {}", found.join(", "));
+                let message = format!("{given} stands for several checkpoints: {}", found.join(", "));
                 Err(Error::usage(message))
             }
         }

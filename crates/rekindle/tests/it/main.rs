@@ -34,3 +34,4 @@ mod tree;
 mod unobserved;
 mod verify;
 mod why;
+mod words;

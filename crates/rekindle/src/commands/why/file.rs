@@ -12,7 +12,7 @@ use rekindle_plan::trace::{Touch, name_of};
 use super::{Subject, causes};
 use crate::commands::subject::{ANOTHER, shown};
 use crate::commands::titles::{COLUMNS, brief, command, head, title};
-use crate::report::{Look, fit, one_line, spoken_short};
+use crate::report::{Look, counted, fit, one_line, spoken_short};
 
 /// Of so many files it is told that each is a copy of the next: names may go in a circle.
 pub(super) const MOST_COPIES: usize = 4;
@@ -199,10 +199,12 @@ fn inputs(look: &Look, lineage: &Lineage<'_>, task: TaskAt, text: &mut String) {
     if !outside.is_empty() {
         line(look, "also read", &outside.join(", "), text);
     }
-    for (count, what) in [(listed, "directories listed"), (absent, "names looked for that are not there")] {
-        if count > 0 {
-            line(look, "and", &format!("{count} {what}"), text);
-        }
+    if listed > 0 {
+        line(look, "and", &format!("{} listed", counted(listed, "directory", "directories")), text);
+    }
+    if absent > 0 {
+        let (one, more) = ("name looked for that is not there", "names looked for that are not there");
+        line(look, "and", &counted(absent, one, more), text);
     }
 }
 
