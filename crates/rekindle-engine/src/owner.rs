@@ -42,3 +42,8 @@ pub(crate) fn check_owner(own_dir: &Path) -> Result<(), Error> {
     );
     Err(Error::environment(message))
 }
+
+/// The reason behind an error that has to do with the directory: that it is another user's. Root may look at those.
+pub(crate) fn explained(own_dir: &Path, error: Error) -> Error {
+    check_owner(own_dir).err().unwrap_or(error)
+}

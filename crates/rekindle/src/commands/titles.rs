@@ -42,7 +42,7 @@ pub(super) fn command(lineage: &Lineage<'_>, at: RunAt, process: ProcessId) -> S
     if let Some(script) = script(&exec.argv) {
         return one_line(script.replace(|char: char| char.is_ascii_whitespace(), " ").as_bytes());
     }
-    let words: Vec<String> = exec.argv.iter().map(|word| self::word(word)).collect();
+    let words: Vec<String> = exec.argv.iter().map(self::word).collect();
     words.join(" ")
 }
 
