@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
@@ -27,6 +25,7 @@ use crate::fetch::{FetchRequest, Fetcher};
 use crate::host::Hosts;
 use crate::job::{Job, Purpose};
 use crate::offered::Offered;
+use crate::owner::check_owner;
 use crate::provenance::Provenances;
 use crate::recipes::Sight;
 use crate::remembered::Remembered;
@@ -347,22 +346,4 @@ impl Engine {
     pub(crate) fn failed_dir(&self) -> PathBuf {
         self.own_dir.join("failed")
     }
-}
-
-/// Refuses a store of another user. In a sandbox even root cannot read the layers of others, and what it would leave
-/// among them would lock out their owner.
-fn check_owner(own_dir: &Path) -> Result<(), Error> {
-    let owner = match fs::metadata(own_dir) {
-        Ok(metadata) => metadata.uid(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(Error::io("look at", own_dir, error)),
-    };
-    if owner == rustix::process::geteuid().as_raw() {
-        return Ok(());
-    }
-    let message = format!(
-        "{} belongs to the user with the number {owner}; build as that user, or with another --store",
-        own_dir.display()
-    );
-    Err(Error::environment(message))
 }

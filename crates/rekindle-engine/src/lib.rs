@@ -40,6 +40,7 @@ mod ninja;
 mod observing;
 mod offered;
 mod outputs;
+mod owner;
 mod prepare;
 mod provenance;
 mod reader;
@@ -72,6 +73,7 @@ pub use event::{
 };
 pub use fetch::{FetchRequest, Fetcher};
 pub use leftovers::PAGE_START;
+pub use owner::check_own_dir;
 pub use provenance::{Provenance, Provenances};
 pub use recipes::{Sight, Visibility};
 pub use rekindle_plan::Trace;

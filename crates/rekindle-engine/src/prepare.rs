@@ -47,26 +47,33 @@ impl Engine {
         for goal in goals {
             self.store().add_temp_root(goal)?;
         }
-        let wanted = Closure::alone(self, goals)?;
+        let mut wanted = Closure::alone(self, goals)?;
         self.check_base(goals, &wanted, options)?;
         let inputs: BTreeSet<StorePath> =
             wanted.units.iter().flat_map(|unit| unit.drv.input_drvs.keys().cloned()).collect();
         let needed = self.closure(&inputs.into_iter().collect::<Vec<_>>(), options.clean)?;
         let to_build = needed.units.iter().chain(&wanted.units).map(|unit| unit.path.clone()).collect();
         events(Event::Planned { to_build, valid: needed.valid });
+        // What others need is built by now: its checkpoint is there, whichever of the others fails then.
+        wanted.units.sort_by_key(|unit| needed.units.iter().all(|needed| needed.path != unit.path));
         let mut results = self.run_queue(&needed, Purpose::Build, options, fetcher, events, cancel);
         let complete = results.iter().all(|(_, result)| result.is_good());
-        if complete || options.keep_going {
-            let (able, unable): (Vec<_>, Vec<_>) = wanted.units.into_iter().partition(|unit| {
-                let needs = |result: &(StorePath, BuildResult)| unit.drv.input_drvs.contains_key(&result.0);
-                results.iter().filter(|result| needs(result)).all(|(_, result)| result.is_good())
-            });
-            results.extend(unable.into_iter().map(|unit| (unit.path, BuildResult::Abandoned)));
-            let able = Closure::of_units(able)?;
-            results.extend(self.run_queue(&able, purpose, options, fetcher, events, cancel));
-        } else {
-            results.extend(wanted.units.into_iter().map(|unit| (unit.path, BuildResult::Abandoned)));
-        }
+        let goes_on = complete || options.keep_going;
+        let (able, unable): (Vec<_>, Vec<_>) = wanted.units.into_iter().partition(|unit| {
+            let needs = |result: &&(StorePath, BuildResult)| unit.drv.input_drvs.contains_key(&result.0);
+            let is_it = |result: &&(StorePath, BuildResult)| result.0 == unit.path;
+            match goes_on {
+                true => results.iter().filter(needs).all(|(_, result)| result.is_good()),
+                // After a failure nothing new begins; what was built is merely told.
+                false => {
+                    let is_told = purpose == Purpose::Prepare && !options.clean;
+                    is_told && results.iter().filter(is_it).any(|(_, result)| result.is_good())
+                }
+            }
+        });
+        results.extend(unable.into_iter().map(|unit| (unit.path, BuildResult::Abandoned)));
+        let able = Closure::of_units(able)?;
+        results.extend(self.run_queue(&able, purpose, options, fetcher, events, cancel));
         Ok(Report { results, outputs: self.valid_outputs(goals)? })
     }
 }

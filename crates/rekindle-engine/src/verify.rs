@@ -38,6 +38,8 @@ pub struct Verification {
     pub differences: Vec<OutputDifference>,
     /// How many checkpoints went into quarantine.
     pub quarantined: usize,
+    /// Whether an output is noted as wrong, now or by an earlier comparison: the next build replaces it.
+    pub wrong: bool,
 }
 
 /// How a comparison with a clean build ended.
@@ -143,7 +145,12 @@ impl Job<'_> {
                 }
             }
             let verdict = VerificationVerdict::Equal;
-            return Ok(BuildResult::Verified(Verification { verdict, differences, quarantined: 0 }));
+            return Ok(BuildResult::Verified(Verification {
+                verdict,
+                differences,
+                quarantined: 0,
+                wrong: false,
+            }));
         }
         let again = match build()? {
             Done::Staged(staged) => staged,
@@ -159,11 +166,11 @@ impl Job<'_> {
         for difference in &mut differences {
             difference.varies = varying.contains(&(difference.output.clone(), difference.file.clone()));
         }
-        let (verdict, mut quarantined) = match differences.iter().all(|difference| difference.varies) {
-            true => (VerificationVerdict::NotReproducible, 0),
-            false => (VerificationVerdict::Different, 0),
+        let verdict = match differences.iter().all(|difference| difference.varies) {
+            true => VerificationVerdict::NotReproducible,
+            false => VerificationVerdict::Different,
         };
-        let mut is_news = false;
+        let (mut is_news, mut quarantined) = (false, 0);
         if verdict == VerificationVerdict::Different {
             for output in collector.outputs {
                 if let Some(Provenance::Incremental { base } | Provenance::Verified { base }) =
@@ -179,7 +186,10 @@ impl Job<'_> {
             let (package, system) = self.package();
             quarantined = self.engine.checkpoints().quarantine(&package, &system)?;
         }
-        Ok(BuildResult::Verified(Verification { verdict, differences, quarantined }))
+        let is_wrong =
+            |output: &OutputPaths| matches!(noted.read(&output.final_path), Some(Provenance::Wrong { .. }));
+        let wrong = verdict == VerificationVerdict::Different && collector.outputs.iter().any(is_wrong);
+        Ok(BuildResult::Verified(Verification { verdict, differences, quarantined, wrong }))
     }
 }
 

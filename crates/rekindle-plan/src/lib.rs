@@ -12,6 +12,7 @@
 //! - [`observation`]: what a step looked at of the tree before it, and whether a change is among it.
 //! - [`base`]: which checkpoint a build starts from.
 //! - [`verdict`]: what becomes of a step, and why.
+//! - [`quote`]: names and values as people read them.
 //! - [`explain`]: after the fact, who made what, and why again; [`process_graph`] is all of that at once.
 //!
 //! A build asks in that order: it makes the recipes, chooses the base by their keys, and judges each step when those
@@ -27,7 +28,7 @@ pub mod graph;
 pub mod observation;
 pub mod process_graph;
 pub mod queue;
-mod quote;
+pub mod quote;
 pub mod recipe;
 pub mod steps;
 pub mod trace;

@@ -47,6 +47,8 @@ pub enum Node {
 pub enum Origin {
     /// Nothing that was observed made it.
     Source,
+    /// It lies outside of the tree: on the host, or in another package.
+    Outside,
     /// A task made it in an earlier build.
     Kept,
     /// A task made it in the last build.
@@ -153,6 +155,7 @@ impl<'l, 'a> Walk<'l, 'a> {
         let known = self.files.get(path).copied();
         let node = known.unwrap_or_else(|| {
             let origin = match &maker {
+                None if path.starts_with(b"/") => Origin::Outside,
                 None => Origin::Source,
                 Some(maker) if self.lineage.is_now(maker.task.at) => Origin::MadeNow,
                 Some(_) => Origin::Kept,

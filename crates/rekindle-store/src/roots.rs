@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rekindle_nix::{HashAlgo, StorePath};
+use rustix::fs::Access;
 
 use crate::error::{At, Error, Result};
 use crate::flock::{self, Shared};
@@ -64,6 +65,19 @@ impl Store {
             let _ = std::fs::remove_file(&indirect);
         }
         made
+    }
+
+    /// Looks whether [`Store::add_root`] could make this link, before the work whose result it is to keep.
+    pub fn check_root(&self, link: &Path) -> Result<()> {
+        let link = std::path::absolute(link).at("make absolute the path", link)?;
+        check_replaceable(&link)?;
+        // The directories below it are made.
+        let above = link.ancestors().skip(1).find(|above| above.symlink_metadata().is_ok());
+        let above = above.unwrap_or(Path::new("/"));
+        if !above.is_dir() {
+            return Err(Error::io("create the link", link, io::Error::from(io::ErrorKind::NotADirectory)));
+        }
+        rustix::fs::access(above, Access::WRITE_OK | Access::EXEC_OK).at("create the link", &link)
     }
 
     /// All links that keep a path now.
@@ -215,9 +229,9 @@ fn replace_link(target: &Path, link: &Path) -> Result<()> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             // Left by a process that had our number.
             std::fs::remove_file(&temporary).at("remove", &temporary)?;
-            std::os::unix::fs::symlink(target, &temporary).at("create the link", &temporary)?;
+            std::os::unix::fs::symlink(target, &temporary).at("create the link", link)?;
         }
-        other => other.at("create the link", &temporary)?,
+        other => other.at("create the link", link)?,
     }
     std::fs::rename(&temporary, link).map_err(|error| {
         let _ = std::fs::remove_file(&temporary);

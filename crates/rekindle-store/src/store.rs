@@ -85,6 +85,22 @@ impl Store {
         })
     }
 
+    /// Looks whether this user could change the store, however it was opened. Nothing is changed.
+    ///
+    /// # Errors
+    /// [`Denied`](crate::ErrorKind::Denied) if not, because of permissions or a file system that is for reading only.
+    pub fn check_writable(&self) -> Result<()> {
+        let access = rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
+        for dir in directories(&self.layout) {
+            match rustix::fs::access(&dir, access) {
+                // It is made when it is needed.
+                Err(rustix::io::Errno::NOENT) => {}
+                checked => checked.at("write to the directory", &dir)?,
+            }
+        }
+        Ok(())
+    }
+
     /// The root directory: absolute.
     pub fn root(&self) -> &Path {
         self.layout.root()
@@ -293,15 +309,20 @@ fn schema_is_known(layout: &Layout) -> Result<bool> {
     }
 }
 
-fn create_directories(layout: &Layout) -> Result<()> {
-    for dir in [
+/// The directories that a complete store has.
+fn directories(layout: &Layout) -> [PathBuf; 6] {
+    [
         layout.store().to_owned(),
         layout.db_dir(),
         layout.temp_roots(),
         layout.gc_roots(),
         layout.profiles(),
         layout.logs(),
-    ] {
+    ]
+}
+
+fn create_directories(layout: &Layout) -> Result<()> {
+    for dir in directories(layout) {
         std::fs::create_dir_all(&dir).at("create the directory", &dir)?;
     }
     Ok(())

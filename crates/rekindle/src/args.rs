@@ -8,7 +8,9 @@ mod values;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args as ClapArgs, Parser, Subcommand};
+use clap::builder::{OsStringValueParser, TypedValueParser};
+use clap::parser::ValueSource;
+use clap::{Args as ClapArgs, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use clap_complete::Shell;
 
 pub(crate) use build::{BuildArgs, HowArgs, PrepareArgs, VerifyArgs};
@@ -48,11 +50,28 @@ Exit codes:
 pub(crate) struct Args {
     /// The directory of the store: `nix/store` lies below it [default: $XDG_DATA_HOME/rekindle, or
     /// ~/.local/share/rekindle]
-    #[arg(long, global = true, value_name = "DIR", env = "REKINDLE_STORE", hide_env_values = true)]
+    #[arg(long, global = true, value_name = "DIR", env = "REKINDLE_STORE", hide_env_values = true, value_parser = any_path())]
     pub(crate) store: Option<PathBuf>,
 
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+/// Takes an empty path, too, which clap's own parser refuses wherever it comes from.
+fn any_path() -> impl TypedValueParser<Value = PathBuf> {
+    OsStringValueParser::new().map(PathBuf::from)
+}
+
+impl Args {
+    /// The arguments of this process. An empty `REKINDLE_STORE` counts as none, as other empty variables do; an empty
+    /// `--store` is a mistake.
+    pub(crate) fn of_process() -> Result<Args, clap::Error> {
+        let matches = Args::command().try_get_matches()?;
+        let mut args = Args::from_arg_matches(&matches)?;
+        let is_variable = matches.value_source("store") == Some(ValueSource::EnvVariable);
+        args.store = args.store.filter(|store| !(is_variable && store.as_os_str().is_empty()));
+        Ok(args)
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -215,8 +234,6 @@ pub(crate) struct CompletionsArgs {
 mod tests {
     use std::time::Duration;
 
-    use clap::CommandFactory as _;
-
     use super::*;
 
     fn parse(line: &str) -> Result<Args, clap::Error> {
@@ -295,6 +312,8 @@ mod tests {
             "rekindle why a b",
             "rekindle why --checkpoint abcd -p x",
             "rekindle graph --files --processes",
+            "rekindle graph --checkpoint abcd x",
+            "rekindle graph --checkpoint abcd -p x",
         ] {
             assert!(parse(line).is_err(), "{line}");
         }

@@ -30,8 +30,6 @@ mod toolchain;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 use crate::args::Args;
 use crate::environment::Environment;
 
@@ -40,7 +38,7 @@ fn main() -> ExitCode {
     rekindle_sandbox::child_main();
     rekindle_sandbox::raise_descriptor_limit();
     let environment = Environment::of_process();
-    let args = match Args::try_parse() {
+    let args = match Args::of_process() {
         Ok(args) => args,
         Err(error) => {
             // To a reader that went away there is nothing to say.

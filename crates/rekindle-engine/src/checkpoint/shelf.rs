@@ -12,6 +12,7 @@ use rekindle_layers::{EntryKind, LayerId, LayerStore, Manifest};
 use super::{Checkpoints, CollectPolicy, CollectedCheckpoints, PINNED, Record, Shelved};
 use crate::engine::OWN_DIR;
 use crate::error::Error;
+use crate::owner::explained;
 
 /// The least number of digits that stand for an identity.
 const LEAST_PREFIX: usize = 4;
@@ -148,11 +149,13 @@ impl CheckpointStore {
     /// Opens the checkpoints of the store with this root.
     ///
     /// # Errors
-    /// A directory that cannot be made or read.
+    /// A directory that cannot be made or read: most likely it is another user's.
     pub fn open(store_root: &Path) -> Result<CheckpointStore, Error> {
         let own = store_root.join(OWN_DIR);
-        let checkpoints = Checkpoints::open(own.join("checkpoints"))?;
-        Ok(CheckpointStore { checkpoints, layers: LayerStore::open(&own.join("layers"))? })
+        let checkpoints =
+            Checkpoints::open(own.join("checkpoints")).map_err(|error| explained(&own, error))?;
+        let layers = LayerStore::open(&own.join("layers")).map_err(|error| explained(&own, error.into()))?;
+        Ok(CheckpointStore { checkpoints, layers })
     }
 
     /// All checkpoints, newest first; those that cannot be read last.
@@ -171,24 +174,23 @@ impl CheckpointStore {
     /// None does, or several do, or they are fewer than four.
     pub fn resolve(&self, prefix: &str) -> Result<String, Error> {
         let ids: BTreeSet<String> = self.checkpoints.all().iter().map(Shelved::id).collect();
-        if ids.contains(prefix) {
-            return Ok(prefix.to_owned());
+        let prefix = prefix.to_ascii_lowercase();
+        if ids.contains(&prefix) {
+            return Ok(prefix);
         }
         if prefix.len() < LEAST_PREFIX {
             return Err(Error::usage(format!(
                 "{prefix:?} is too short for a checkpoint; give at least {LEAST_PREFIX} digits of it"
             )));
         }
-        let found: Vec<&String> = ids.iter().filter(|id| id.starts_with(prefix)).collect();
-        match found[..] {
+        match ids.iter().filter(|id| id.starts_with(&prefix)).collect::<Vec<_>>()[..] {
             [one] => Ok(one.clone()),
             [] => Err(Error::usage(format!(
                 "there is no checkpoint {prefix}; `rekindle checkpoint list` says which there are"
             ))),
-            _ => {
-                let found: Vec<&str> = found.into_iter().map(String::as_str).collect();
-                let message = format!("{prefix} stands for several checkpoints: {}", found.join(", "));
-                Err(Error::usage(message))
+            ref several => {
+                let several = several.iter().map(|id| id.as_str()).collect::<Vec<_>>().join(", ");
+                Err(Error::usage(format!("{prefix} stands for several checkpoints: {several}")))
             }
         }
     }

@@ -49,7 +49,8 @@ const GRAPH_AFTER_HELP: &str = "\
 Examples:
   rekindle graph --of src/prog | dot -Tsvg > /tmp/prog.svg
   rekindle graph --processes hello | dot -Tsvg > /tmp/hello.svg
-  rekindle graph --files --json | jq -r '.edges[] | select(.from == \"src/a.h\") | .to'";
+  rekindle graph --files --json | jq -r '.nodes as $n | .edges[]
+      | select($n[.from].path == \"build/source/src/a.h\") | $n[.to].path'";
 
 /// Draws which processes made which files from which others, for `dot` of Graphviz or as JSON.
 ///
@@ -59,8 +60,11 @@ Examples:
 #[command(after_help = GRAPH_AFTER_HELP)]
 pub(crate) struct GraphArgs {
     /// A package, by its directory or name [default: the package here]
-    #[arg(value_name = "PACKAGE")]
+    #[arg(value_name = "PACKAGE", conflicts_with = "checkpoint")]
     pub(crate) what: Option<OsString>,
+
+    #[command(flatten)]
+    pub(crate) which: WhichArgs,
 
     /// Only what this file came from
     #[arg(long, value_name = "FILE")]
@@ -77,10 +81,6 @@ pub(crate) struct GraphArgs {
     /// All of it, however large it is
     #[arg(long)]
     pub(crate) all: bool,
-
-    /// The build that made this checkpoint, by its identity or the first digits of it [default: the newest]
-    #[arg(long, value_name = "ID", conflicts_with = "what")]
-    pub(crate) checkpoint: Option<String>,
 
     /// Print JSON
     #[arg(long)]

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
+const TOO_LONG: &str = "that is too long a time";
+
 pub(super) fn seconds(text: &str) -> Result<Duration, String> {
     match text.parse::<u64>() {
+        Err(_) if is_number(text) => Err(TOO_LONG.to_owned()),
         Ok(0) | Err(_) => Err("a number of seconds, at least 1, is needed".to_owned()),
         Ok(seconds) => Ok(Duration::from_secs(seconds)),
     }
@@ -35,7 +38,15 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
         _ => return Err("a length of time is needed with its unit: s, m, h, d or w".to_owned()),
     };
     let seconds = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(unit));
-    seconds.map(Duration::from_secs).ok_or_else(|| "a whole number is needed before the unit".to_owned())
+    seconds.map(Duration::from_secs).ok_or_else(|| match is_number(digits) {
+        true => TOO_LONG.to_owned(),
+        false => "a whole number is needed before the unit".to_owned(),
+    })
+}
+
+/// Whether it is a whole number, however large.
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// A share: `10%`, or `10`.
@@ -68,6 +79,13 @@ mod tests {
         for wrong in ["", "d", "3", "1.5h", "-1d", "3 d", "99999999999999999999w"] {
             assert!(duration(wrong).is_err(), "{wrong}");
         }
+        let long = Err(TOO_LONG.to_owned());
+        assert_eq!(
+            (duration("99999999999999w"), duration("99999999999999999999s")),
+            (long.clone(), long.clone())
+        );
+        assert_eq!(seconds("99999999999999999999"), long);
+        assert_ne!(duration("1.5h"), long);
     }
 
     #[test]

@@ -29,6 +29,9 @@ pub(super) fn run(session: &Session<'_>, args: &BuildArgs) -> Result<ExitCode, C
     if args.dry_run {
         return dry_run(&engine, &drvs, args);
     }
+    if !args.no_link {
+        links::check(&engine, &args.out_link, &wanted.goals)?;
+    }
     let console = Console::new(goals::transcript(session, &args.how));
     for warning in &wanted.warnings {
         console.warn(warning);
@@ -109,23 +112,19 @@ fn linked_outputs(
     drv: &StorePath,
 ) -> Result<Option<Vec<LinkedOutput>>, CliError> {
     let Some(outputs) = report.outputs.get(drv) else { return Ok(None) };
-    // In the order that the derivation declares; its first output is the one that a link without suffix means.
     let declared = engine.derivation(drv)?;
-    let order = declared.env.get(b"outputs".as_slice()).cloned().unwrap_or_default();
-    let place = |name: &str| order.split(u8::is_ascii_whitespace).position(|word| word == name.as_bytes());
     let provenances = engine.provenances();
-    let mut found: Vec<LinkedOutput> = outputs
-        .iter()
-        .map(|(name, path)| LinkedOutput {
+    let found = links::in_order(&declared).into_iter().filter_map(|name| {
+        let path = outputs.get(name)?;
+        Some(LinkedOutput {
             name: name.clone(),
             path: path.clone(),
             real_path: engine.store().real_path(path),
             link: None,
             provenance: provenances.read(path),
         })
-        .collect();
-    found.sort_by_key(|output| place(output.name.as_str()).unwrap_or(usize::MAX));
-    Ok(Some(found))
+    });
+    Ok(Some(found.collect()))
 }
 
 /// Says what came of it, on standard error.

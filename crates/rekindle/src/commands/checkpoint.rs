@@ -10,10 +10,11 @@ use rekindle_engine::{CheckpointDetails, CheckpointInfo, CheckpointStore, LayerI
 use serde_json::{Value, json};
 
 use super::gc::now;
+use super::subject::is_called;
 use super::{print, print_json};
 use crate::args::CheckpointCommand;
 use crate::cli_error::CliError;
-use crate::report::{Look, one_line, spoken_bytes};
+use crate::report::{Look, counted, one_line, spoken_bytes};
 use crate::session::Session;
 
 /// So many digits of an identity are shown where it is one among others.
@@ -40,13 +41,15 @@ fn list(store: &CheckpointStore, look: &Look, package: Option<&str>, json: bool)
         let list: Vec<_> = infos.iter().map(info_as_json).collect();
         return print_json(&json!({ "version": 1, "checkpoints": list }));
     }
-    let mut text = String::new();
-    if !infos.is_empty() {
-        let head = ["CHECKPOINT", "AGE", "PACKAGE", "REACHED", "DEPTH", "SIZE", "OWN", ""];
-        let rows: Vec<[String; 8]> = infos.iter().map(row).collect();
-        text = table(look, head, &rows);
+    if infos.is_empty() {
+        let of = package.map_or_else(String::new, |name| format!(" of the package {name:?}"));
+        // Whoever reads the list has it: it is empty.
+        let _ = writeln!(std::io::stderr(), "there are no checkpoints{of}");
+        return Ok(());
     }
-    print(text)
+    let head = ["CHECKPOINT", "AGE", "PACKAGE", "REACHED", "DEPTH", "SIZE", "OWN", ""];
+    let rows: Vec<[String; 8]> = infos.iter().map(row).collect();
+    print(table(look, head, &rows))
 }
 
 fn row(info: &CheckpointInfo) -> [String; 8] {
@@ -118,8 +121,10 @@ fn details_as_text(look: &Look, details: &CheckpointDetails) -> String {
     }
     if let Some(sources) = sources {
         let size = spoken_bytes(sources.bytes);
-        let (files, directories, links) = (sources.files, sources.directories, sources.links);
-        line("sources", &format!("{files} files, {size}; {directories} directories, {links} links"));
+        let files = counted(sources.files, "file", "files");
+        let directories = counted(sources.directories, "directory", "directories");
+        let links = counted(sources.links, "link", "links");
+        line("sources", &format!("{files}, {size}; {directories}, {links}"));
     }
     let (bytes, own) = (spoken_bytes(info.bytes), spoken_bytes(info.own_bytes));
     line("size", &format!("{bytes}, of which {own} go with it"));
@@ -198,10 +203,9 @@ fn remove(
         }));
     }
     let (count, layers) = (removed.checkpoints.len(), removed.layers);
-    print(format!(
-        "{count} checkpoints with {layers} layers removed, {} of disk\n",
-        spoken_bytes(removed.bytes)
-    ))
+    let checkpoints = counted(count, "checkpoint", "checkpoints");
+    let layers = counted(layers, "layer", "layers");
+    print(format!("{checkpoints} with {layers} removed, {} of disk\n", spoken_bytes(removed.bytes)))
 }
 
 fn pin(store: &CheckpointStore, ids: &[String], pinned: bool) -> Result<(), CliError> {
@@ -210,7 +214,7 @@ fn pin(store: &CheckpointStore, ids: &[String], pinned: bool) -> Result<(), CliE
 }
 
 fn is_of(info: &CheckpointInfo, package: Option<&str>) -> bool {
-    package.is_none_or(|package| info.made.as_ref().is_some_and(|made| made.package == package))
+    package.is_none_or(|name| info.made.as_ref().is_some_and(|made| is_called(made, name)))
 }
 
 /// What is known of a checkpoint, for programs.

@@ -18,6 +18,9 @@ use crate::session::Session;
 /// Less free disk than this is worth a word.
 const LITTLE_SPACE: u64 = 2 << 30;
 
+/// What to do about a store that may not be read or written.
+const ANOTHER_USER: &str = "build as the user that it belongs to, or into another place with --store";
+
 /// One thing that was looked at.
 #[derive(Debug, PartialEq, Eq)]
 struct Finding {
@@ -99,7 +102,10 @@ fn sandbox(disk: &Path) -> Vec<Finding> {
 fn store(root: &Path) -> Finding {
     let place = root.display();
     match Store::open(root, Mode::ReadOnly) {
-        Ok(_) => good("store", format!("{place}, in a format that this program knows")),
+        Ok(store) => match writable(&store) {
+            Ok(()) => good("store", format!("{place}, in a format that this program knows")),
+            Err(why) => bad(State::Broken, "store", why, ANOTHER_USER),
+        },
         Err(error) if error.kind() == ErrorKind::NoStore => {
             let parent = existing_parent(root);
             match rustix::fs::access(parent, rustix::fs::Access::WRITE_OK) {
@@ -112,6 +118,9 @@ fn store(root: &Path) -> Finding {
                 ),
             }
         }
+        Err(error) if error.kind() == ErrorKind::Denied => {
+            bad(State::Broken, "store", one_line(&error), ANOTHER_USER)
+        }
         Err(error) => bad(
             State::Broken,
             "store",
@@ -119,6 +128,13 @@ fn store(root: &Path) -> Finding {
             "use the program that made the store, or another place with --store",
         ),
     }
+}
+
+/// Why builds cannot write to a store that can be read.
+fn writable(store: &Store) -> Result<(), String> {
+    // Whose it is explains what may not be written.
+    rekindle_engine::check_own_dir(store.root()).map_err(|error| one_line(&error))?;
+    store.check_writable().map_err(|error| one_line(&error))
 }
 
 fn space(disk: &Path) -> Finding {

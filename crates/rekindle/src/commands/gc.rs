@@ -12,7 +12,7 @@ use serde_json::json;
 use super::{print, print_json};
 use crate::args::GcArgs;
 use crate::cli_error::CliError;
-use crate::report::spoken_bytes;
+use crate::report::{counted, spoken_bytes};
 use crate::session::Session;
 
 pub(super) fn run(session: &Session<'_>, args: &GcArgs) -> Result<ExitCode, CliError> {
@@ -63,15 +63,20 @@ pub(super) fn run(session: &Session<'_>, args: &GcArgs) -> Result<ExitCode, CliE
     }
     let (paths, leftovers) = (report.deleted.len(), report.leftovers.len());
     let verb = if dry_run { "would be deleted" } else { "deleted" };
-    let also =
-        if leftovers == 0 { String::new() } else { format!(" and {leftovers} leftovers of killed builds") };
-    let _ = writeln!(text, "{paths} paths{also} {verb}, {} of disk", spoken_bytes(report.bytes));
+    let also = match counted(leftovers, "leftover", "leftovers") {
+        _ if leftovers == 0 => String::new(),
+        leftovers => format!(" and {leftovers} of killed builds"),
+    };
+    let paths = counted(paths, "path", "paths");
+    let _ = writeln!(text, "{paths}{also} {verb}, {} of disk", spoken_bytes(report.bytes));
     if checkpoints.in_use {
         let _ = writeln!(text, "no checkpoints {verb}: builds that run use them");
     } else if !checkpoints.checkpoints.is_empty() || checkpoints.layers > 0 {
         let (count, layers) = (checkpoints.checkpoints.len(), checkpoints.layers);
         let size = spoken_bytes(checkpoints.bytes);
-        let _ = writeln!(text, "{count} checkpoints with {layers} layers {verb}, {size} of disk");
+        let checkpoints = counted(count, "checkpoint", "checkpoints");
+        let layers = counted(layers, "layer", "layers");
+        let _ = writeln!(text, "{checkpoints} with {layers} {verb}, {size} of disk");
     }
     print(text)?;
     Ok(ExitCode::SUCCESS)

@@ -34,10 +34,21 @@ pub(super) fn load(session: &Session<'_>, how: &HowArgs) -> Result<(Engine, Want
     let targets = how.targets.iter().map(|target| Target::parse(target, &root));
     let targets: Vec<Target> = targets.collect::<Result<_, _>>()?;
     let dirs: Vec<PathBuf> = targets.iter().filter_map(Target::directory).collect();
+    refuse_choice(!dirs.is_empty(), &how.packages)?;
     let project = if dirs.is_empty() { None } else { Some(Project::load(&dirs, &how.packages)?) };
     let engine = session.engine()?;
     let wanted = wanted(session, &engine, &targets, project.as_ref())?;
     Ok((engine, wanted))
+}
+
+/// Refuses `-p` where nothing was named that has packages to choose from: who gives it does not mean all of what was.
+pub(super) fn refuse_choice(has_directory: bool, packages: &[String]) -> Result<(), CliError> {
+    match packages.first() {
+        Some(name) if !has_directory => {
+            Err(CliError::user(format!("-p {name} says which package of a directory, and none is named")))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The checkpoint that the user named by the first digits of its identity.

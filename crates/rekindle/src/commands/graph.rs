@@ -4,14 +4,16 @@ mod dot;
 
 use std::ffi::OsStr;
 use std::io::{self, Write as _};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::ExitCode;
 
 use rekindle_plan::explain::Lineage;
 use rekindle_plan::process_graph::{EdgeKind, Node, Origin, ProcessGraph, Show, draw};
+use rekindle_plan::quote;
 use serde_json::{Value, json};
 
-use super::subject::{self, Asked, FileName, Found};
+use super::subject::{self, ANOTHER, Asked, FileName, Found};
 use super::why::json::{task, text};
 use super::{print, print_json};
 use crate::args::GraphArgs;
@@ -22,11 +24,13 @@ use crate::session::Session;
 const MOST_NODES: usize = 2000;
 
 pub(super) fn run(session: &Session<'_>, args: &GraphArgs) -> Result<ExitCode, CliError> {
+    let which = &args.which;
     let (mut subject, asked) =
-        subject::find(session, args.what.as_deref(), None, args.checkpoint.as_deref())?;
+        subject::find(session, args.what.as_deref(), which.package.as_deref(), which.checkpoint.as_deref())?;
     if let Asked::File(_) = asked {
-        let what = args.what.as_deref().unwrap_or(OsStr::new(".")).to_string_lossy();
-        return Err(CliError::user(format!("{what} is no package that was built here"))
+        let what = quote::name(args.what.as_deref().unwrap_or(OsStr::new(".")).as_bytes());
+        let kind = if which.package.is_some() { "directory" } else { "package that was built here" };
+        return Err(CliError::user(format!("{what} is no {kind}"))
             .hint(format!("for what a file came from: `{} graph --of {what}`", session.program())));
     }
     let output_file = match &args.of {
@@ -44,7 +48,7 @@ pub(super) fn run(session: &Session<'_>, args: &GraphArgs) -> Result<ExitCode, C
             match subject.locate(&lineage, &name)? {
                 Found::Known(path) => Some(path),
                 Found::Untouched => {
-                    let file = file.to_string_lossy();
+                    let file = quote::name(file.as_bytes());
                     return Err(CliError::user(format!("no process of the build looked at {file}")));
                 }
             }
@@ -56,15 +60,23 @@ pub(super) fn run(session: &Session<'_>, args: &GraphArgs) -> Result<ExitCode, C
         _ => Show::Both,
     };
     let graph = draw(&lineage, of.as_deref(), show, (!args.all).then_some(MOST_NODES));
-    if graph.left_out > 0 {
-        let look = session.environment.look_of_stderr();
-        let (left_out, all) = (graph.left_out, graph.left_out + graph.nodes.len());
+    let look = session.environment.look_of_stderr();
+    let warn = |text: &str| {
         // Whoever does not see it still gets the graph.
-        let _ = writeln!(
-            io::stderr(),
-            "{} {left_out} of {all} nodes are left out; --of FILE shows what one file came from, --all everything",
-            look.yellow("warning:")
-        );
+        let _ = writeln!(io::stderr(), "{} {text}", look.yellow("warning:"));
+    };
+    match subject.said_unobserved() {
+        Some(why) if graph.nodes.is_empty() => {
+            return Err(CliError::user(format!("there is nothing to draw: {why}")).hint(ANOTHER));
+        }
+        Some(why) => warn(&format!("{why}, so what it did is not drawn; {ANOTHER}")),
+        None => {}
+    }
+    if graph.left_out > 0 {
+        let (left_out, all) = (graph.left_out, graph.left_out + graph.nodes.len());
+        warn(&format!(
+            "{left_out} of {all} nodes are left out; --of FILE shows what one file came from, --all everything"
+        ));
     }
     if args.json {
         print_json(&as_json(&lineage, &graph))?;
@@ -121,6 +133,7 @@ fn as_json(lineage: &Lineage<'_>, graph: &ProcessGraph) -> Value {
 fn origin(origin: Origin) -> &'static str {
     match origin {
         Origin::Source => "source",
+        Origin::Outside => "outside",
         Origin::Kept => "kept",
         Origin::MadeNow => "made",
     }

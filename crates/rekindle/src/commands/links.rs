@@ -5,10 +5,34 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use rekindle_engine::Engine;
-use rekindle_nix::OutputName;
+use rekindle_nix::{Derivation, OutputName};
 
 use crate::cli_error::CliError;
 use crate::report::Goal;
+
+/// Says at once that a link could not be made, before a build that may take hours.
+pub(super) fn check(engine: &Engine, base: &Path, goals: &[Goal]) -> Result<(), CliError> {
+    for (goal, stem) in goals.iter().zip(stems(base, goals)) {
+        for (at, output) in in_order(&*engine.derivation(&goal.drv)?).into_iter().enumerate() {
+            let link = link(&stem, at, output);
+            engine.store().check_root(&link).map_err(|error| {
+                CliError::from(error).hint("--no-link makes no link, --out-link PATH another one")
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// The outputs as the derivation declares them; its first one is that which a link without suffix means.
+pub(super) fn in_order(drv: &Derivation) -> Vec<&OutputName> {
+    let declared = drv.env.get(b"outputs".as_slice()).cloned().unwrap_or_default();
+    let place = |name: &OutputName| {
+        declared.split(u8::is_ascii_whitespace).position(|word| word == name.as_str().as_bytes())
+    };
+    let mut names: Vec<&OutputName> = drv.outputs.keys().collect();
+    names.sort_by_key(|name| place(name).unwrap_or(usize::MAX));
+    names
+}
 
 /// Makes a link for each output of each goal, and notes it there.
 pub(super) fn make(engine: &Engine, base: &Path, goals: &mut [Goal]) -> Result<(), CliError> {
@@ -16,7 +40,7 @@ pub(super) fn make(engine: &Engine, base: &Path, goals: &mut [Goal]) -> Result<(
     for (goal, stem) in goals.iter_mut().zip(stems) {
         let Some(outputs) = &mut goal.outputs else { continue };
         for (at, output) in outputs.iter_mut().enumerate() {
-            let link = if at == 0 { stem.clone() } else { for_output(&stem, &output.name) };
+            let link = link(&stem, at, &output.name);
             engine.store().add_root(&link, &output.path)?;
             output.link = Some(link);
         }
@@ -43,6 +67,11 @@ fn stems(base: &Path, goals: &[Goal]) -> Vec<PathBuf> {
         PathBuf::from(stem)
     };
     goals.iter().map(stem).collect()
+}
+
+/// The link to the output in this place.
+fn link(stem: &Path, at: usize, output: &OutputName) -> PathBuf {
+    if at == 0 { stem.to_owned() } else { for_output(stem, output) }
 }
 
 fn for_output(stem: &Path, output: &OutputName) -> PathBuf {

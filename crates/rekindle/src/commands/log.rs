@@ -9,7 +9,7 @@ use rekindle_nix::StorePath;
 use rekindle_store::Store;
 use rekindle_units::manifest::FILE_NAME;
 
-use super::print;
+use super::{goals, print};
 use crate::args::LogArgs;
 use crate::cli_error::CliError;
 use crate::project::Project;
@@ -21,7 +21,9 @@ pub(super) fn run(session: &Session<'_>, args: &LogArgs) -> Result<ExitCode, Cli
     let store = session.store_to_read()?;
     let path = Path::new(&args.target);
     let is_package = path.file_name().is_some_and(|name| name == FILE_NAME) || path.is_dir();
-    let drv = if let Ok((found, _)) = target::resolve(path, &store) {
+    let in_store = target::resolve(path, &store).ok();
+    goals::refuse_choice(is_package && in_store.is_none(), args.package.as_slice())?;
+    let drv = if let Some((found, _)) = in_store {
         builder_of(&store, found)?
     } else if is_package {
         of_package(session, &store, args)?

@@ -1,14 +1,16 @@
 //! `rekindle build --report`: gathers what is known of a build, and writes the page.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::Path;
 use std::time::Duration;
 
-use rekindle_engine::CheckpointStore;
+use rekindle_engine::{CheckpointStore, PAGE_START};
 use rekindle_plan::explain::cause::Causes;
 use rekindle_plan::explain::{Lineage, RunAt};
 use rekindle_plan::process_graph::products;
 use rekindle_plan::trace::{ProcessId, name_of};
+use rustix::fs::Access;
 
 use super::subject::{Subject, shown};
 use super::titles::command;
@@ -36,7 +38,28 @@ pub(super) fn check(path: &Path) -> Result<(), CliError> {
     if path.is_dir() {
         return Err(CliError::user(format!("cannot write {}: it is a directory", path.display())));
     }
-    Ok(())
+    check_replaceable(path)?;
+    let written = if path.exists() { path } else { parent };
+    rustix::fs::access(written, Access::WRITE_OK).map_err(|errno| CliError::io("write", path, &errno.into()))
+}
+
+/// Refuses what somebody wrote: who leaves the name of the page out names the next word, which may be a source.
+fn check_replaceable(path: &Path) -> Result<(), CliError> {
+    let failed = |error| CliError::io("read", path, &error);
+    match fs::metadata(path) {
+        Ok(metadata) if metadata.is_file() => {}
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+        // There is none, or it is a pipe or a device, in which nothing is overwritten.
+        _ => return Ok(()),
+    }
+    let mut start = Vec::new();
+    let file = File::open(path).map_err(failed)?;
+    file.take(PAGE_START.len() as u64).read_to_end(&mut start).map_err(failed)?;
+    if start.is_empty() || start == PAGE_START.as_bytes() {
+        return Ok(());
+    }
+    Err(CliError::user(format!("cannot write {}: what is there is no page of a build", path.display()))
+        .hint("remove it, or name another file"))
 }
 
 /// Writes the page of a build that is over. `since` is when it began, in seconds since 1970.

@@ -4,6 +4,7 @@
 //! outside, so it is looked for in several ways; what cannot be found is told with names that are like it.
 
 mod names;
+mod unobserved;
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -11,8 +12,8 @@ use std::path::{Path, PathBuf};
 
 use rekindle_engine::{CheckpointInfo, CheckpointStore, Made, StepTraces, Told};
 use rekindle_nix::StorePath;
-use rekindle_plan::SourceChange;
 use rekindle_plan::explain::{Lineage, StepRuns};
+use rekindle_plan::{SourceChange, quote};
 use rekindle_store::Store;
 
 use crate::cli_error::CliError;
@@ -22,6 +23,7 @@ use crate::session::Session;
 use crate::target;
 pub(super) use names::shown;
 use names::{in_output, normal, roots};
+pub(super) use unobserved::ANOTHER;
 
 /// So long is what stands before the name in a store path: the hash and a dash.
 const HASH: usize = 33;
@@ -170,7 +172,7 @@ fn package_in(dir: &Path, wanted: Option<&str>) -> Result<(String, PathBuf), Cli
 }
 
 /// Whether a checkpoint is of the package of this name, with or without its version.
-fn is_called(made: &Made, name: &str) -> bool {
+pub(super) fn is_called(made: &Made, name: &str) -> bool {
     let full = made.drv.get(HASH..).and_then(|rest| rest.strip_suffix(".drv"));
     made.package == name || full == Some(name)
 }
@@ -230,12 +232,13 @@ impl Subject {
     pub(super) fn lineage(&self) -> Result<Lineage<'_>, CliError> {
         if self.traces.is_empty() {
             let error = CliError::user(format!(
-                "what the processes of the last build of {} did is not known: they were not observed",
-                self.name()
+                "what the processes of the build of {} did is not known: they were not observed for the checkpoint {}",
+                self.name(),
+                self.info.id.get(..8).unwrap_or(&self.info.id)
             ));
             return Err(match self.of_failure() {
                 Some(hint) => error.hint(hint),
-                None => error.hint("build it without --no-observe"),
+                None => error.hint("build it without --no-observe").hint(ANOTHER),
             });
         }
         Ok(Lineage::new(self.traces.iter().map(|step| self.runs(step)).collect()))
@@ -271,7 +274,7 @@ impl Subject {
     pub(super) fn locate(&self, lineage: &Lineage<'_>, name: &FileName) -> Result<Found, CliError> {
         let (shown, candidates, end) = match name {
             FileName::InOutput(output, rest) => {
-                let shown = format!("{output}/{}", rest.display());
+                let shown = quote::name(Path::new(output).join(rest).as_os_str().as_bytes());
                 (shown, in_output(lineage, output, rest), PathBuf::new())
             }
             FileName::Path(path) => self.candidates(lineage, path),
@@ -291,13 +294,18 @@ impl Subject {
                     )));
                 }
             }
-            if self.dir.as_ref().is_some_and(|dir| dir.join(&end).symlink_metadata().is_ok()) {
-                return Ok(Found::Untouched);
-            }
         }
-        let error =
-            CliError::user(format!("no process of the build of {} made or read {shown}", self.name()));
-        if let Some(hint) = self.of_failure() {
+        let failure = self.of_failure();
+        let not_known = if failure.is_none() { self.not_known(name, &shown) } else { None };
+        let is_there = |dir: &PathBuf| dir.join(&end).symlink_metadata().is_ok();
+        if !end.as_os_str().is_empty() && self.dir.as_ref().is_some_and(is_there) {
+            return not_known.map_or(Ok(Found::Untouched), Err);
+        }
+        let is_known = not_known.is_none();
+        let error = not_known.unwrap_or_else(|| {
+            CliError::user(format!("no process of the build of {} made or read {shown}", self.name()))
+        });
+        if let Some(hint) = failure {
             return Err(error.hint(hint));
         }
         let like_it: Vec<String> = match candidates.first() {
@@ -305,6 +313,7 @@ impl Subject {
             None => Vec::new(),
         };
         Err(match &like_it[..] {
+            [] if !is_known => error,
             [] => error.hint("`rekindle graph --files` has all files that it made"),
             names => error.hint(format!("did you mean {}?", names.join(", "))),
         })
@@ -321,7 +330,7 @@ impl Subject {
 
     /// What the user may have meant by a path: for a message, the paths in the tree, and what they end in.
     fn candidates(&self, lineage: &Lineage<'_>, path: &Path) -> (String, Vec<Vec<u8>>, PathBuf) {
-        let shown = one_line(path.as_os_str().as_bytes());
+        let shown = quote::name(path.as_os_str().as_bytes());
         let plain = normal(path);
         let bytes = |path: &Path| path.as_os_str().as_bytes().to_vec();
         if let Ok(inside) = plain.strip_prefix("/")

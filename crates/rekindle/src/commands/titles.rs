@@ -5,6 +5,7 @@
 //! by its script.
 
 use rekindle_plan::explain::{Lineage, RunAt, TaskAt};
+use rekindle_plan::quote::hidden_word;
 use rekindle_plan::trace::{Arguments, ProcessId, name_of};
 
 use crate::report::{fit, one_line, shell_word};
@@ -41,8 +42,13 @@ pub(super) fn command(lineage: &Lineage<'_>, at: RunAt, process: ProcessId) -> S
     if let Some(script) = script(&exec.argv) {
         return one_line(script.replace(|char: char| char.is_ascii_whitespace(), " ").as_bytes());
     }
-    let words: Vec<String> = exec.argv.iter().map(|word| shell_word(&one_line(word)).into_owned()).collect();
+    let words: Vec<String> = exec.argv.iter().map(self::word).collect();
     words.join(" ")
+}
+
+/// A word of a command line, as a shell takes it.
+fn word(word: &[u8]) -> String {
+    hidden_word(word).unwrap_or_else(|| shell_word(&String::from_utf8_lossy(word)).into_owned())
 }
 
 /// The whole command line of a task.

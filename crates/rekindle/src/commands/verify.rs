@@ -75,6 +75,7 @@ fn choose(session: &Session<'_>, args: &VerifyArgs) -> Result<(Engine, Chosen), 
         (targets, _) => targets,
     };
     let (dirs, others): (Vec<_>, Vec<_>) = targets.iter().cloned().partition(is_package);
+    goals::refuse_choice(!dirs.is_empty(), &args.packages)?;
     let mut chosen = Chosen::default();
     let engine = if dirs.is_empty() {
         session.engine()?
@@ -243,7 +244,7 @@ fn as_json(engine: &Engine, drv: &StorePath, result: Option<&BuildResult>) -> Re
         })
         .collect();
     let mut value = json!({ "drvPath": display(drv), "outputs": outputs, "result": "failed" });
-    if let Some(BuildResult::Verified(Verification { verdict, differences, quarantined })) = result {
+    if let Some(BuildResult::Verified(Verification { verdict, differences, quarantined, .. })) = result {
         value["result"] = match verdict {
             VerificationVerdict::Equal => "equal",
             VerificationVerdict::Different => "different",

@@ -27,6 +27,11 @@ pub(crate) fn one_line(bytes: &[u8]) -> String {
     line
 }
 
+/// So many of something: `1 path`, `2 paths`.
+pub(crate) fn counted(count: usize, one: &str, more: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { more })
+}
+
 /// How many columns a terminal needs for a line.
 pub(crate) fn width(line: &str) -> usize {
     line.chars().map(|char| char.width().unwrap_or(0)).sum()
@@ -142,6 +147,14 @@ mod tests {
         assert_eq!(spoken_bytes(512), "512 B");
         assert_eq!(spoken_bytes(1536), "1.5 KiB");
         assert_eq!(spoken_bytes(3 << 30), "3.0 GiB");
+    }
+
+    #[test]
+    fn one_is_not_many() {
+        let check = |count, expected: &str| assert_eq!(counted(count, "directory", "directories"), expected);
+        check(0, "0 directories");
+        check(1, "1 directory");
+        check(2, "2 directories");
     }
 
     #[test]

@@ -111,7 +111,7 @@ impl Transcript {
         };
         let error = self.look.red("error:");
         let name = self.look.bold(label(drv));
-        let Verification { verdict, differences, quarantined } = verification;
+        let Verification { verdict, differences, quarantined, wrong } = verification;
         let steady: Vec<_> = differences.iter().filter(|difference| !difference.varies).collect();
         let Some(first) = steady.first().copied().or(differences.first()) else { return Vec::new() };
         if *verdict == VerificationVerdict::NotReproducible {
@@ -126,10 +126,16 @@ impl Transcript {
         };
         let mut lines =
             vec![format!("{error} {name} is not what a clean build gives: {}{more}", named(first))];
-        if *quarantined > 0 {
+        if *wrong {
             lines.push("  the next build of it is clean, and replaces it".to_owned());
+        }
+        if *quarantined > 0 {
+            let (checkpoints, verb, them) = match quarantined {
+                1 => ("checkpoint", "is", "it"),
+                _ => ("checkpoints", "are", "them"),
+            };
             lines.push(format!(
-                "  {quarantined} checkpoints of its package are in quarantine; nothing starts from them"
+                "  {quarantined} {checkpoints} of its package {verb} in quarantine; nothing starts from {them}"
             ));
         }
         lines

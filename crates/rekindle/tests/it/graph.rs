@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
@@ -164,6 +164,29 @@ fn the_graph_has_what_the_makefile_says() {
 }
 
 #[test]
+fn the_example_of_the_help_finds_what_was_made_from_a_header() {
+    let place = Place::new();
+    project(&place);
+    place.build(&place.path().join("p"), &[]);
+    let value = json(&graph(&place, &["--files", "--json"]));
+    let nodes = value["nodes"].as_array().expect("nodes");
+    assert!(nodes.iter().enumerate().all(|(at, node)| node["id"] == at), "{nodes:?}");
+    let help = place.rekindle(&["graph", "--help"]).run().stdout();
+    let documented = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/json.md"));
+    for text in [help, documented.expect("a document")] {
+        let (_, filter) = text.split_once("graph --files --json | jq -r '").expect("the example");
+        let (filter, _) = filter.split_once('\'').expect("its end");
+        let mut jq = Command::new("jq");
+        jq.args(["-r", &filter.replace("src/a.h", "src/x.h")]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        // As with `dot`: where it is installed.
+        let Ok(mut child) = jq.spawn() else { continue };
+        child.stdin.take().expect("a pipe").write_all(value.to_string().as_bytes()).expect("it reads");
+        let output = child.wait_with_output().expect("it ends");
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "build/source/src/main.o\n", "{filter}");
+    }
+}
+
+#[test]
 fn any_name_gives_a_graph_that_can_be_drawn() {
     let place = Place::new();
     let makefile = "all:\n\tsh make.sh\ninstall:\n\tinstall -D out/plain $(PREFIX)/plain\n";
@@ -236,4 +259,50 @@ fn mistakes_are_one_line() {
     check(&["--of", "src/mian.o"], &["did you mean src/main.o?"]);
     check(&["--of", "unused.txt"], &["unused.txt"]);
     check(&["nonsense"], &["nonsense is no package"]);
+    check(&["nonsense", "-p", "probe"], &["nonsense is no directory"]);
+}
+
+/// Two packages in one manifest: `one` makes a file `first`, `two` makes `second`.
+pub(crate) fn several(place: &Place) -> PathBuf {
+    let mut manifest = String::new();
+    for (name, made) in [("one", "first"), ("two", "second")] {
+        let makefile =
+            format!("{made}: x.txt\n\tcp x.txt $@\ninstall:\n\tinstall -D {made} $(PREFIX)/{made}\n");
+        manifest += &format!("[packages.{name}]\nversion = \"1\"\nsource = \"{name}\"\n");
+        place.write("p", &format!("{name}/Makefile"), makefile);
+        place.write("p", &format!("{name}/x.txt"), "text");
+    }
+    place.write("p", "rekindle.toml", manifest)
+}
+
+#[test]
+fn one_of_several_packages_can_be_named() {
+    let place = Place::new();
+    let root = several(&place);
+    place.build(&root, &[]);
+    let unnamed = place.rekindle(&["graph"]).current_dir(&root).run();
+    assert_eq!(unnamed.code(), Some(1));
+    assert!(unnamed.stderr().contains("-p NAME names the package"), "{}", unnamed.stderr());
+    for (args, made) in [(["-p", "one"], "first"), (["--package", "two-1"], "second")] {
+        let (nodes, _) = named(&json(&graph(&place, &[&args[..], &["--json"]].concat())));
+        assert!(nodes.contains(&made.to_owned()), "{nodes:?}");
+    }
+    // The other commands understand the same names, and leave none aside.
+    for args in [["why", "-p", "two"], ["why", "-p", "two-1"], ["log", "-p", "two"]] {
+        let finished = place.rekindle(&args).current_dir(&root).run();
+        assert!(finished.success(), "{}", finished.stderr());
+    }
+    for name in ["one", "one-1"] {
+        let listed = json(&place.rekindle(&["checkpoint", "list", "--json", "-p", name]).run());
+        assert_eq!(listed["checkpoints"][0]["package"], "one", "{listed}");
+    }
+    for args in [["log", "two-1", "-p", "one"], ["verify", "two-1", "-p", "one"]] {
+        let finished = place.rekindle(&args).current_dir(&root).run();
+        assert_eq!(finished.code(), Some(1));
+        assert!(
+            finished.stderr().contains("-p one says which package of a directory"),
+            "{}",
+            finished.stderr()
+        );
+    }
 }

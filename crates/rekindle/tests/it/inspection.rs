@@ -188,6 +188,35 @@ fn commands_that_look_make_no_store() {
 }
 
 #[test]
+fn the_doctor_tries_whether_the_store_can_be_written() {
+    let place = Place::new();
+    let doctor = |says: &[&str]| {
+        let finished = place.rekindle_as_user(&["doctor"]).run();
+        let stdout = finished.stdout();
+        assert_eq!(finished.code(), Some(1), "{stdout}");
+        assert!(stdout.ends_with("builds cannot work here\n"), "{stdout}");
+        assert!(says.iter().all(|said| stdout.contains(said)), "{stdout}");
+    };
+    let built = place.rekindle_as_user(&["build", "--no-link"]).arg(example("hello-make")).run();
+    assert!(built.success(), "{}", built.stderr());
+    assert!(place.rekindle_as_user(&["doctor"]).run().success());
+    for part in ["nix/store", "nix/var/nix/db", "rekindle-1"] {
+        let dir = place.store().join(part);
+        let mode = fs::metadata(&dir).expect("a part of a store").permissions();
+        fs::set_permissions(&dir, fs::Permissions::from_mode(0o555)).expect("ours");
+        doctor(&[&dir.display().to_string(), "--store"]);
+        fs::set_permissions(&dir, mode).expect("ours");
+    }
+    if rustix::process::geteuid().is_root() {
+        let mine = Place::new();
+        mine.build(&example("hello-make"), &[]);
+        let doctor = mine.rekindle_as_user(&["doctor"]).run();
+        assert_eq!(doctor.code(), Some(1));
+        assert!(doctor.stdout().contains("belongs to the user with the number 0"), "{}", doctor.stdout());
+    }
+}
+
+#[test]
 fn the_doctor_says_what_works() {
     for as_user in [false, true] {
         let place = Place::new();

@@ -192,6 +192,37 @@ fn a_store_of_an_unknown_version_is_left_alone() {
 }
 
 #[test]
+fn a_store_of_another_user_is_said_to_be_one() {
+    // Only root can make one and then be somebody else.
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let place = place();
+    let listed = place.rekindle(&["checkpoint", "list", "--json"]).run().stdout();
+    let listed: serde_json::Value = serde_json::from_str(&listed).expect("JSON");
+    let id = listed["checkpoints"][0]["id"].as_str().expect("an identity").to_owned();
+    let dir = example("hello-make").display().to_string();
+    for args in [
+        &["checkpoint", "list"][..],
+        &["checkpoint", "show", &id],
+        &["checkpoint", "pin", &id],
+        &["checkpoint", "rm", &id],
+        &["why", "hello-make"],
+        &["graph", "hello-make"],
+        &["gc", "--dry-run"],
+        &["build", "--no-link", &dir],
+    ] {
+        let finished = place.rekindle_as_user(args).run();
+        let stderr = finished.stderr();
+        assert_eq!((finished.code(), finished.stdout()), (Some(1), String::new()), "{args:?}: {stderr}");
+        assert!(
+            stderr.contains("belongs to the user with the number 0; use it as that user"),
+            "{args:?}: {stderr}"
+        );
+    }
+}
+
+#[test]
 fn a_derivation_that_is_malformed_is_an_error() {
     let place = place();
     let drv = place.rekindle(&["drv", "show", "--drv"]).arg(example("hello-make")).run().line();

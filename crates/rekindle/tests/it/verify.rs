@@ -169,6 +169,10 @@ fn what_is_wrong_is_named_and_nothing_starts_from_it() {
             found.stderr()
         );
         assert!(list(&place).iter().all(|one| one["quarantined"] == true));
+        // What to do about it is said each time.
+        for stderr in [found.stderr(), run(&["verify"]).stderr()] {
+            assert!(stderr.contains("the next build of it is clean, and replaces it"), "{stderr}");
+        }
         let report = json(&run(&["verify", "--json"]));
         let one = &report["verified"][0];
         assert_eq!((&one["result"], &report["exitCode"]), (&"different".into(), &104.into()));

@@ -109,6 +109,23 @@ fn a_file_is_made_by_the_command_that_the_log_shows_from_what_the_compiler_names
 }
 
 #[test]
+fn a_file_of_the_host_is_no_source() {
+    let place = Place::new();
+    project(&place);
+    build(&place);
+    let text = why(&place, &["/usr/include/stdio.h"]).stdout();
+    assert!(text.contains("a file of the host") && !text.contains("a source"), "{text}");
+    assert!(text.contains("gcc -c -o src/main.o src/main.c"), "{text}");
+    assert_eq!(asked(&place, &["/usr/include/stdio.h"])["kind"], "outside");
+    let graph = |args: &[&str]| {
+        let graph = place.rekindle(&["graph", "--of", "/usr/include/stdio.h"]).args(args);
+        graph.current_dir(&place.path().join("p")).run()
+    };
+    assert_eq!(json(&graph(&["--json"]))["nodes"][0]["origin"], "outside");
+    assert!(!graph(&[]).stdout().contains("#cfe0f4"), "the color of sources");
+}
+
+#[test]
 fn what_was_made_again_has_a_root_cause() {
     let place = Place::new();
     project(&place);

@@ -7,10 +7,11 @@ use std::fmt::Write as _;
 
 use rekindle_plan::explain::Lineage;
 use rekindle_plan::process_graph::{Edge, EdgeKind, Node, Origin, ProcessGraph};
+use rekindle_plan::quote;
 
 use crate::commands::subject::shown;
 use crate::commands::titles::title;
-use crate::report::{fit, one_line};
+use crate::report::fit;
 
 /// So wide is a label.
 const COLUMNS: usize = 48;
@@ -47,6 +48,7 @@ fn attributes(lineage: &Lineage<'_>, node: &Node) -> String {
             let whole = shown(path);
             let color = match origin {
                 Origin::Source => "#cfe0f4",
+                Origin::Outside => "#f4ecd0",
                 Origin::Kept => "#ffffff",
                 Origin::MadeNow => "#eaf5ea",
             };
@@ -77,7 +79,7 @@ fn style(edge: &Edge) -> String {
     if let Some(through) = &edge.through {
         let name = shown(through);
         // The program of a task is no path of the tree.
-        let name = if through.contains(&b'/') { name } else { one_line(through) };
+        let name = if through.contains(&b'/') { name } else { quote::name(through) };
         let more = if edge.count > 1 { format!(" +{}", edge.count - 1) } else { String::new() };
         attributes.push(format!("fontsize=8, label={}", quoted(&format!("{}{more}", end(&name)))));
     }

@@ -4,9 +4,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
 use rekindle_plan::explain::Lineage;
+use rekindle_plan::quote::name;
 
 use super::HASH;
-use crate::report::one_line;
 
 /// The directories in which sources lie, the usual one first.
 pub(super) fn roots(lineage: &Lineage<'_>) -> Vec<Vec<u8>> {
@@ -57,10 +57,10 @@ pub(in crate::commands) fn shown(path: &[u8]) -> String {
         return ".".to_owned();
     }
     match (path.strip_prefix(b"build/source/"), path.strip_prefix(b"store/")) {
-        (Some(rest), _) => one_line(rest),
-        (_, Some(rest)) if rest.len() > HASH => one_line(&rest[HASH..]),
-        _ if path.starts_with(b"/") => one_line(path),
-        _ => one_line(&[b"/", path].concat()),
+        (Some(rest), _) => name(rest),
+        (_, Some(rest)) if rest.len() > HASH => name(&rest[HASH..]),
+        _ if path.starts_with(b"/") => name(path),
+        _ => name(&[b"/", path].concat()),
     }
 }
 
@@ -77,7 +77,8 @@ mod tests {
         check("tmp/x", "/tmp/x");
         check("store/0c3z9kq4wvj5h8ya1xlrmnb7dfgps2i6-hello/bin/hello", "hello/bin/hello");
         check("/usr/include/stdio.h", "/usr/include/stdio.h");
-        check("build/source/\u{1b}[31mred", "red");
+        check("build/source/\u{1b}[31mred", r#""\x1b[31mred""#);
+        check("tmp/new\nline", r#""/tmp/new\nline""#);
     }
 
     #[test]

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use rekindle_plan::explain::cause::{Fate, fate};
 use rekindle_plan::explain::{Input, Lineage, Maker, TaskAt};
+use rekindle_plan::quote::name;
 use rekindle_plan::trace::{Touch, name_of};
 
 use super::{Subject, causes};
-use crate::commands::subject::shown;
+use crate::commands::subject::{ANOTHER, shown};
 use crate::commands::titles::{COLUMNS, brief, command, head, title};
-use crate::report::{Look, fit, one_line, spoken_short};
+use crate::report::{Look, counted, fit, one_line, spoken_short};
 
 /// Of so many files it is told that each is a copy of the next: names may go in a circle.
 pub(super) const MOST_COPIES: usize = 4;
@@ -68,10 +69,20 @@ fn source(look: &Look, subject: &Subject, lineage: &Lineage<'_>, path: &[u8], te
             "a source; since the build before it {}",
             causes::change(change).replacen(&shown(path), "", 1).trim_start()
         ),
-        (true, None) => "a source: no process made it".to_owned(),
+        (true, None) if path.starts_with(b"/nix/") => "a file of another package".to_owned(),
+        (true, None) if path.starts_with(b"/") => {
+            "a file of the host, which the build saw as it is".to_owned()
+        }
+        (true, None) => match subject.said_unobserved() {
+            None => "a source: no process made it".to_owned(),
+            Some(why) => format!("a source, or nobody saw who made it: {why}"),
+        },
         (false, None) => "was looked for, and is not there".to_owned(),
     };
     line(look, "is", &kind, text);
+    if changed.is_none() && !path.starts_with(b"/") && subject.said_unobserved().is_some() {
+        line(look, "", ANOTHER, text);
+    }
 }
 
 const LOOKED_AT: Touch = Touch::READ
@@ -188,10 +199,12 @@ fn inputs(look: &Look, lineage: &Lineage<'_>, task: TaskAt, text: &mut String) {
     if !outside.is_empty() {
         line(look, "also read", &outside.join(", "), text);
     }
-    for (count, what) in [(listed, "directories listed"), (absent, "names looked for that are not there")] {
-        if count > 0 {
-            line(look, "and", &format!("{count} {what}"), text);
-        }
+    if listed > 0 {
+        line(look, "and", &format!("{} listed", counted(listed, "directory", "directories")), text);
+    }
+    if absent > 0 {
+        let (one, more) = ("name looked for that is not there", "names looked for that are not there");
+        line(look, "and", &counted(absent, one, more), text);
     }
 }
 
@@ -209,7 +222,7 @@ pub(super) fn group(path: &[u8]) -> String {
         _ => 1,
     };
     let dirs = depth.min(parts.len().saturating_sub(1)).max(1);
-    format!("/{}", one_line(&parts[..dirs].join(&b'/')))
+    name(&[b"/", &parts[..dirs].join(&b'/')[..]].concat())
 }
 
 /// The commands that used it, each once, the last ones first.

@@ -49,7 +49,12 @@ fn copy(subject: &Subject, lineage: &Lineage<'_>, path: &[u8], most: usize) -> V
     let maker = lineage.maker(path);
     let mut value = about(subject);
     value["path"] = text(path);
-    value["kind"] = if maker.is_some() { "product" } else { "source" }.into();
+    value["kind"] = match &maker {
+        Some(_) => "product",
+        None if path.starts_with(b"/") => "outside",
+        None => "source",
+    }
+    .into();
     value["change"] =
         subject.changes.iter().flatten().find(|change| change.path == path).map_or(Value::Null, change);
     value["maker"] = maker.as_ref().map_or(Value::Null, |maker| self::maker(lineage, maker));
@@ -75,6 +80,7 @@ fn about(subject: &Subject) -> Value {
         "base": subject.made.base,
         "created": subject.made.created,
         "failed": subject.made.failed,
+        "unobserved": subject.unobserved(),
     })
 }
 

@@ -53,6 +53,8 @@ pub(super) fn text(look: &Look, subject: &Subject) -> String {
     }
     if !subject.is_observed() {
         line("processes", "were not observed");
+    } else if let phases @ [_, ..] = &subject.unobserved()[..] {
+        line("processes", &format!("of {} were not observed", one_line(phases.join(", ").as_bytes())));
     }
     text
 }
