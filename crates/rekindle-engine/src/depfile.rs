@@ -1,17 +1,16 @@
 //! What compilers and build tools write for make about what depends on what.
 //!
 //! Such a file is advice: make takes from it what to look at, not what to run. It is told from a makefile by its content, which
-//! is rules without recipes, without variables and without patterns. What it says may be old when it is read. That is harmless for what
-//! a compiler makes from the first of its prerequisites, and for the prerequisites themselves. Of all else it may be that the
-//! prerequisites are what it is made from (`$^`), so it has to have been made anew if they are others now.
+//! is rules without recipes, without variables and without patterns. Whether it may be old is the audit's to say.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rekindle_plan::audit::Advice;
 use rekindle_plan::trace::name_of;
 
-/// The prerequisites of each target, or `None` if it is more than advice.
-pub(crate) fn rules(content: &[u8]) -> Option<BTreeMap<Vec<u8>, BTreeSet<Vec<u8>>>> {
-    let mut rules: BTreeMap<Vec<u8>, BTreeSet<Vec<u8>>> = BTreeMap::new();
+/// What a file says, or `None` if it is more than advice.
+pub(crate) fn advice(content: &[u8]) -> Option<Advice> {
+    let mut rules = BTreeMap::new();
     for line in logical_lines(content) {
         let line = match line.iter().position(|byte| *byte == b'#') {
             // `\#` is part of a name.
@@ -36,11 +35,13 @@ pub(crate) fn rules(content: &[u8]) -> Option<BTreeMap<Vec<u8>, BTreeSet<Vec<u8>
         {
             return None;
         }
-        for target in targets {
-            rules.entry(target).or_default().extend(prerequisites.iter().cloned());
+        // One without prerequisites is there for files that went (`-MP`), and says nothing about what anything is made from.
+        for target in targets.into_iter().filter(|_| !prerequisites.is_empty()) {
+            let known: &mut BTreeSet<Vec<u8>> = rules.entry(target).or_default();
+            known.extend(prerequisites.iter().cloned());
         }
     }
-    Some(rules)
+    Some(Advice { rules })
 }
 
 /// Whether a file is CMake's own book of what depends on what, in its build trees for make.
@@ -55,16 +56,6 @@ pub(crate) fn is_book_of_cmake(path: &[u8]) -> bool {
         b"progress.marks",
     ];
     path.windows(12).any(|part| part == b"/CMakeFiles/") && NAMES.contains(&name_of(path))
-}
-
-/// Whether a target is made from the first of its prerequisites, whatever the others are; or is a source.
-pub(crate) fn is_compiled(target: &[u8]) -> bool {
-    const SUFFIXES: [&[u8]; 16] = [
-        b"o", b"lo", b"obj", b"d", b"Po", b"Plo", b"dep", b"gch", b"cmi", b"cmx", b"cmo", b"h", b"hh",
-        b"hpp", b"inc", b"c",
-    ];
-    let name = name_of(target);
-    name.iter().rposition(|byte| *byte == b'.').is_some_and(|dot| SUFFIXES.contains(&&name[dot + 1..]))
 }
 
 fn logical_lines(content: &[u8]) -> Vec<Vec<u8>> {
@@ -97,11 +88,12 @@ mod tests {
         let check = |content: &str, expected: &[(&str, &[&str])]| {
             let bytes = |names: &[&str]| names.iter().map(|name| name.as_bytes().to_vec()).collect();
             let expected = expected.iter().map(|(target, names)| (target.as_bytes().to_vec(), bytes(names)));
-            assert_eq!(rules(content.as_bytes()), Some(expected.collect()), "{content}");
+            let expected = Advice { rules: expected.collect() };
+            assert_eq!(advice(content.as_bytes()), Some(expected), "{content}");
         };
         check("", &[]);
         check("# dummy\n", &[]);
-        check("a.o: a.c \\\n  a.h\n\na.h:\n", &[("a.o", &["a.c", "a.h"]), ("a.h", &[])]);
+        check("a.o: a.c \\\n  a.h\n\na.h:\n", &[("a.o", &["a.c", "a.h"])]);
         check("a.o b.o: c.h\na.o : d.h", &[("a.o", &["c.h", "d.h"]), ("b.o", &["c.h"])]);
     }
 
@@ -119,7 +111,7 @@ mod tests {
             "words without a colon\n",
         ];
         for content in others {
-            assert_eq!(rules(content.as_bytes()), None, "{content}");
+            assert_eq!(advice(content.as_bytes()), None, "{content}");
         }
     }
 }

@@ -201,7 +201,7 @@ impl<'a> Auditor<'a> {
         let reads = process.accesses.iter().filter(|access| access.touch.any(Touch::READ));
         let files = reads.map(|access| paths.get(access.path));
         let describes =
-            |path: &&[u8]| !path.starts_with(b"/") && !is_ninjas_book(path) && !self.facts.is_advice(path);
+            |path: &&[u8]| !path.starts_with(b"/") && !is_ninjas_book(path) && !self.is_advice(path);
         files.filter(describes).collect()
     }
 
@@ -350,7 +350,7 @@ impl<'a> Auditor<'a> {
                 return;
             }
             // What an informer read is not read as advice.
-            Kind::Orchestrator(_) | Kind::Shell if !is_task && self.facts.is_advice(&hit.change.path) => {
+            Kind::Orchestrator(_) | Kind::Shell if !is_task && self.is_advice(&hit.change.path) => {
                 return;
             }
             _ => {}

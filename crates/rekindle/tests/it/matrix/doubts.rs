@@ -22,7 +22,7 @@ fn project(build: &str, files: &[(&str, &str)]) -> Vec<Edit> {
 
 /// After each edit the project goes on from its checkpoint, and is as it is built clean.
 #[track_caller]
-fn check(build: &str, files: &[(&str, &str)], edits: &[Edit]) {
+pub(super) fn check(build: &str, files: &[(&str, &str)], edits: &[Edit]) {
     for (differences, built) in differences(build, files, edits) {
         assert!(differences.is_empty(), "{build}: {differences:?}\n{}", built.told);
         let audits = built.build()["audits"].as_array();

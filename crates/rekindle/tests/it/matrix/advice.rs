@@ -1,0 +1,66 @@
+//! What a makefile reads about what depends on what: a compiler's is of no concern, whatever else looks like it tells what there is to
+//! make something from. Each of these was once installed stale.
+
+use super::doubts::check;
+use super::edit::{Edit, remove, write};
+
+const NUMBERS: [(&str, &str); 3] = [("1.txt", "1\n"), ("2.txt", "2\n"), ("3.txt", "3\n")];
+
+/// A build with `make`, with three files to make something from.
+#[track_caller]
+fn make(makefile: &str, files: &[(&str, &str)], edits: &[Edit]) {
+    let files: Vec<_> = [("Makefile", makefile)].iter().chain(&NUMBERS).chain(files).copied().collect();
+    check("mkdir -p out; make", &files, edits);
+}
+
+const LIST: (&str, &str) = ("list", "1.txt\n2.txt\n3.txt\n");
+
+fn shorter() -> Edit {
+    write("list", "1.txt\n3.txt\n")
+}
+
+/// What something is made from is listed by a rule of its own, whatever it is called.
+#[test]
+fn a_list_of_prerequisites_is_shorter() {
+    for target in ["out/all.h", "out/all.o", "out/all.txt"] {
+        let makefile = format!(
+            "{target}:\n\tcat $^ > $@\ndeps.mk: list\n\tsed 's,^,{target}: ,' list > deps.mk\ninclude deps.mk\n"
+        );
+        make(&makefile, &[LIST], &[shorter(), write("list", "3.txt\n2.txt\n")]);
+    }
+}
+
+#[test]
+fn a_composite_object_has_a_part_less() {
+    let makefile = "out/mod.o:\n\tld -r -o $@ $^\n%.o: %.c\n\tgcc -c -o $@ $<\ndeps.mk: list\n\t\
+        sed 's,^,out/mod.o: ,' list > deps.mk\ninclude deps.mk\n";
+    let files = [
+        ("a.c", "int a = 1;\n"),
+        ("b.c", "int b = 2;\n"),
+        ("c.c", "int c = 3;\n"),
+        ("list", "a.o\nb.o\nc.o\n"),
+    ];
+    make(makefile, &files, &[write("list", "a.o\nc.o\n"), write("a.c", "int a = 4;\n")]);
+}
+
+/// Nothing asks any more for what is still there.
+#[test]
+fn what_was_only_made_for_a_list() {
+    let makefile = "out/all: one\n\tcat $(filter out/%,$^) > $@\n\
+        out/%.made: %.txt\n\tcp $< $@\ndeps.mk: list\n\tsed 's,^,out/all: out/,;s,txt,made,' list > deps.mk\n\
+        include deps.mk\n";
+    make(makefile, &[LIST, ("one", "1\n")], &[shorter()]);
+}
+
+/// Two have the same name, and one of them was made again.
+#[test]
+fn another_file_of_the_same_name_was_made_again() {
+    let makefile = "all: out/a/all.txt out/b/all.txt\nout/a/all.txt:\n\tmkdir -p out/a; cat $^ > $@\n\
+        out/b/all.txt: b\n\tmkdir -p out/b; cat b > $@\n\
+        deps.mk: list\n\tsed 's,^,out/a/all.txt: ,' list > deps.mk\ninclude deps.mk\n";
+    let edits = [shorter(), write("b", "other\n")];
+    make(makefile, &[LIST], &edits);
+    // At once.
+    let makefile = makefile.replace("all.txt: b\n", "all.txt: list\n");
+    make(&makefile, &[LIST], &[shorter()]);
+}
