@@ -11,12 +11,17 @@ use rekindle_plan::trace::name_of;
 /// What a file says, or `None` if it is more than advice.
 pub(crate) fn advice(content: &[u8]) -> Option<Advice> {
     let mut rules = BTreeMap::new();
+    let mut remarks = Vec::new();
     for line in logical_lines(content) {
-        let line = match line.iter().position(|byte| *byte == b'#') {
+        let (line, remark) = match line.iter().position(|byte| *byte == b'#') {
             // `\#` is part of a name.
-            Some(at) if at == 0 || line[at - 1] != b'\\' => &line[..at],
-            _ => &line[..],
+            Some(at) if at == 0 || line[at - 1] != b'\\' => line.split_at(at),
+            _ => (&line[..], &[][..]),
         };
+        if !remark.is_empty() {
+            remarks.extend_from_slice(remark);
+            remarks.push(b'\n');
+        }
         if line.iter().all(u8::is_ascii_whitespace) {
             continue;
         }
@@ -41,7 +46,10 @@ pub(crate) fn advice(content: &[u8]) -> Option<Advice> {
             known.extend(prerequisites.iter().cloned());
         }
     }
-    Some(Advice { rules })
+    if rules.is_empty() {
+        remarks = content.to_vec();
+    }
+    Some(Advice { rules, remarks })
 }
 
 /// Whether a file is CMake's own book of what depends on what, in its build trees for make.
@@ -85,16 +93,17 @@ mod tests {
 
     #[test]
     fn rules_without_recipes_are_advice() {
-        let check = |content: &str, expected: &[(&str, &[&str])]| {
+        let check = |content: &str, expected: &[(&str, &[&str])], remarks: &str| {
             let bytes = |names: &[&str]| names.iter().map(|name| name.as_bytes().to_vec()).collect();
             let expected = expected.iter().map(|(target, names)| (target.as_bytes().to_vec(), bytes(names)));
-            let expected = Advice { rules: expected.collect() };
+            let expected = Advice { rules: expected.collect(), remarks: remarks.into() };
             assert_eq!(advice(content.as_bytes()), Some(expected), "{content}");
         };
-        check("", &[]);
-        check("# dummy\n", &[]);
-        check("a.o: a.c \\\n  a.h\n\na.h:\n", &[("a.o", &["a.c", "a.h"])]);
-        check("a.o b.o: c.h\na.o : d.h", &[("a.o", &["c.h", "d.h"]), ("b.o", &["c.h"])]);
+        check("", &[], "");
+        check(" # dummy\n\n", &[], " # dummy\n\n");
+        check("a.h:\n", &[], "a.h:\n");
+        check("a.o: a.c \\\n  a.h\n\na.h:\n", &[("a.o", &["a.c", "a.h"])], "");
+        check("a.o b.o: c.h # c\n#d\na.o : d.h", &[("a.o", &["c.h", "d.h"]), ("b.o", &["c.h"])], "# c\n#d\n");
     }
 
     #[test]

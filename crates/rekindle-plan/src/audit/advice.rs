@@ -7,7 +7,10 @@
 //! - it is a *depfile*: who wrote it wrote its targets as well, as compilers do, then and now. They are as old as it is, and were made
 //!   from what that compiler had found;
 //! - or it is *followed*: each target for which it says something else now was made again by a make that had read it as it is, and of what is
-//!   not listed any more nothing is there that the build has made.
+//!   not listed any more nothing is there that the build has made. All that is no rule has to be the same, as make can read that by other
+//!   means (`$(file)`).
+//!
+//! For a shell nothing is advice: it may take from a file what it likes.
 //!
 //! In doubt it is none: that costs another round, or a clean step. It must not know how such files are written.
 
@@ -24,6 +27,8 @@ use crate::trace::{PathId, Touch, resolve};
 pub struct Advice {
     /// The prerequisites of each target that has any.
     pub rules: BTreeMap<Vec<u8>, BTreeSet<Vec<u8>>>,
+    /// What is said to nobody: comments, or all of a file without rules.
+    pub remarks: Vec<u8>,
 }
 
 /// What a file is to those who read it.
@@ -74,7 +79,8 @@ impl<'a> Auditor<'a> {
         {
             return Standing::Depfile;
         }
-        if self.is_done(path, &then, &now, &directories) { Standing::Followed } else { Standing::Data }
+        let is_done = then.remarks == now.remarks && self.is_done(path, &then, &now, &directories);
+        if is_done { Standing::Followed } else { Standing::Data }
     }
 
     /// Whether the command that wrote a file last in these runs wrote all of its targets as well.

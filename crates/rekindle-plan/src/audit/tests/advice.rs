@@ -43,6 +43,8 @@ fn who_writes_targets_writes_advice() {
     check([lists, ""], [lists, ""], says, false);
     // Another now.
     check([compiles, ""], [lists, ""], says, false);
+    // What configures has written nothing yet.
+    check([compiles, ""], [compiles, ""], ["#dummy", "x.o:in"], true);
     let says = ["x.o:in,y;g:y", "x.o:in"];
     // Not all.
     check([compiles, ""], [compiles, ""], says, false);
@@ -68,4 +70,12 @@ fn what_is_made_as_it_is_told_is_right() {
     check([lists, makes], ["x.o:in,g", "x.o:in"], false);
     // A target that nobody made.
     check([lists, makes], ["x.o:in", "x.o:in;y:in"], false);
+}
+
+#[test]
+fn a_remark_is_what_it_is() {
+    let writes = ["\t\tsed: <b/in >b/x.d\n", ""];
+    check(writes, writes, ["#one", "#two"], false);
+    check(writes, writes, ["#one", ""], false);
+    check(["\t\tcc -MD: <b/in >b/x.o >b/x.d\n", ""], writes, ["x.o:in;#one", "x.o:in;#two"], false);
 }

@@ -2,7 +2,7 @@
 //! make something from. Each of these was once installed stale.
 
 use super::doubts::check;
-use super::edit::{Edit, remove, write};
+use super::edit::{Edit, write};
 
 const NUMBERS: [(&str, &str); 3] = [("1.txt", "1\n"), ("2.txt", "2\n"), ("3.txt", "3\n")];
 
@@ -63,4 +63,26 @@ fn another_file_of_the_same_name_was_made_again() {
     // At once.
     let makefile = makefile.replace("all.txt: b\n", "all.txt: list\n");
     make(&makefile, &[LIST], &[shorter()]);
+}
+
+/// What is nothing but a comment is read for what it says.
+#[test]
+fn a_comment_is_data() {
+    let head = |how: &str| format!("{how}out/x: b\n\techo '$(T)' | cat - b > out/x\n");
+    let made = "head.txt: title.in\n\tsed 's/^/# /' title.in > head.txt\n";
+    let files = [("title.in", "One\n")];
+    let edit = [write("title.in", "Two\n"), write("title.in", "\n"), write("title.in", "Three\n")];
+    let by_make = format!("{}{made}", head("include head.txt\nT = $(file <head.txt)\n"));
+    make(&by_make, &files, &edit);
+    let files = [("Makefile", &*format!("{}{made}", head(""))), ("title.in", "One\n")];
+    check("mkdir -p out; make head.txt; read T < head.txt; make T=\"$T\"", &files, &edit);
+}
+
+/// A shell takes from rules what it likes.
+#[test]
+fn a_shell_reads_rules() {
+    let makefile = "prog.o: a.c\n\tgcc -MMD -c -o prog.o a.c\nout/x:\n\techo '$(T)' > out/x\n";
+    let files = [("Makefile", makefile), ("a.c", "int a;\n"), ("a.h", "")];
+    let build = "mkdir -p out; make prog.o; read T < prog.d; [ -e out/x ] || echo \"$T\" > out/x";
+    check(build, &files, &[write("a.c", "#include \"a.h\"\nint a;\n")]);
 }
