@@ -3,7 +3,7 @@
 //! Such a file is advice: make takes from it what to look at, not what to run. It is told from a makefile by its content, which
 //! is rules without recipes, without variables and without patterns. Whether it may be old is the audit's to say.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use rekindle_plan::audit::Advice;
 use rekindle_plan::trace::name_of;
@@ -25,8 +25,9 @@ pub(crate) fn advice(content: &[u8]) -> Option<Advice> {
         if line.iter().all(u8::is_ascii_whitespace) {
             continue;
         }
-        let is_odd = |byte: &u8| matches!(byte, b'=' | b';' | b'%' | b'|' | b'`' | 0) || *byte == b'(';
-        if line.starts_with(b"\t") || line.iter().any(is_odd) {
+        // A glob asks a directory.
+        let is_odd = |byte: &u8| b"=;%|`(*?[~\0".contains(byte);
+        if line.starts_with(b"\t") || line.iter().any(is_odd) || has_variable(line) {
             return None;
         }
         let colon = line.iter().position(|byte| *byte == b':')?;
@@ -36,13 +37,16 @@ pub(crate) fn advice(content: &[u8]) -> Option<Advice> {
             words.map(<[u8]>::to_vec).collect()
         };
         let (targets, prerequisites) = (names(targets), names(prerequisites));
-        if targets.is_empty() || matches!(&targets[0][..], b"include" | b"-include" | b"sinclude" | b"export")
+        let [first, ..] = &targets[..] else { return None };
+        if matches!(&first[..], b"include" | b"-include" | b"sinclude" | b"export" | b"unexport")
+            || prerequisites.first().is_some_and(|name| name.starts_with(b":"))
+            || targets.iter().any(|target| is_special(target))
         {
             return None;
         }
         // One without prerequisites is there for files that went (`-MP`), and says nothing about what anything is made from.
         for target in targets.into_iter().filter(|_| !prerequisites.is_empty()) {
-            let known: &mut BTreeSet<Vec<u8>> = rules.entry(target).or_default();
+            let known: &mut Vec<Vec<u8>> = rules.entry(target).or_default();
             known.extend(prerequisites.iter().cloned());
         }
     }
@@ -64,6 +68,24 @@ pub(crate) fn is_book_of_cmake(path: &[u8]) -> bool {
         b"progress.marks",
     ];
     path.windows(12).any(|part| part == b"/CMakeFiles/") && NAMES.contains(&name_of(path))
+}
+
+/// Whether make replaces anything in a line. `$$` is part of a name.
+fn has_variable(line: &[u8]) -> bool {
+    let mut rest = line;
+    while let Some(at) = rest.iter().position(|byte| *byte == b'$') {
+        match &rest[at + 1..] {
+            [b'$', after @ ..] => rest = after,
+            _ => return true,
+        }
+    }
+    false
+}
+
+/// Whether a target tells make how to go about it: `.PHONY`, `.EXPORT_ALL_VARIABLES`.
+fn is_special(target: &[u8]) -> bool {
+    let is_of_word = |byte: &u8| byte.is_ascii_uppercase() || *byte == b'_';
+    target.strip_prefix(b".").is_some_and(|word| word.iter().all(is_of_word))
 }
 
 fn logical_lines(content: &[u8]) -> Vec<Vec<u8>> {
@@ -103,6 +125,7 @@ mod tests {
         check(" # dummy\n\n", &[], " # dummy\n\n");
         check("a.h:\n", &[], "a.h:\n");
         check("a.o: a.c \\\n  a.h\n\na.h:\n", &[("a.o", &["a.c", "a.h"])], "");
+        check("a$$b.o: ../b.c\n", &[("a$$b.o", &["../b.c"])], "");
         check("a.o b.o: c.h # c\n#d\na.o : d.h", &[("a.o", &["c.h", "d.h"]), ("b.o", &["c.h"])], "# c\n#d\n");
     }
 
@@ -118,6 +141,11 @@ mod tests {
             "-include a:b\n",
             "\u{0}binary",
             "words without a colon\n",
+            "list: data/*.txt\n",
+            "list: ${DATA}\n",
+            "list: $@.txt\n",
+            "list:: data\n",
+            ".PHONY: list\n",
         ];
         for content in others {
             assert_eq!(advice(content.as_bytes()), None, "{content}");

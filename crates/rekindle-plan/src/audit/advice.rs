@@ -25,8 +25,8 @@ use crate::trace::{PathId, Touch, resolve};
 /// What a file says that is nothing but rules about what depends on what.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Advice {
-    /// The prerequisites of each target that has any.
-    pub rules: BTreeMap<Vec<u8>, BTreeSet<Vec<u8>>>,
+    /// The prerequisites of each target that has any, in order.
+    pub rules: BTreeMap<Vec<u8>, Vec<Vec<u8>>>,
     /// What is said to nobody: comments, or all of a file without rules.
     pub remarks: Vec<u8>,
 }
@@ -51,6 +51,11 @@ impl<'a> Auditor<'a> {
     /// Whether a file may be old, as far as those who decide have read it.
     pub(super) fn is_advice(&self, path: &[u8]) -> bool {
         self.facts.is_book(path) || self.standing(path) != Standing::Data
+    }
+
+    /// Whether a compiler wrote it beside what it compiled.
+    pub(super) fn is_depfile(&self, path: &[u8]) -> bool {
+        self.standing(path) == Standing::Depfile
     }
 
     fn standing(&self, path: &[u8]) -> Standing {

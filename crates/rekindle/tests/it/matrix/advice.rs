@@ -2,7 +2,7 @@
 //! make something from. Each of these was once installed stale.
 
 use super::doubts::check;
-use super::edit::{Edit, write};
+use super::edit::{Edit, remove, write};
 
 const NUMBERS: [(&str, &str); 3] = [("1.txt", "1\n"), ("2.txt", "2\n"), ("3.txt", "3\n")];
 
@@ -26,7 +26,7 @@ fn a_list_of_prerequisites_is_shorter() {
         let makefile = format!(
             "{target}:\n\tcat $^ > $@\ndeps.mk: list\n\tsed 's,^,{target}: ,' list > deps.mk\ninclude deps.mk\n"
         );
-        make(&makefile, &[LIST], &[shorter(), write("list", "3.txt\n2.txt\n")]);
+        make(&makefile, &[LIST], &[shorter(), write("list", "3.txt\n1.txt\n")]);
     }
 }
 
@@ -85,4 +85,15 @@ fn a_shell_reads_rules() {
     let files = [("Makefile", makefile), ("a.c", "int a;\n"), ("a.h", "")];
     let build = "mkdir -p out; make prog.o; read T < prog.d; [ -e out/x ] || echo \"$T\" > out/x";
     check(build, &files, &[write("a.c", "#include \"a.h\"\nint a;\n")]);
+}
+
+/// The names that a glob of a rule stands for came or went.
+#[test]
+fn a_rule_with_a_glob_stands_alone() {
+    let makefile = "all: out/list\ninclude deps.mk\nout/list:\n\techo $^ > $@\n";
+    let files = [("data/a.txt", "a\n"), ("data/b.txt", "b\n"), ("deps.mk", "out/list: data/*.txt\n")];
+    make(makefile, &files, &[remove("data/b.txt"), write("data/c.txt", "c\n")]);
+    // The build makes it.
+    let makefile = format!("{makefile}deps.mk: b\n\techo 'out/list: data/*.txt' > deps.mk\n");
+    make(&makefile, &files[..2], &[remove("data/b.txt"), write("data/c.txt", "c\n")]);
 }
