@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
 
 use super::groups::{Group, GroupId, Kind};
-use super::rules::{Auditor, RunId};
+use super::rules::{Auditor, RunId, reads};
 use crate::trace::{PathId, Touch, resolve};
 
 /// What a file says that is nothing but rules about what depends on what.
@@ -56,6 +56,28 @@ impl<'a> Auditor<'a> {
     /// Whether a compiler wrote it beside what it compiled.
     pub(super) fn is_depfile(&self, path: &[u8]) -> bool {
         self.standing(path) == Standing::Depfile
+    }
+
+    /// Whether a product is of no concern to anybody but those who decide what is made, and may stay as it is.
+    pub(super) fn is_private(&self, path: &[u8]) -> bool {
+        if self.facts.is_book(path) {
+            return true;
+        }
+        let mut is_read = false;
+        for run in 0..self.runs() {
+            let trace = self.trace(run);
+            let Some(id) = trace.paths().find(path) else { continue };
+            let groups = self.groups[run];
+            for (process, _) in trace.accesses_to(id).filter(|(_, access)| reads(access)) {
+                if !matches!(groups.all[groups.of[process.at()]].kind, Kind::Orchestrator(_)) {
+                    return false;
+                }
+                is_read = true;
+            }
+        }
+        // What else would say something else today may be what something is made from, and be installed. Of a compiler's
+        // the targets go with it, if that looked at what is another now.
+        is_read && self.is_depfile(path)
     }
 
     fn standing(&self, path: &[u8]) -> Standing {

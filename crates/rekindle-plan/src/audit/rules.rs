@@ -226,26 +226,6 @@ impl<'a> Auditor<'a> {
         Some((argv, cwd, exec.env_digest))
     }
 
-    /// Whether a product is of no concern to anybody but those who decide what is made.
-    pub(super) fn is_private(&self, path: &[u8]) -> bool {
-        if self.facts.is_book(path) {
-            return true;
-        }
-        let mut is_read = false;
-        for run in 0..self.runs() {
-            let trace = self.trace(run);
-            let Some(id) = trace.paths().find(path) else { continue };
-            let groups = self.groups[run];
-            for (process, _) in trace.accesses_to(id).filter(|(_, access)| reads(access)) {
-                if groups.all[groups.of[process.at()]].kind == Kind::Task {
-                    return false;
-                }
-                is_read = true;
-            }
-        }
-        is_read && self.is_advice(path)
-    }
-
     /// Adds those that got something from one that looked, through files that are gone or through pipes.
     pub(super) fn passed_on(
         &self,

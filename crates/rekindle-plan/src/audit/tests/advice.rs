@@ -1,7 +1,7 @@
 //! What of what make reads may be old.
 
 use super::super::{Rule, Rules};
-use super::builds::{Case, is_clean, settles};
+use super::builds::{Case, is_clean, redoes, settles};
 
 /// What two makes did then, of which the second reads `b/x.d`, and do now. `then` and `now` are what it says.
 #[track_caller]
@@ -78,4 +78,27 @@ fn a_remark_is_what_it_is() {
     check(writes, writes, ["#one", "#two"], false);
     check(writes, writes, ["#one", ""], false);
     check(["\t\tcc -MD: <b/in >b/x.o >b/x.d\n", ""], writes, ["x.o:in;#one", "x.o:in;#two"], false);
+}
+
+/// Another command may say what something is made from, and nobody knows whether it is installed.
+#[test]
+fn what_only_make_reads_is_made_again() {
+    let check = |maker: &str, made: &str, expected: &[&str]| {
+        let then = format!("bash: <b/phase\n\tmake: <b/Makefile\n\t\t{maker}\n\tmake: <b/Makefile <b/x.d");
+        let rest = "b/Makefile=m b/phase=x";
+        let case = Case {
+            sources: &format!("{rest} b/in=2"),
+            then: (&then, &format!("{rest} b/in=1 {made}")),
+            rounds: &[(
+                "b/in",
+                "bash: <b/phase\n\tmake: <b/Makefile <b/x.d",
+                &format!("{rest} b/in=2 {made}"),
+            )],
+            removed: &[],
+        };
+        redoes(&case, Rules::ALL, expected);
+    };
+    check("sh gendeps: <b/in >b/x.d", "b/x.d=x:in", &["b/x.d"]);
+    // All of it goes with the object.
+    check("cc: <b/in >b/x.o >b/x.d", "b/x.o=1 b/x.d=x.o:in", &["b/x.d", "b/x.o"]);
 }

@@ -1,7 +1,7 @@
 //! What a makefile reads about what depends on what: a compiler's is of no concern, whatever else looks like it tells what there is to
 //! make something from. Each of these was once installed stale.
 
-use super::doubts::check;
+use super::doubts::{check, differences};
 use super::edit::{Edit, remove, write};
 
 const NUMBERS: [(&str, &str); 3] = [("1.txt", "1\n"), ("2.txt", "2\n"), ("3.txt", "3\n")];
@@ -96,4 +96,47 @@ fn a_rule_with_a_glob_stands_alone() {
     // The build makes it.
     let makefile = format!("{makefile}deps.mk: b\n\techo 'out/list: data/*.txt' > deps.mk\n");
     make(&makefile, &files[..2], &[remove("data/b.txt"), write("data/c.txt", "c\n")]);
+}
+
+/// `make` includes what is made once, of all sources.
+#[test]
+fn dependencies_of_all_sources() {
+    let makefile = "out/prog:\n\tgcc -o $@ $^\n.depend:\n\t(for f in *.c; do echo \"out/prog: $${f%.c}.o\"; \
+        gcc -MM $$f; done) > .depend\n-include .depend\n";
+    let files = [
+        ("Makefile", makefile),
+        ("a.c", "int main(void) { return 0; }\n"),
+        ("b.c", "#include \"b.h\"\nint b = B;\n"),
+        ("b.h", "#define B 1\n"),
+    ];
+    let edits = [write("c.c", "int c = 3;\n"), write("b.h", "#define B 2\n"), write("b.c", "int b = 4;\n")];
+    check("mkdir -p out; make", &files, &edits);
+}
+
+/// They are made once more for a header, and as long as they say the same, nothing is built clean.
+#[test]
+fn dependencies_that_do_not_know_headers() {
+    let makefile = "all: out/x out/y\n-include dep.mk\nout/x: x.c\n\tcc -E -P x.c > out/x\nout/y: b\n\tcp b out/y\n\
+        dep.mk: x.c\n\tcc -MM -MT out/x x.c > dep.mk\n";
+    let files = [
+        ("Makefile", makefile),
+        ("x.c", "#include \"x.h\"\nX\n"),
+        ("x.h", "#define X 1\n"),
+        ("y.h", "#define X 2\n"),
+    ];
+    let edits =
+        [write("x.h", "#define X 2\n"), write("x.h", "#include \"y.h\"\n"), write("y.h", "#define X 3\n")];
+    check("mkdir -p out; make", &files, &edits);
+    for (_, built) in differences("mkdir -p out; make", &files, &edits[..1]) {
+        assert_eq!(built.build()["audits"][0]["clean"], false, "{}", built.told);
+    }
+}
+
+/// Only `make` reads the rules, but they are installed.
+#[test]
+fn rules_are_installed() {
+    let makefile = "out/x: b\n\tcp b out/x\nout/deps.mk:\n\tsh gendeps.sh > $@\n-include out/deps.mk\n";
+    let files =
+        [("gendeps.sh", "for name in $(cat list); do echo \"out/x: $name\"; done\n"), ("list", "1.txt\n")];
+    make(makefile, &files, &[write("list", "1.txt\n2.txt\n")]);
 }
