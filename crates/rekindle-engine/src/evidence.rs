@@ -1,13 +1,13 @@
 //! What the audit asks of the trees, answered from their layers.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 use std::rc::Rc;
 
 use rekindle_layers::FileType;
 use rekindle_plan::SourceChange;
-use rekindle_plan::audit::{Call, Facts, Made, Run};
+use rekindle_plan::audit::{Advice, Call, Facts, Made};
 use rekindle_plan::trace::name_of;
 
 use crate::depfile;
@@ -28,10 +28,6 @@ pub(crate) struct Trees {
     changed: Vec<Vec<SourceChange>>,
     /// What was changed before each round.
     prepared: Vec<BTreeSet<Vec<u8>>>,
-    /// The names of what was made in any round.
-    made: BTreeSet<Vec<u8>>,
-    /// What was found out about advice.
-    advice: RefCell<HashMap<Vec<u8>, bool>>,
     /// The makefiles that were read, as they were then. `None` is one that cannot be read any more.
     makefiles: RefCell<HashMap<Vec<u8>, Option<Rc<Makefile>>>>,
     ninjas: Ninjas,
@@ -54,7 +50,6 @@ impl Trees {
         before: &[PathBuf],
         after: &[Vec<PathBuf>],
         prepared: &[BTreeSet<Vec<u8>>],
-        rounds: &[Run],
         sources: &[SourceChange],
         ninjas: &Ninjas,
     ) -> Result<Trees, Error> {
@@ -67,23 +62,12 @@ impl Trees {
             let others: Vec<SourceChange> = sources.iter().filter(is_new).cloned().collect();
             first.extend(others);
         }
-        let mut made = BTreeSet::new();
-        for trace in rounds.iter().map(Run::trace) {
-            for access in trace.processes().iter().flat_map(|process| &process.accesses) {
-                if access.touch.defines() && trace.left(access.path) {
-                    made.insert(name_of(trace.paths().get(access.path)).to_vec());
-                }
-            }
-            made.extend(trace.moves().iter().map(|step| name_of(trace.paths().get(step.to)).to_vec()));
-        }
         ninjas.keep_rounds([0, after.len() - 1]);
         Ok(Trees {
             before: TreeReader::open(before)?,
             after: after.iter().map(|stack| TreeReader::open(stack)).collect::<Result<_, _>>()?,
             changed,
             prepared: prepared.to_vec(),
-            made,
-            advice: RefCell::default(),
             makefiles: RefCell::default(),
             ninjas: ninjas.clone(),
         })
@@ -156,13 +140,12 @@ impl Facts for Trees {
         depfile::is_book_of_cmake(path)
     }
 
-    fn is_advice(&self, path: &[u8]) -> bool {
-        if let Some(known) = self.advice.borrow().get(path) {
-            return *known;
+    fn advice(&self, round: usize, path: &[u8]) -> Option<Advice> {
+        match self.after[round].content(path) {
+            Some(content) => depfile::advice(&content),
+            // What is there and no file can be anything.
+            None => (!self.existed(round, path)).then(Advice::default),
         }
-        let found = self.finds_advice(path);
-        self.advice.borrow_mut().insert(path.to_vec(), found);
-        found
     }
 
     fn says_what_is_newer(&self, makefiles: &[&[u8]]) -> bool {
@@ -221,28 +204,6 @@ impl Trees {
             let read = |path: &[u8]| self.after[round].content_up_to(path, ninja::MOST_TEXT as u64);
             Instructions::new(call.exec.argv.iter(), call.cwd, &read)
         })
-    }
-
-    fn finds_advice(&self, path: &[u8]) -> bool {
-        if depfile::is_book_of_cmake(path) {
-            return true;
-        }
-        // A source that is another one today. What configures makes such files empty, for make to have something to read.
-        if self.prepared.first().is_some_and(|prepared| prepared.contains(path)) {
-            return false;
-        }
-        let [then, now] = [&self.after[0], self.last()].map(|tree| tree.content(path));
-        let rules = |content: Option<Vec<u8>>| match content {
-            Some(content) => depfile::rules(&content),
-            None => Some(BTreeMap::new()),
-        };
-        let (was_there, is_there) = (then.is_some(), now.is_some());
-        let (Some(then), Some(now)) = (rules(then), rules(now)) else { return false };
-        if !was_there || !is_there {
-            return was_there || is_there;
-        }
-        let other = then.keys().chain(now.keys()).filter(|target| then.get(*target) != now.get(*target));
-        other.into_iter().all(|target| depfile::is_compiled(target) || self.made.contains(name_of(target)))
     }
 }
 

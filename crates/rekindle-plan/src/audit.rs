@@ -33,8 +33,8 @@
 //!
 //! Where a link among the sources leads elsewhere, nobody knows who had asked where it leads (**link**).
 //!
-//! Files of a tool's own do not count: what orchestrators alone read to know what to look at is *advice*, and may be old. And no source
-//! may have been made by the build that was not then: to a build tool that goes by times, a changed source is newer than one beside it.
+//! Files of a tool's own do not count: what orchestrators alone read to know what to look at is *advice*, and may be old ([`advice`]).
+//! And no source may have been made by the build that was not then: to a build tool that goes by times, a changed source is newer than one beside it.
 //!
 //! A step that failed may be gone on from as well, without what its failed commands had made ([`unfinished`]). Then what was there
 //! before and is not any more has to come back, and what failed has to run again.
@@ -45,6 +45,7 @@
 //! Where that cannot help, the step has to run clean. All that is asked of the trees is asked through [`Facts`]. It must not know
 //! where traces and trees lie.
 
+mod advice;
 mod asked;
 mod book_keepers;
 mod companions;
@@ -79,6 +80,7 @@ use std::sync::OnceLock;
 use crate::observation::SourceChange;
 use crate::trace::{Exec, Trace};
 
+pub use advice::Advice;
 pub use failure::HowItFailed;
 pub use finding::{Finding, Rule};
 use groups::{Groups, Orchestrator};
@@ -113,9 +115,9 @@ pub trait Facts {
     fn is_in_sources(&self, path: &[u8]) -> bool;
     /// Whether it is a build tool's own book, which nobody else reads.
     fn is_book(&self, path: &[u8]) -> bool;
-    /// Whether it is nothing but advice for an orchestrator about what depends on what, as it was and as it is, and what it
-    /// says otherwise now cannot change what anything is made from.
-    fn is_advice(&self, path: &[u8]) -> bool;
+    /// What this file says in the tree after this round, if that is nothing but rules about what depends on what. Where there is none,
+    /// nothing is said.
+    fn advice(&self, round: usize, path: &[u8]) -> Option<Advice>;
     /// Whether a make that read these makefiles may have meant this name when it listed the directory that it is in: it always
     /// lists directories, to be quicker than by asking for each name. `made` is what it, or another one, made.
     fn is_meant(&self, makefiles: &[&[u8]], path: &[u8], made: &Made<'_>) -> bool;

@@ -198,7 +198,7 @@ impl Attempt<'_> {
 
     fn trees(&self, going: &GoingOn) -> Result<Trees, Error> {
         let before = paths(&going.before, self.bottom.upper());
-        Trees::new(&before, &going.after, &going.prepared, &going.rounds, &going.sources, &going.ninjas)
+        Trees::new(&before, &going.after, &going.prepared, &going.sources, &going.ninjas)
     }
 
     /// What the failure of a step that went on means.

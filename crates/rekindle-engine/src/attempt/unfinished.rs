@@ -108,7 +108,7 @@ impl Attempt<'_> {
         let before = paths(&self.tree, self.bottom.upper());
         let rounds = [Run::new(trace)];
         let (after, ninjas) = ([before.clone(), self.tree()], Ninjas::default());
-        let trees = Trees::new(&before, &after, &[Default::default()], &rounds, &[], &ninjas)?;
+        let trees = Trees::new(&before, &after, &[Default::default()], &[], &ninjas)?;
         let evidence = Evidence { then: &[], rounds: &rounds, removed: &[], open: audit::Open::default() };
         let left = audit::unfinished(evidence, &trees, self.given.rules, &seen.how);
         let left = match left.and_then(|left| self.can_go_on_without(&left.remove).map(|()| left)) {

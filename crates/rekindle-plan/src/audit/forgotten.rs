@@ -71,7 +71,7 @@ impl<'a> Auditor<'a> {
     /// Whether a ninja was told by this file what to make, however it came to be what it is.
     pub(super) fn was_told_by(&self, run: RunId, group: GroupId, path: &[u8]) -> bool {
         !is_ninjas_book(path)
-            && !self.facts.is_advice(path)
+            && !self.is_advice(path)
             && self.call(run, group).is_some_and(|call| self.facts.tells_ninja(0, call, path))
     }
 

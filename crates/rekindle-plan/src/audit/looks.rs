@@ -279,9 +279,7 @@ impl<'a> Auditor<'a> {
                 return;
             }
             // What an informer read is not read as advice.
-            Kind::Orchestrator(_) | Kind::Shell if !is_task && self.facts.is_advice(&hit.change.path) => {
-                return;
-            }
+            Kind::Orchestrator(_) if !is_task && self.is_advice(&hit.change.path) => return,
             _ => {}
         }
         let hit = match hits.remove(&group) {

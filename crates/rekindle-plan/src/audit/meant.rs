@@ -89,8 +89,11 @@ impl<'a> Auditor<'a> {
         let paths = self.trace(run).paths();
         let reads = process.accesses.iter().filter(|access| access.touch.any(Touch::READ));
         let files = reads.map(|access| paths.get(access.path));
-        let describes =
-            |path: &&[u8]| !path.starts_with(b"/") && !is_ninjas_book(path) && !self.facts.is_advice(path);
+        // What compilers write is full of names that mean nothing. None of it is a source.
+        let is_written = |path: &[u8]| !self.facts.is_source(0, path) && self.is_depfile(path);
+        let describes = |path: &&[u8]| {
+            !path.starts_with(b"/") && !is_ninjas_book(path) && !self.facts.is_book(path) && !is_written(path)
+        };
         files.filter(describes).collect()
     }
 

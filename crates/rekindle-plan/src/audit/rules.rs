@@ -3,6 +3,7 @@
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use super::advice::Known;
 use super::groups::{GroupId, Groups, Kind};
 use super::trace_facts::{identity, starts};
 use super::{Evidence, Facts, Finding, Removal, Rule, Rules, Run, Verdict};
@@ -29,6 +30,8 @@ pub(super) struct Auditor<'a> {
     pub(super) likes: OnceCell<Likes>,
     /// Whether those who decided in the builds before would decide the same.
     pub(super) decides_the_same: OnceCell<bool>,
+    /// What was found out about advice.
+    pub(super) advice: Known,
     /// What has to go, and who made it.
     pub(super) failing: BTreeMap<Vec<u8>, Removal>,
     pub(super) findings: Vec<Finding>,
@@ -63,6 +66,7 @@ impl<'a> Auditor<'a> {
             starts,
             likes: OnceCell::new(),
             decides_the_same: OnceCell::new(),
+            advice: Known::default(),
             failing: BTreeMap::new(),
             findings: Vec::new(),
         }
@@ -220,26 +224,6 @@ impl<'a> Auditor<'a> {
         let (argv, cwd) = self.identity(run, group)?;
         let exec = self.trace(run).process(self.groups[run].all[group].leader).exec.as_ref()?;
         Some((argv, cwd, exec.env_digest))
-    }
-
-    /// Whether a product is of no concern to anybody but those who decide what is made.
-    pub(super) fn is_private(&self, path: &[u8]) -> bool {
-        if self.facts.is_book(path) {
-            return true;
-        }
-        let mut is_read = false;
-        for run in 0..self.runs() {
-            let trace = self.trace(run);
-            let Some(id) = trace.paths().find(path) else { continue };
-            let groups = self.groups[run];
-            for (process, _) in trace.accesses_to(id).filter(|(_, access)| reads(access)) {
-                if groups.all[groups.of[process.at()]].kind == Kind::Task {
-                    return false;
-                }
-                is_read = true;
-            }
-        }
-        is_read && self.facts.is_advice(path)
     }
 
     /// Adds those that got something from one that looked, through files that are gone or through pipes.

@@ -1,5 +1,6 @@
 //! The audit, as a table of small builds.
 
+mod advice;
 mod builds;
 mod failures;
 mod forgotten;
@@ -356,26 +357,6 @@ fn data_that_looks_like_advice_is_data() {
         removed: &[],
     };
     redoes(&case, Rules::ALL, &["b/out.d"]);
-}
-
-#[test]
-fn advice_about_what_was_made_again_may_be_old() {
-    let then = "
-bash: <b/phase
-\tmake: <b/Makefile
-\t\tcc -c a.c: <b/a.c >b/a.o >b/a.d
-";
-    let case = Case {
-        sources: "b/Makefile=m b/a.c=A b/phase=x",
-        then: (then, "b/Makefile=m b/a.c=a b/a.o=a b/a.d=a b/phase=x"),
-        rounds: &[(
-            "b/a.c",
-            "bash: <b/phase\n\tmake: <b/Makefile <b/a.d\n\t\tcc -c a.c: <b/a.c >b/a.o >b/a.d",
-            "b/Makefile=m b/a.c=A b/a.o=A b/a.d=A b/phase=x",
-        )],
-        removed: &[],
-    };
-    settles(&case, Rules::ALL);
 }
 
 #[test]

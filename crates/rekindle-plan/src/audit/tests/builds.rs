@@ -1,6 +1,7 @@
 //! Small builds, written down in few characters, and what the audit says of them.
 //!
-//! A tree is a list of `path=content`; a program is one whose content ends with `!`, a link one whose content begins with `->`. A run is told line by line: a number of tabs for how deep in the tree of processes, the
+//! A tree is a list of `path=content`; a program is one whose content ends with `!`, a link one whose content begins with `->`.
+//! What ends with `.d` may be advice: `target:name,name;target:name;remark`. A run is told line by line: a number of tabs for how deep in the tree of processes, the
 //! command, and what it does, in the order of time: `<path` reads, `?path` looks for and does not find, `/path` lists, `>path`
 //! makes, `^path` makes where nothing is, `+path` writes into, `-path` removes, `a>>b` renames. `%path` empties what has to be there, `!path` what has another
 //! mode than it would have been made with, `~path` gives a mode. `#code` is how it ends, if not well; `#?` if nobody saw that.
@@ -190,8 +191,13 @@ impl Facts for Trees {
         false
     }
 
-    fn is_advice(&self, path: &[u8]) -> bool {
-        path.ends_with(b".d")
+    fn advice(&self, round: usize, path: &[u8]) -> Option<Advice> {
+        let content = self.after[round].get(path).map_or("", String::as_str);
+        let rules = content.split(';').filter_map(|rule| rule.split_once(':')).map(|(target, names)| {
+            (target.into(), names.split(',').map(|name| name.as_bytes().to_vec()).collect())
+        });
+        let remarks = content.split(';').filter(|part| !part.contains(':')).flat_map(str::bytes);
+        path.ends_with(b".d").then(|| Advice { rules: rules.collect(), remarks: remarks.collect() })
     }
 
     fn says_what_is_newer(&self, _: &[&[u8]]) -> bool {

@@ -5,6 +5,7 @@
 //! is wrong after the edit (a header that nobody declared, an object that stays in an archive), the audit has to see it. What
 //! nobody can see is there too, and asserted to differ, so that its mark goes when it is seen.
 
+mod advice;
 mod afterwards;
 mod archives;
 mod autotools;
