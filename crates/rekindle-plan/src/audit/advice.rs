@@ -5,7 +5,8 @@
 //! targets are what a clean build makes of it in spite of that:
 //!
 //! - it is a *depfile*: who wrote it wrote its targets as well, as compilers do, then and now. They are as old as it is, and were made
-//!   from what that compiler had found;
+//!   from what that compiler had found. So is what a compiler wrote without them (of many at once, `gcc -MM *.c`, or as it failed), if
+//!   each target is an object of the source that comes first: that only tells when to make it;
 //! - or it is *followed*: each target for which it says something else now was made again by a make that had read it as it is, and of what is
 //!   not listed any more nothing is there that the build has made. All that is no rule has to be the same, as make can read that by other
 //!   means (`$(file)`).
@@ -20,7 +21,7 @@ use std::ops::Range;
 
 use super::groups::{Group, GroupId, Kind};
 use super::rules::{Auditor, RunId, reads};
-use crate::trace::{PathId, Touch, resolve};
+use crate::trace::{PathId, Touch, name_of, resolve};
 
 /// What a file says that is nothing but rules about what depends on what.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -101,13 +102,43 @@ impl<'a> Auditor<'a> {
         let directories = self.directories_of_readers(path);
         let sides = [(&then, 0..self.evidence.then.len()), (&now, 0..self.runs())];
         let mut told = sides.into_iter().filter(|(said, _)| !said.rules.is_empty()).peekable();
-        if told.peek().is_some()
-            && told.all(|(said, runs)| self.is_written_with_targets(path, said, runs, &directories))
-        {
+        let is_compilers = |(said, runs): (&Advice, Range<RunId>)| {
+            self.is_list_of_compiler(path, said, runs.clone())
+                || self.is_written_with_targets(path, said, runs, &directories)
+        };
+        if told.peek().is_some() && told.all(is_compilers) {
             return Standing::Depfile;
         }
         let is_done = then.remarks == now.remarks && self.is_done(path, &then, &now, &directories);
         if is_done { Standing::Followed } else { Standing::Data }
+    }
+
+    /// Whether the command that wrote a file last in these runs had a compiler list what objects are made from.
+    fn is_list_of_compiler(&self, path: &[u8], said: &Advice, mut runs: Range<RunId>) -> bool {
+        const OBJECTS: [&[u8]; 3] = [b".o", b".lo", b".obj"];
+        // `-MM`, `-MMD`, `-MF file`.
+        const OPTIONS: [&[u8]; 2] = [b"-M", b"-Wp,-M"];
+        let is_object = |(target, names): (&Vec<u8>, &Vec<Vec<u8>>)| {
+            let name = name_of(target);
+            let stem = OBJECTS.iter().find_map(|end| name.strip_suffix(*end));
+            let source = names.first().map(|first| name_of(first));
+            stem.zip(source).is_some_and(|(stem, source)| {
+                source.strip_prefix(stem).is_some_and(|rest| rest.starts_with(b"."))
+            })
+        };
+        if !said.rules.iter().all(is_object) {
+            return false;
+        }
+        let Some(run) = runs.rfind(|run| self.last_maker(*run, path).is_some()) else { return false };
+        let (trace, groups) = (self.trace(run), self.groups[run]);
+        let lists = |group: &GroupId| {
+            let mut execs = groups.members(*group).iter().filter_map(|id| trace.process(*id).exec.as_ref());
+            groups.all[*group].kind == Kind::Task
+                && execs.any(|exec| {
+                    exec.argv.iter().any(|word| OPTIONS.iter().any(|option| word.starts_with(option)))
+                })
+        };
+        self.writers(run, path).iter().any(lists)
     }
 
     /// Whether the command that wrote a file last in these runs wrote all of its targets as well.
