@@ -117,7 +117,12 @@ impl<'a> Auditor<'a> {
         let tasks = (0..groups.all.len()).filter(|id| groups.all[*id].kind == Kind::Task);
         let misses = |group: GroupId| {
             let leader = trace.process(groups.all[group].leader);
-            let (then, like) = self.like(run, leader)?;
+            // The same may have been started by a part of another group.
+            let leads = |run: RunId, id: ProcessId| {
+                let groups = self.groups[run];
+                groups.all[groups.of[id.at()]].leader == id
+            };
+            let (then, like) = self.like_one(run, leader, leads)?;
             let group_then = self.groups[then].of[like.at()];
             let path = self.handed_to(then, group_then).find(|path| !self.finds(run, group, path))?;
             let change = SourceChange { path: path.to_vec(), kind: ChangeKind::Removed };
@@ -172,6 +177,16 @@ impl<'a> Auditor<'a> {
 
     /// The last process of the builds before that was given the same to do.
     pub(super) fn like(&self, run: RunId, process: &Process) -> Option<(RunId, ProcessId)> {
+        self.like_one(run, process, |_, _| true)
+    }
+
+    /// The last one of these.
+    fn like_one(
+        &self,
+        run: RunId,
+        process: &Process,
+        is_one: impl Fn(RunId, ProcessId) -> bool,
+    ) -> Option<(RunId, ProcessId)> {
         let cwd = self.trace(run).paths().get(process.exec.as_ref()?.cwd);
         let digest = process.exec.as_ref()?.argv_digest;
         let known = self.likes.get_or_init(|| {
@@ -187,7 +202,8 @@ impl<'a> Auditor<'a> {
         });
         known.get(&digest)?.iter().rev().copied().find(|(run, id)| {
             let trace = self.trace(*run);
-            trace.process(*id).exec.as_ref().is_some_and(|exec| trace.paths().get(exec.cwd) == cwd)
+            let exec = trace.process(*id).exec.as_ref();
+            exec.is_some_and(|exec| trace.paths().get(exec.cwd) == cwd) && is_one(*run, *id)
         })
     }
 

@@ -1,6 +1,6 @@
 //! What one command hands to another in a way that leaves nothing behind, or under another name.
 
-use super::doubts::check;
+use super::doubts::{check, differences};
 use super::edit::write;
 
 /// What is in `/tmp` is gone when the step goes on, and who made it need not run again.
@@ -33,6 +33,18 @@ fn and_removed_by_a_third() {
         out/x: b\n\tmkdir -p out; cat b > out/x; if test -r x; then cat x >> out/x; else echo none >> out/x; fi\n\
         end: gen out/x\n\trm -f x; touch end\n";
     check("make", &[("Makefile", makefile)], &[write("b", "other\n"), write("a", "other\n")]);
+}
+
+/// What one line is called and a part of another line are two.
+#[test]
+fn to_a_line_that_only_looks_like_another() {
+    let makefile = "all: out/x opts\nout/x: a\n\tmkdir -p out; cp a out/x\nopts: FORCE\n\t@rm -f $@+\n\t@echo flags > $@+\n\
+        \t@cmp -s $@+ $@ && rm -f $@+ || mv -f $@+ $@\nFORCE:\n";
+    let (files, edits) = ([("Makefile", makefile)], ["1\n", "2\n", "3\n"].map(|text| write("a", text)));
+    for (differences, built) in differences("make", &files, &edits) {
+        assert!(differences.is_empty(), "{differences:?}\n{}", built.told);
+        assert_eq!(built.build()["audits"][0]["clean"], false, "{}", built.told);
+    }
 }
 
 /// It is the same file until its source is another one.
