@@ -93,6 +93,7 @@ mod tests {
         check(name, false);
         check("", false);
     }
+
     #[test]
     fn a_page_is_known_by_its_name_and_its_first_bytes() {
         let dir = tempfile::tempdir().expect("a temporary directory");

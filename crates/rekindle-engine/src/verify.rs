@@ -1,6 +1,7 @@
 //! Building a valid derivation again, clean, beside its outputs, and comparing what comes of it with them.
 //!
-//! The outputs are not touched. Compared are names, kinds, contents, link targets and the one bit of a mode that a store
+//! The outputs are not touched. One that was built clean and differs is compared with a build at its final path, too, as that may be
+//! how it was made. Compared are names, kinds, contents, link targets and the one bit of a mode that a store
 //! keeps, whether a file is executable. An output that differs may be wrong, or its package may not be reproducible: so
 //! after a difference it is built clean a second time. What differs between the two clean builds as well says nothing;
 //! what does not makes the output wrong.
@@ -104,10 +105,10 @@ impl Job<'_> {
         inputs: &[StorePath],
         mounted: Option<&Mounted>,
     ) -> Result<BuildResult, Error> {
-        let build = || Building::new(self, collector, inputs, mounted)?.run();
-        let mut clean = match build()? {
-            Done::Staged(staged) => staged,
-            done => return Ok(done.into_result()),
+        let building = || Building::new(self, collector, inputs, mounted);
+        let clean = match staged(building()?)? {
+            Ok(staged) => staged,
+            Err(result) => return Ok(result),
         };
         let places = |staged: &[Staging]| -> Vec<PathBuf> {
             staged.iter().map(|staging| staging.path().join("output")).collect()
@@ -116,24 +117,17 @@ impl Job<'_> {
         let valid: Vec<PathBuf> =
             collector.outputs.iter().map(|output| store.real_path(&output.final_path)).collect();
         let names: Vec<&OutputName> = collector.outputs.iter().map(|output| &output.name).collect();
-        for place in places(&clean) {
-            unlock(&place).map_err(|error| Error::io("make readable", &place, error))?;
-        }
         let mut differences = compare(&names, &valid, &places(&clean))?;
         let noted = self.engine.provenances();
         let is_clean = |output: &OutputPaths| noted.read(&output.final_path) == Some(Provenance::Clean);
         if !differences.is_empty() && collector.outputs.iter().all(is_clean) {
             // It may have been built at its final path from the start, which some builds can tell.
-            let exact = match Building::new(self, collector, inputs, mounted)?.at_final_path().run()? {
-                Done::Staged(staged) => staged,
-                done => return Ok(done.into_result()),
+            let exact = match staged(building()?.at_final_path())? {
+                Ok(staged) => staged,
+                Err(result) => return Ok(result),
             };
-            for place in places(&exact) {
-                unlock(&place).map_err(|error| Error::io("make readable", &place, error))?;
-            }
-            let others = compare(&names, &valid, &places(&exact))?;
-            if others.is_empty() {
-                (clean, differences) = (exact, others);
+            if compare(&names, &valid, &places(&exact))?.is_empty() {
+                differences.clear();
             }
         }
         if differences.is_empty() {
@@ -152,13 +146,10 @@ impl Job<'_> {
                 wrong: false,
             }));
         }
-        let again = match build()? {
-            Done::Staged(staged) => staged,
-            done => return Ok(done.into_result()),
+        let again = match staged(building()?)? {
+            Ok(staged) => staged,
+            Err(result) => return Ok(result),
         };
-        for place in places(&again) {
-            unlock(&place).map_err(|error| Error::io("make readable", &place, error))?;
-        }
         let varying: BTreeSet<(OutputName, PathBuf)> = compare(&names, &places(&clean), &places(&again))?
             .into_iter()
             .map(|difference| (difference.output, difference.file))
@@ -191,6 +182,19 @@ impl Job<'_> {
         let wrong = verdict == VerificationVerdict::Different && collector.outputs.iter().any(is_wrong);
         Ok(BuildResult::Verified(Verification { verdict, differences, quarantined, wrong }))
     }
+}
+
+/// Builds, and makes what comes of it readable; or tells what came of it instead.
+fn staged(building: Building<'_>) -> Result<Result<Vec<Staging>, BuildResult>, Error> {
+    let staged = match building.run()? {
+        Done::Staged(staged) => staged,
+        done => return Ok(Err(done.into_result())),
+    };
+    for staging in &staged {
+        let place = staging.path().join("output");
+        unlock(&place).map_err(|error| Error::io("make readable", &place, error))?;
+    }
+    Ok(Ok(staged))
 }
 
 /// Compares output by output.
