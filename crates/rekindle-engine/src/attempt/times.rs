@@ -27,7 +27,9 @@ impl Attempt<'_> {
     ) -> Result<(), Error> {
         let cursor = |stack| Ok::<_, Error>(Cursor::new(View::of_layers(stack, Path::new(""))?));
         let (mut then, mut before) = (cursor(then)?, cursor(before)?);
-        let drafts: Vec<PathBuf> = self.tree.iter().filter_map(|layer| layer.draft_path()).collect();
+        // Only what the rounds of the step left can have it.
+        let drafts = self.tree.iter().take(changed.len());
+        let drafts: Vec<PathBuf> = drafts.filter_map(|layer| layer.draft_path()).collect();
         let copy = self.copied.as_ref().map(Copied::root);
         let changed = changed.iter().flatten().map(|path| Path::new(OsStr::from_bytes(path)));
         // A directory in which a name came or went got the mark, too.
