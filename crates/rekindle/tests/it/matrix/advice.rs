@@ -140,3 +140,18 @@ fn rules_are_installed() {
         [("gendeps.sh", "for name in $(cat list); do echo \"out/x: $name\"; done\n"), ("list", "1.txt\n")];
     make(makefile, &files, &[write("list", "1.txt\n2.txt\n")]);
 }
+
+/// What lists the sources of all objects at once, and is gone after a clean build, as in Redis, costs nothing.
+#[test]
+fn a_compilers_list_of_all_objects() {
+    let makefile = "all: settings out/prog\nifneq ($(MAKECMDGOALS),clean)\n-include all.dep\nendif\n\
+        all.dep:\n\t-gcc -MM a.c b.c > all.dep || true\nsettings:\n\t$(MAKE) clean\n\ttouch settings\n\
+        clean:\n\trm -f all.dep\nout/prog: a.o b.o\n\tgcc -o $@ $^\n";
+    let files = [("Makefile", makefile), ("a.c", "int b(void);\nint main(void) { return b(); }\n")];
+    let edits = [1, 2, 3].map(|value| write("b.c", format!("int b(void) {{ return {value}; }}\n")));
+    let files = [&files[..], &[("b.c", "int b(void) { return 0; }\n")]].concat();
+    for (differences, built) in differences("mkdir -p out; make", &files, &edits) {
+        assert!(differences.is_empty(), "{differences:?}\n{}", built.told);
+        assert_eq!(built.build()["audits"][0]["clean"], false, "{}", built.told);
+    }
+}
