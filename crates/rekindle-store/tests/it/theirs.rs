@@ -9,15 +9,16 @@ use rekindle_store::{GcOptions, Mode, Store};
 use crate::nix::Nix;
 use crate::sample::{scratch, write_tree};
 
+/// `@whose@` is another for each store: what any process has in its environment stays, and the other tests build, too.
 const EXPRESSION: &str = r#"
 let
   base = derivation {
     name = "base"; system = builtins.currentSystem; builder = "/bin/sh"; outputs = ["out" "dev"];
-    source = ./tree; text = builtins.toFile "text" "some text";
+    source = ./tree; text = builtins.toFile "text" "some text of @whose@";
     args = ["-c" "echo logged; echo $source $text > $dev; echo $dev $out > $out"];
   };
   fixed = derivation {
-    name = "fixed"; system = builtins.currentSystem; builder = "/bin/sh";
+    name = "fixed-@whose@"; system = builtins.currentSystem; builder = "/bin/sh";
     args = ["-c" "echo -n hello > $out"];
     outputHashAlgo = "sha256"; outputHashMode = "flat";
     outputHash = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
@@ -33,7 +34,10 @@ fn made_by_nix(dir: &Path) -> (Nix, String) {
     std::fs::create_dir(dir.join("tree")).unwrap();
     write_tree(&dir.join("tree"));
     // The evaluator takes no names that are not UTF-8, and copies no others.
-    std::fs::write(dir.join("top.nix"), EXPRESSION).unwrap();
+    let whose: String =
+        dir.file_name().unwrap().to_str().unwrap().chars().filter(char::is_ascii_alphanumeric).collect();
+    std::fs::write(dir.join("tree/whose"), &whose).unwrap();
+    std::fs::write(dir.join("top.nix"), EXPRESSION.replace("@whose@", &whose)).unwrap();
     nix.run("nix-store", &["--add", dir.join("tree").to_str().unwrap()]);
     let drv = nix.lines("nix-instantiate", &[dir.join("top.nix").to_str().unwrap()]).remove(0);
     let link = dir.join("result");
