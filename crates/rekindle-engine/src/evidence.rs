@@ -189,6 +189,15 @@ impl Facts for Trees {
         // Some things are made without any.
         Makefile::default().may_mean(name, is_directory, made) || makefiles.iter().any(may_mean)
     }
+
+    fn is_asked_for(&self, makefiles: &[&[u8]], path: &[u8]) -> bool {
+        let any = |holds: &dyn Fn(&Makefile) -> bool| {
+            makefiles.iter().any(|makefile| self.makefile(makefile).is_none_or(|makefile| holds(&makefile)))
+        };
+        // What one puts into a variable another may ask for.
+        any(&|makefile| makefile.asks_for(path))
+            || (any(&Makefile::asks_for_variables) && any(&|makefile| makefile.says(name_of(path))))
+    }
 }
 
 impl Trees {

@@ -13,6 +13,7 @@
 //!
 //! Recipes do not count, but for what make replaces in them: what they look at is seen.
 
+mod asked;
 mod glob;
 mod lines;
 
@@ -20,6 +21,7 @@ use std::collections::{BTreeSet, HashSet};
 
 use rekindle_plan::audit::Made;
 
+use asked::Asked;
 use glob::{has_glob, matches};
 use lines::Kind;
 
@@ -40,6 +42,8 @@ pub(crate) struct Makefile {
     last: Names,
     /// What stands before a slash in them.
     above: Names,
+    /// What it has make ask for.
+    asked: Asked,
     /// The beginnings and ends of its patterns.
     patterns: BTreeSet<(String, String)>,
     /// Whether a pattern is not known before variables are replaced.
@@ -75,7 +79,7 @@ impl Makefile {
             match kind {
                 Kind::Rule | Kind::Other => makefile.add(&line),
                 // Make asks for these itself.
-                Kind::Recipe => line.find("wildcard").into_iter().for_each(|at| makefile.add(&line[at..])),
+                Kind::Recipe => makefile.add(asked::from_first_call(&line)),
             }
         }
         makefile
@@ -84,10 +88,26 @@ impl Makefile {
     /// Whether it can have meant something of this name, which is or was a directory or not.
     pub(crate) fn may_mean(&self, name: &[u8], is_directory: bool, made: &Made<'_>) -> bool {
         let text = String::from_utf8_lossy(name);
-        self.last.may_be(&text)
-            || (is_directory && self.above.may_be(&text))
+        self.asked.has_unknown_name
+            || self.last.may_be(&text)
+            || (is_directory && (self.asked.has_unknown_directory || self.above.may_be(&text)))
             || (made.has_kin(name) && self.may_make_from(&text))
             || self.may_make_by_pattern(&text, made)
+    }
+
+    /// Whether it has make ask for something of this path by its name, which no listing shows.
+    pub(crate) fn asks_for(&self, path: &[u8]) -> bool {
+        self.asked.has(path)
+    }
+
+    /// Whether what it has make ask for is known only when variables are replaced.
+    pub(crate) fn asks_for_variables(&self) -> bool {
+        self.asked.has_unknown_name
+    }
+
+    /// Whether it says this name.
+    pub(crate) fn says(&self, name: &[u8]) -> bool {
+        self.last.said.contains(&*String::from_utf8_lossy(name))
     }
 
     fn add(&mut self, line: &str) {
@@ -102,11 +122,7 @@ impl Makefile {
                 self.suffixes.extend(suffixes.split('.').next().map(str::to_owned));
             }
         }
-        for asked in line.split("wildcard").skip(1) {
-            let unknown = Unknown::of(asked);
-            self.last.has_any |= unknown.last;
-            self.above.has_any |= unknown.above;
-        }
+        self.asked.add(line);
     }
 
     /// What make looks for in place of `-lname`.
@@ -165,42 +181,6 @@ impl Names {
         self.has_any
             || self.said.contains(name)
             || self.globs.iter().any(|glob| matches(glob.as_bytes(), name.as_bytes()))
-    }
-}
-
-/// What of the names that a line asks for (`$(wildcard …)`) is known only when variables are replaced. What stands for a whole path
-/// before them (`$(dir)/`) is none of it: that path stands elsewhere.
-#[derive(Debug, Default)]
-struct Unknown {
-    last: bool,
-    above: bool,
-}
-
-impl Unknown {
-    fn of(asked: &str) -> Unknown {
-        let mut unknown = Unknown::default();
-        let mut in_variable = 0;
-        let (mut has_variable, mut has_slash) = (false, false);
-        for c in asked.chars() {
-            match c {
-                '$' => has_variable = true,
-                '(' | '{' => in_variable += 1,
-                // The last one is that of the call.
-                ')' | '}' if in_variable == 0 => break,
-                ')' | '}' => in_variable -= 1,
-                '/' if in_variable == 0 => {
-                    unknown.above |= has_variable && has_slash;
-                    (has_variable, has_slash) = (false, true);
-                }
-                c if c.is_whitespace() && in_variable == 0 => {
-                    unknown.last |= has_variable;
-                    (has_variable, has_slash) = (false, false);
-                }
-                _ => {}
-            }
-        }
-        unknown.last |= has_variable;
-        unknown
     }
 }
 

@@ -121,6 +121,8 @@ pub trait Facts {
     /// Whether a make that read these makefiles may have meant this name when it listed the directory that it is in: it always
     /// lists directories, to be quicker than by asking for each name. `made` is what it, or another one, made.
     fn is_meant(&self, makefiles: &[&[u8]], path: &[u8], made: &Made<'_>) -> bool;
+    /// Whether one of these makefiles has make ask for this path by its name: it does not list a directory for that.
+    fn is_asked_for(&self, makefiles: &[&[u8]], path: &[u8]) -> bool;
     /// Whether one of these makefiles tells a recipe what is newer than what it makes (`$?`).
     fn says_what_is_newer(&self, makefiles: &[&[u8]]) -> bool;
     /// Whether the recipe for this path in one of these makefiles was another one in the tree of round 0.

@@ -67,7 +67,9 @@ impl<'a> Auditor<'a> {
             if !is_of_no_concern
                 && !names.changes.is_empty()
                 && self.rules.absence
-                && let Some(change) = self.told(run, process, *group, &names)
+                && let Some(change) = self
+                    .told(run, process, *group, &names)
+                    .or_else(|| self.asked_for((run, *group), process, &told, &names))
             {
                 let hit = Hit { at: 1, ..Hit::of(change.clone(), process) };
                 self.note(&mut hits, run, *group, hit);

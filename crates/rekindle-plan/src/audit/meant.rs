@@ -1,10 +1,12 @@
-//! Whether a name in a directory that somebody listed can have meant anything to him.
+//! Whether a name that came or went can have meant anything to who listed its directory, or to a make that only asked for it.
 
 use std::cell::OnceCell;
 use std::collections::HashSet;
 
-use super::groups::{GroupId, Kind, is_ninjas_book};
+use super::Orchestrator;
+use super::groups::{Book, GroupId, Kind, is_ninjas_book};
 use super::rules::{Auditor, RunId};
+use super::told::Names;
 use crate::observation::SourceChange;
 use crate::trace::{Access, PathId, Process, Touch, Trace, name_of};
 
@@ -82,6 +84,28 @@ impl<'a> Auditor<'a> {
             }
             _ => true,
         }
+    }
+
+    /// A path that came or went and that a make asked for by its name, as its makefiles say.
+    pub(super) fn asked_for(
+        &self,
+        (run, group): (RunId, GroupId),
+        process: &Process,
+        told: &Told<'a, '_>,
+        names: &Names<'a>,
+    ) -> Option<&'a SourceChange> {
+        let is_make = matches!(
+            self.groups[run].all[group].kind,
+            Kind::Orchestrator(Orchestrator::Make | Orchestrator::Tracked(Book::Recipes))
+        );
+        if !is_make || process.exec.is_none() {
+            return None;
+        }
+        let makefiles = told.makefiles.get_or_init(|| self.descriptions(run, process));
+        let is_asked_for = |change: &&SourceChange| {
+            self.facts.was_prepared(1, &change.path) && self.facts.is_asked_for(makefiles, &change.path)
+        };
+        names.changes.values().copied().filter(is_asked_for).min_by_key(|change| &change.path)
     }
 
     /// The files of the tree that tell an orchestrator what to do.

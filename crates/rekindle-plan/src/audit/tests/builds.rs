@@ -221,6 +221,11 @@ impl Facts for Trees {
         let has_glob = |path: &&[u8]| self.before.get(*path).is_some_and(|content| content.contains('*'));
         makefiles.iter().any(has_glob) || (made.has_kin(name_of(path)) && path.ends_with(b".c"))
     }
+
+    fn is_asked_for(&self, makefiles: &[&[u8]], path: &[u8]) -> bool {
+        let asks = format!("wildcard {}", String::from_utf8_lossy(path));
+        makefiles.iter().any(|makefile| self.before.get(*makefile).is_some_and(|text| text.contains(&asks)))
+    }
 }
 
 /// What the audit says of a round after these runs, in which everything was as it is.

@@ -21,6 +21,20 @@ fn a_directory_that_a_glob_goes_through() {
     make(makefile, &[("mods/a/module.mk", "MODS += a\n")], &[write("mods/b/module.mk", "MODS += b\n")]);
 }
 
+/// A name without a glob is asked for, and no directory is listed for it.
+#[test]
+fn a_name_that_is_only_asked_for() {
+    let makefile = "FLAGS := $(if $(wildcard conf/fast.txt),-O2,-O0)\nout/x:\n\techo $(FLAGS) > $@\n";
+    make(makefile, &[("conf/README", "")], &[write("conf/other.txt", ""), write("conf/fast.txt", "")]);
+    make(makefile, &[("conf/README", ""), ("conf/fast.txt", "")], &[remove("conf/fast.txt")]);
+    let makefile = "CONF = conf/a.txt conf/b.txt\nout/x:\n\techo $(notdir $(wildcard $(CONF))) > $@\n";
+    make(makefile, &[("conf/a.txt", "")], &[write("conf/b.txt", ""), remove("conf/a.txt")]);
+    let makefile = "out/x:\n\techo $(wildcard mods/*/extra) > $@\n";
+    make(makefile, &[("mods/a/x", ""), ("mods/b/extra", "")], &[write("mods/a/extra", "")]);
+    let makefile = "out/x:\n\techo $(notdir $(realpath conf/now)) > $@\n";
+    make(makefile, &[("conf/README", "")], &[write("conf/now", "")]);
+}
+
 #[test]
 fn a_glob_behind_a_tab() {
     let files = [("data/a.txt", "a\n"), ("data/b.txt", "b\n")];
