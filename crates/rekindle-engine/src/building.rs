@@ -78,7 +78,8 @@ impl<'a> Building<'a> {
             collector.outputs.iter().any(|output| collector.provenances.is_wrong(&output.final_path));
         if is_wrong && job.purpose == Purpose::Build {
             let name = &drv.name;
-            let message = format!("{name} is not what a clean build gives; it is built clean and replaced");
+            let message =
+                format!("{name} was found wrong, or what it was built with; it is built clean and replaced");
             job.tell(Event::Warning { message });
         }
         Ok(Building {
@@ -244,13 +245,13 @@ impl<'a> Building<'a> {
                     }
                 };
                 match collected {
-                    Collected::Installed(registrations) => {
+                    Collected::Installed(installed) => {
                         if keeps {
                             job.tell_taken(&attempt, &verdicts);
                             job.checkpoint(&attempt, mounted, None);
                         }
-                        job.note_provenance(self.collector.outputs, &attempt, &verdicts)?;
-                        Ok(Turn::Over(Done::Installed(registrations)))
+                        job.note_provenance(&installed, &attempt, &verdicts)?;
+                        Ok(Turn::Over(Done::Installed(installed.new)))
                     }
                     Collected::Failed(kind) if attempt.is_seeded() && kind != FailureKind::Cancelled => {
                         Ok(self.without_seed(RestartReason::SeedFailed {

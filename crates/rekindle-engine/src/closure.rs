@@ -14,6 +14,7 @@ use rekindle_store::Store;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::fetch::FetchRequest;
+use crate::provenance::Trust;
 
 /// A derivation to be built or fetched.
 #[derive(Debug)]
@@ -36,8 +37,8 @@ impl Closure {
         &self.units[id.index()]
     }
 
-    /// Finds what has to be done for all outputs of `goals`, with `clean` so that none was taken on from an earlier build.
-    pub(crate) fn load(engine: &Engine, goals: &[StorePath], clean: bool) -> Result<Closure, Error> {
+    /// Finds what has to be done for all outputs of `goals`.
+    pub(crate) fn load(engine: &Engine, goals: &[StorePath], trust: Trust) -> Result<Closure, Error> {
         let store = engine.store();
         let mut loader = Loader { engine, units: Vec::new(), ids: BTreeMap::new(), valid: BTreeSet::new() };
         let mut builder = GraphBuilder::new();
@@ -48,7 +49,7 @@ impl Closure {
                 Some(unit) => *unit,
                 None => {
                     let drv = engine.derivation(&path)?;
-                    if all_valid(engine, (&path, &drv), wanted.as_ref(), clean)? {
+                    if all_valid(engine, (&path, &drv), wanted.as_ref(), trust)? {
                         loader.valid.insert(path);
                         continue;
                     }
@@ -144,7 +145,7 @@ fn all_valid(
     engine: &Engine,
     (path, drv): (&StorePath, &Derivation),
     wanted: Option<&BTreeSet<OutputName>>,
-    clean: bool,
+    trust: Trust,
 ) -> Result<bool, Error> {
     if let Some(unknown) = wanted.into_iter().flatten().find(|output| !drv.outputs.contains_key(*output)) {
         let drv = engine.store().store_dir().display(path);
@@ -155,7 +156,7 @@ fn all_valid(
             continue;
         }
         match output.path() {
-            Some(path) if engine.is_good(path, clean)? => {}
+            Some(path) if engine.is_good(path, trust)? => {}
             _ => return Ok(false),
         }
     }

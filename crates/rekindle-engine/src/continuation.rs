@@ -2,7 +2,7 @@
 //!
 //! Whatever is wrong with a checkpoint is told in a line and costs time, never the build.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use rekindle_layers::{ChangeKind, LayerId, Survey, survey};
@@ -17,6 +17,7 @@ use crate::error::Error;
 use crate::event::{Event, Taken};
 use crate::job::Job;
 use crate::mounted::Mounted;
+use crate::outputs::Installed;
 use crate::provenance::Provenance;
 use crate::recipes::Recipes;
 use crate::scratch::{OutputPaths, placed};
@@ -192,10 +193,10 @@ impl Job<'_> {
         self.tell(Event::Taken { drv: self.drv_path().clone(), taken });
     }
 
-    /// Writes down how each output came about.
+    /// Writes down how each output came about that is new. What was built with another in its place is wrong.
     pub(crate) fn note_provenance(
         &self,
-        outputs: &[OutputPaths],
+        installed: &Installed,
         attempt: &Attempt<'_>,
         verdicts: &[Verdict],
     ) -> Result<(), Error> {
@@ -205,7 +206,14 @@ impl Job<'_> {
             _ => Provenance::Clean,
         };
         let noted = self.engine.provenances();
-        outputs.iter().try_for_each(|output| noted.write(&output.final_path, &provenance))
+        if installed.has_changed {
+            let known = installed.replaced.iter().filter_map(|output| noted.read(output));
+            let bases: BTreeSet<String> = known.filter_map(|was| was.base().map(str::to_owned)).collect();
+            for base in bases {
+                self.engine.refute_users(self.drv_path(), &base)?;
+            }
+        }
+        installed.paths().try_for_each(|output| noted.write(output, &provenance))
     }
 
     /// What checkpoints are of: the package, whatever its version, and the platform.

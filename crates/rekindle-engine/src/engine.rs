@@ -26,7 +26,7 @@ use crate::host::Hosts;
 use crate::job::{Job, Purpose};
 use crate::offered::Offered;
 use crate::owner::check_owner;
-use crate::provenance::Provenances;
+use crate::provenance::{Provenances, Trust};
 use crate::recipes::Sight;
 use crate::remembered::Remembered;
 use crate::source::SourceMemory;
@@ -76,6 +76,12 @@ pub struct BuildOptions {
     pub time_limit: Option<Duration>,
     /// The longest time that a step may print nothing.
     pub idle_limit: Option<Duration>,
+}
+
+impl BuildOptions {
+    pub(crate) fn trust(&self) -> Trust {
+        Trust::of_build(self.clean)
+    }
 }
 
 /// What a build would do.
@@ -150,7 +156,7 @@ impl Engine {
     /// # Errors
     /// As for [`Engine::build`].
     pub fn plan(&self, goals: &[StorePath], clean: bool) -> Result<Planned, Error> {
-        let closure = Closure::load(self, goals, clean)?;
+        let closure = Closure::load(self, goals, Trust::of_build(clean))?;
         let mut planned = Planned { to_build: Vec::new(), to_fetch: Vec::new(), valid: closure.valid };
         let mut queue = Queue::new(&closure.graph, true);
         while let Some(id) = queue.start_next() {
@@ -180,7 +186,7 @@ impl Engine {
         for goal in goals {
             self.store.add_temp_root(goal)?;
         }
-        let closure = self.closure(goals, options.clean)?;
+        let closure = self.closure(goals, options.trust())?;
         self.check_base(goals, &closure, options)?;
         let to_build = closure.units.iter().map(|unit| unit.path.clone()).collect();
         events(Event::Planned { to_build, valid: closure.valid });
@@ -189,8 +195,8 @@ impl Engine {
     }
 
     /// What has to be built for `goals`, kept from being collected.
-    pub(crate) fn closure(&self, goals: &[StorePath], clean: bool) -> Result<Closure, Error> {
-        let closure = Closure::load(self, goals, clean)?;
+    pub(crate) fn closure(&self, goals: &[StorePath], trust: Trust) -> Result<Closure, Error> {
+        let closure = Closure::load(self, goals, trust)?;
         for unit in &closure.units {
             for path in unit.drv.outputs.values().filter_map(|output| output.path()) {
                 self.store.add_temp_root(path)?;
@@ -280,7 +286,7 @@ impl Engine {
             let mut valid = BTreeMap::new();
             for (name, output) in &drv.outputs {
                 if let Some(path) = output.path()
-                    && self.is_good(path, false)?
+                    && self.is_good(path, Trust::InUnrefuted)?
                 {
                     valid.insert(name.clone(), path.clone());
                 }
@@ -309,10 +315,9 @@ impl Engine {
         &self.checkpoints
     }
 
-    /// Whether an output is valid, and nothing is known against it. If it has to be `clean`, it was not taken on from an earlier
-    /// build unseen.
-    pub(crate) fn is_good(&self, output: &StorePath, clean: bool) -> Result<bool, Error> {
-        Ok(self.store.is_valid(output)? && !self.provenances().is_to_be_replaced(output, clean))
+    /// Whether an output is valid, and taken as it is.
+    pub(crate) fn is_good(&self, output: &StorePath, trust: Trust) -> Result<bool, Error> {
+        Ok(self.store.is_valid(output)? && !self.provenances().is_to_be_replaced(output, trust))
     }
 
     /// How outputs came about.

@@ -75,7 +75,7 @@ impl Job<'_> {
         };
         let mut valid = true;
         for path in &paths {
-            valid &= self.engine.is_good(path, self.options.clean)?;
+            valid &= self.engine.is_good(path, self.options.trust())?;
         }
         if valid && self.purpose == Purpose::Build {
             return Ok(BuildResult::AlreadyValid);
@@ -100,7 +100,7 @@ impl Job<'_> {
             inputs: &inputs,
             source,
             provenances: &self.engine.provenances(),
-            clean: self.options.clean,
+            trust: self.options.trust(),
         };
         let done = match request {
             Some(_) if self.purpose != Purpose::Build => {
@@ -148,7 +148,7 @@ impl Job<'_> {
             return Ok(Done::Failed(failed(FailureKind::Refused(message))));
         }
         match collector.take_fetched(staging)? {
-            Collected::Installed(registrations) => Ok(Done::Installed(registrations)),
+            Collected::Installed(installed) => Ok(Done::Installed(installed.new)),
             Collected::Failed(kind) => Ok(Done::Failed(failed(kind))),
             Collected::Restart(_) => unreachable!("a fetch knows no scratch path"),
         }

@@ -45,6 +45,7 @@ mod prepare;
 mod provenance;
 mod reader;
 mod recipes;
+mod refuted;
 mod regeneration;
 mod remembered;
 mod rewriting;

@@ -16,7 +16,7 @@ use rekindle_store::{OutputLocks, Registration, Staging, Store, Tree};
 use crate::error::Error;
 use crate::event::{FailureKind, RestartReason};
 use crate::fragments::Fragments;
-use crate::provenance::Provenances;
+use crate::provenance::{Provenances, Trust};
 use crate::rewriting::{finish_rewriting, look_through, substitutions};
 use crate::scratch::OutputPaths;
 use crate::world::TREE_STORE;
@@ -24,12 +24,30 @@ use crate::world::TREE_STORE;
 /// What came of the outputs.
 #[derive(Debug)]
 pub(crate) enum Collected {
-    /// All are in their place and wait for registration.
-    Installed(Vec<Registration>),
+    /// All are in their place.
+    Installed(Installed),
     /// They are not what the derivation says.
     Failed(FailureKind),
     /// A scratch path is where it cannot be replaced.
     Restart(RestartReason),
+}
+
+/// Outputs in their place. What was valid before, and good, is none of them.
+#[derive(Debug, Default)]
+pub(crate) struct Installed {
+    /// Those that wait for registration.
+    pub(crate) new: Vec<Registration>,
+    /// Those that were exchanged, and are registered.
+    pub(crate) replaced: Vec<StorePath>,
+    /// Whether one of those is another than the one before it.
+    pub(crate) has_changed: bool,
+}
+
+impl Installed {
+    /// All of them.
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &StorePath> {
+        self.new.iter().map(|registration| &registration.path).chain(&self.replaced)
+    }
 }
 
 /// What an output is checked against and scanned for.
@@ -46,8 +64,8 @@ pub(crate) struct Collector<'a> {
     /// The source that is mounted, to which an output may refer, too.
     pub(crate) source: Option<&'a StorePath>,
     pub(crate) provenances: &'a Provenances,
-    /// Whether what is taken replaces an output that was taken on from an earlier build.
-    pub(crate) clean: bool,
+    /// What is valid and not trusted is replaced by what is taken.
+    pub(crate) trust: Trust,
 }
 
 impl Collector<'_> {
@@ -122,7 +140,7 @@ impl Collector<'_> {
         let outputs = self.outputs.iter().map(|output| output.final_path.clone());
         let candidates: BTreeSet<StorePath> =
             self.inputs.iter().chain(self.source).cloned().chain(outputs).collect();
-        let mut registrations = Vec::new();
+        let mut installed = Installed::default();
         for (output, staging) in staged {
             let root = staging.path().join("output");
             let fixed = match self.fixed_address(&output.name) {
@@ -135,8 +153,11 @@ impl Collector<'_> {
             if self.store.is_valid(&output.final_path)? {
                 // It was valid while another output of the derivation was not. What is valid never changes, but for
                 // what a clean build found wrong, or is to stand in for.
-                if self.provenances.is_to_be_replaced(&output.final_path, self.clean) {
+                if self.provenances.is_to_be_replaced(&output.final_path, self.trust) {
+                    let before = self.store.require(&output.final_path)?.nar_hash;
                     self.store.replace_output(self.locks, &root, &output.final_path, &candidates)?;
+                    installed.has_changed |= self.store.require(&output.final_path)?.nar_hash != before;
+                    installed.replaced.push(output.final_path.clone());
                 }
                 continue;
             }
@@ -155,9 +176,9 @@ impl Collector<'_> {
             registration.ca = fixed;
             registration.deriver = Some(self.drv_path.clone());
             registration.ultimate = true;
-            registrations.push(registration);
+            installed.new.push(registration);
         }
-        Ok(Collected::Installed(registrations))
+        Ok(Collected::Installed(installed))
     }
 
     fn fixed_address(&self, output: &OutputName) -> Option<&ContentAddress> {

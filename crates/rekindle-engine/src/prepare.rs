@@ -16,6 +16,7 @@ use crate::error::Error;
 use crate::event::{BuildResult, Event};
 use crate::fetch::Fetcher;
 use crate::job::Purpose;
+use crate::provenance::Trust;
 
 impl Engine {
     /// Makes a checkpoint of each of `goals`, which are `.drv` files in the store. Each that came to a good end is in the
@@ -51,7 +52,9 @@ impl Engine {
         self.check_base(goals, &wanted, options)?;
         let inputs: BTreeSet<StorePath> =
             wanted.units.iter().flat_map(|unit| unit.drv.input_drvs.keys().cloned()).collect();
-        let needed = self.closure(&inputs.into_iter().collect::<Vec<_>>(), options.clean)?;
+        // What is compared was built with what is there, whatever that is.
+        let trust = if purpose == Purpose::Verify { Trust::InAll } else { options.trust() };
+        let needed = self.closure(&inputs.into_iter().collect::<Vec<_>>(), trust)?;
         let to_build = needed.units.iter().chain(&wanted.units).map(|unit| unit.path.clone()).collect();
         events(Event::Planned { to_build, valid: needed.valid });
         // What others need is built by now: its checkpoint is there, whichever of the others fails then.

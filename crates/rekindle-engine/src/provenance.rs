@@ -29,9 +29,10 @@ pub enum Provenance {
         /// The checkpoint.
         base: String,
     },
-    /// It was [`Provenance::Incremental`], and a clean build gave other bytes. A build makes it again.
+    /// It, or something that it was built with, was [`Provenance::Incremental`], and a clean build gave other bytes. A build makes it
+    /// again.
     Wrong {
-        /// The checkpoint that its build went on from.
+        /// The checkpoint that the build of that went on from.
         base: String,
     },
 }
@@ -77,6 +78,24 @@ impl fmt::Display for Provenance {
     }
 }
 
+/// Which valid outputs are taken as they are, and not made again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Trust {
+    /// All.
+    InAll,
+    /// Those that are not known to be wrong.
+    InUnrefuted,
+    /// Those that were not taken on from an earlier build unseen.
+    InProven,
+}
+
+impl Trust {
+    /// What a build trusts that is to be clean, or need not be.
+    pub(crate) fn of_build(clean: bool) -> Trust {
+        if clean { Trust::InProven } else { Trust::InUnrefuted }
+    }
+}
+
 /// How the outputs of a store came about.
 #[derive(Debug, Clone)]
 pub struct Provenances {
@@ -99,11 +118,11 @@ impl Provenances {
         matches!(self.read(output), Some(Provenance::Wrong { .. }))
     }
 
-    /// Whether the next build makes this output again: it is wrong, or has to be `clean` and was taken on from an earlier build unseen.
-    pub(crate) fn is_to_be_replaced(&self, output: &StorePath, clean: bool) -> bool {
+    /// Whether an output that is there is made again.
+    pub(crate) fn is_to_be_replaced(&self, output: &StorePath, trust: Trust) -> bool {
         match self.read(output) {
-            Some(Provenance::Wrong { .. }) => true,
-            Some(Provenance::Incremental { .. }) => clean,
+            Some(Provenance::Wrong { .. }) => trust != Trust::InAll,
+            Some(Provenance::Incremental { .. }) => trust == Trust::InProven,
             Some(Provenance::Clean | Provenance::Verified { .. }) | None => false,
         }
     }

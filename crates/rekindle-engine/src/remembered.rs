@@ -56,7 +56,8 @@ impl Remembered {
         drv.drv_path(dir).is_ok_and(|found| found == *path).then_some(drv)
     }
 
-    fn all(&self) -> Vec<StorePath> {
+    /// The derivations that are remembered, in no order.
+    pub(crate) fn all(&self) -> Vec<StorePath> {
         let names = fs::read_dir(&self.dir).into_iter().flatten().flatten().map(|entry| entry.file_name());
         names.filter_map(|name| StorePath::from_base_name(name.as_encoded_bytes()).ok()).collect()
     }

@@ -1,14 +1,14 @@
 //! Building a valid derivation again, clean, beside its outputs, and comparing what comes of it with them.
 //!
-//! The outputs are not touched. One that was built clean and differs is compared with a build at its final path, too, as that may be
-//! how it was made. Compared are names, kinds, contents, link targets and the one bit of a mode that a store
+//! The outputs are not touched, nor what they were built with. One that was built clean and differs is compared with a build at its
+//! final path, too, as that may be how it was made: the one counts from which it differs less. Compared are names, kinds, contents, link targets and the one bit of a mode that a store
 //! keeps, whether a file is executable. An output that differs may be wrong, or its package may not be reproducible: so
 //! after a difference it is built clean a second time. What differs between the two clean builds as well says nothing;
 //! what does not makes the output wrong.
 //!
 //! An output that is equal and was incremental becomes verified. One that is wrong and was incremental makes all
 //! checkpoints of its package suspect: they go into quarantine, and nothing starts from them. It is noted to be wrong, and
-//! the next build that wants it makes it again, clean, and replaces it.
+//! the next build that wants it makes it again, clean, and replaces it. So is what was built with it.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -27,6 +27,7 @@ use crate::job::{Done, Job, Purpose};
 use crate::mounted::Mounted;
 use crate::outputs::Collector;
 use crate::provenance::Provenance;
+use crate::refuted::RefutedUsers;
 use crate::scratch::OutputPaths;
 use crate::unlock::unlock;
 
@@ -37,9 +38,12 @@ pub struct Verification {
     pub verdict: VerificationVerdict,
     /// All that differs from the first clean build, by output and path.
     pub differences: Vec<OutputDifference>,
-    /// How many checkpoints went into quarantine.
+    /// How many checkpoints went into quarantine, of this package and those that were built with it.
     pub quarantined: usize,
-    /// Whether an output is noted as wrong, now or by an earlier comparison: the next build replaces it.
+    /// The derivations that were built with it, of which outputs are noted as wrong now, too.
+    pub users: Vec<StorePath>,
+    /// Whether an output is noted as wrong, now or by an earlier comparison: the next build replaces it. One that is equal may be, if what
+    /// it was built with is.
     pub wrong: bool,
 }
 
@@ -97,6 +101,13 @@ impl Engine {
     }
 }
 
+/// A clean build, and how the outputs differ from it.
+struct Comparison {
+    is_exact: bool,
+    staged: Vec<Staging>,
+    differences: Vec<OutputDifference>,
+}
+
 impl Job<'_> {
     /// Builds clean and compares.
     pub(crate) fn verify(
@@ -105,83 +116,113 @@ impl Job<'_> {
         inputs: &[StorePath],
         mounted: Option<&Mounted>,
     ) -> Result<BuildResult, Error> {
-        let building = || Building::new(self, collector, inputs, mounted);
-        let clean = match staged(building()?)? {
-            Ok(staged) => staged,
-            Err(result) => return Ok(result),
-        };
-        let places = |staged: &[Staging]| -> Vec<PathBuf> {
-            staged.iter().map(|staging| staging.path().join("output")).collect()
-        };
         let store = self.engine.store();
+        let names: Vec<&OutputName> = collector.outputs.iter().map(|output| &output.name).collect();
         let valid: Vec<PathBuf> =
             collector.outputs.iter().map(|output| store.real_path(&output.final_path)).collect();
-        let names: Vec<&OutputName> = collector.outputs.iter().map(|output| &output.name).collect();
-        let mut differences = compare(&names, &valid, &places(&clean))?;
-        let noted = self.engine.provenances();
-        let is_clean = |output: &OutputPaths| noted.read(&output.final_path) == Some(Provenance::Clean);
-        if !differences.is_empty() && collector.outputs.iter().all(is_clean) {
-            // It may have been built at its final path from the start, which some builds can tell.
-            let exact = match staged(building()?.at_final_path())? {
-                Ok(staged) => staged,
-                Err(result) => return Ok(result),
-            };
-            if compare(&names, &valid, &places(&exact))?.is_empty() {
-                differences.clear();
-            }
-        }
-        if differences.is_empty() {
-            for output in collector.outputs {
-                if let Some(Provenance::Incremental { base } | Provenance::Wrong { base }) =
-                    noted.read(&output.final_path)
-                {
-                    noted.write(&output.final_path, &Provenance::Verified { base })?;
+        let compare_with = |is_exact: bool| -> Result<Result<Comparison, BuildResult>, Error> {
+            let building = Building::new(self, collector, inputs, mounted)?;
+            let building = if is_exact { building.at_final_path() } else { building };
+            Ok(match staged(building)? {
+                Ok(staged) => {
+                    let differences = compare(&names, &valid, &places(&staged))?;
+                    Ok(Comparison { is_exact, staged, differences })
                 }
-            }
-            let verdict = VerificationVerdict::Equal;
-            return Ok(BuildResult::Verified(Verification {
-                verdict,
-                differences,
-                quarantined: 0,
-                wrong: false,
-            }));
-        }
-        let again = match staged(building()?)? {
-            Ok(staged) => staged,
+                Err(result) => Err(result),
+            })
+        };
+        let mut clean = match compare_with(false)? {
+            Ok(comparison) => comparison,
             Err(result) => return Ok(result),
         };
-        let varying: BTreeSet<(OutputName, PathBuf)> = compare(&names, &places(&clean), &places(&again))?
-            .into_iter()
-            .map(|difference| (difference.output, difference.file))
-            .collect();
+        let noted = self.engine.provenances();
+        let is_wrong = || collector.outputs.iter().any(|output| noted.is_wrong(&output.final_path));
+        let is_clean = |output: &OutputPaths| noted.read(&output.final_path) == Some(Provenance::Clean);
+        // What was built clean may have been built at its final path from the start, which some builds can tell.
+        if !clean.differences.is_empty()
+            && collector.outputs.iter().all(is_clean)
+            && let Ok(exact) = compare_with(true)?
+            && exact.differences.len() < clean.differences.len()
+        {
+            clean = exact;
+        }
+        if clean.differences.is_empty() {
+            // As long as something wrong is there to build with, equal proves nothing.
+            let is_doubtful = inputs.iter().any(|input| noted.is_wrong(input));
+            if !is_doubtful {
+                self.note_verified(collector)?;
+            }
+            return Ok(BuildResult::Verified(Verification {
+                verdict: VerificationVerdict::Equal,
+                differences: Vec::new(),
+                quarantined: 0,
+                users: Vec::new(),
+                wrong: is_wrong(),
+            }));
+        }
+        let again = match compare_with(clean.is_exact)? {
+            Ok(comparison) => comparison,
+            Err(result) => return Ok(result),
+        };
+        let mut differences = clean.differences;
+        let varying: BTreeSet<(OutputName, PathBuf)> =
+            compare(&names, &places(&clean.staged), &places(&again.staged))?
+                .into_iter()
+                .map(|difference| (difference.output, difference.file))
+                .collect();
         for difference in &mut differences {
             difference.varies = varying.contains(&(difference.output.clone(), difference.file.clone()));
         }
-        let verdict = match differences.iter().all(|difference| difference.varies) {
-            true => VerificationVerdict::NotReproducible,
-            false => VerificationVerdict::Different,
-        };
-        let (mut is_news, mut quarantined) = (false, 0);
-        if verdict == VerificationVerdict::Different {
-            for output in collector.outputs {
-                if let Some(Provenance::Incremental { base } | Provenance::Verified { base }) =
-                    noted.read(&output.final_path)
-                {
-                    noted.write(&output.final_path, &Provenance::Wrong { base })?;
-                    is_news = true;
-                }
+        if differences.iter().all(|difference| difference.varies) {
+            let (verdict, users) = (VerificationVerdict::NotReproducible, Vec::new());
+            let nothing = Verification { verdict, differences, quarantined: 0, users, wrong: false };
+            return Ok(BuildResult::Verified(nothing));
+        }
+        let refuted = self.refute(collector)?;
+        Ok(BuildResult::Verified(Verification {
+            verdict: VerificationVerdict::Different,
+            differences,
+            quarantined: refuted.quarantined,
+            users: refuted.drvs,
+            wrong: is_wrong(),
+        }))
+    }
+
+    /// Notes that the outputs are what a clean build gives.
+    fn note_verified(&self, collector: &Collector<'_>) -> Result<(), Error> {
+        let noted = self.engine.provenances();
+        collector.outputs.iter().try_for_each(|output| match noted.read(&output.final_path) {
+            Some(Provenance::Incremental { base } | Provenance::Wrong { base }) => {
+                noted.write(&output.final_path, &Provenance::Verified { base })
+            }
+            _ => Ok(()),
+        })
+    }
+
+    /// Notes that they are not. What was clean says nothing of checkpoints; what was found wrong before said it then.
+    fn refute(&self, collector: &Collector<'_>) -> Result<RefutedUsers, Error> {
+        let noted = self.engine.provenances();
+        let mut of = None;
+        for output in collector.outputs {
+            if let Some(Provenance::Incremental { base } | Provenance::Verified { base }) =
+                noted.read(&output.final_path)
+            {
+                noted.write(&output.final_path, &Provenance::Wrong { base: base.clone() })?;
+                of = Some(base);
             }
         }
-        // What was clean and differs says nothing of checkpoints; what was found wrong before said it then.
-        if is_news {
-            let (package, system) = self.package();
-            quarantined = self.engine.checkpoints().quarantine(&package, &system)?;
-        }
-        let is_wrong =
-            |output: &OutputPaths| matches!(noted.read(&output.final_path), Some(Provenance::Wrong { .. }));
-        let wrong = verdict == VerificationVerdict::Different && collector.outputs.iter().any(is_wrong);
-        Ok(BuildResult::Verified(Verification { verdict, differences, quarantined, wrong }))
+        let Some(base) = of else { return Ok(RefutedUsers::default()) };
+        let (package, system) = self.package();
+        let quarantined = self.engine.checkpoints().quarantine(&package, &system)?;
+        let mut refuted = self.engine.refute_users(self.drv_path(), &base)?;
+        refuted.quarantined += quarantined;
+        Ok(refuted)
     }
+}
+
+/// Where the outputs lie.
+fn places(staged: &[Staging]) -> Vec<PathBuf> {
+    staged.iter().map(|staging| staging.path().join("output")).collect()
 }
 
 /// Builds, and makes what comes of it readable; or tells what came of it instead.

@@ -244,7 +244,8 @@ fn as_json(engine: &Engine, drv: &StorePath, result: Option<&BuildResult>) -> Re
         })
         .collect();
     let mut value = json!({ "drvPath": display(drv), "outputs": outputs, "result": "failed" });
-    if let Some(BuildResult::Verified(Verification { verdict, differences, quarantined, .. })) = result {
+    if let Some(BuildResult::Verified(Verification { verdict, differences, quarantined, users, .. })) = result
+    {
         value["result"] = match verdict {
             VerificationVerdict::Equal => "equal",
             VerificationVerdict::Different => "different",
@@ -261,6 +262,8 @@ fn as_json(engine: &Engine, drv: &StorePath, result: Option<&BuildResult>) -> Re
         };
         value["differences"] = differences.iter().map(difference).collect();
         value["quarantinedCheckpoints"] = (*quarantined).into();
+        let users = users.iter().map(display);
+        value["wrongUsers"] = users.collect();
     }
     Ok(value)
 }

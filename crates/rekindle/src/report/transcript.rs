@@ -88,6 +88,10 @@ impl Transcript {
             }
             Event::Finished { drv, result: BuildResult::Verified(verification), wall } => {
                 match verification.verdict {
+                    VerificationVerdict::Equal if verification.wrong => vec![self.said(
+                        drv,
+                        "is what a clean build gives with something that is wrong; the next build replaces both",
+                    )],
                     VerificationVerdict::Equal if normal => {
                         vec![self.said(drv, &format!("is what a clean build gives, in {}", spoken(*wall)))]
                     }
@@ -111,12 +115,13 @@ impl Transcript {
         };
         let error = self.look.red("error:");
         let name = self.look.bold(label(drv));
-        let Verification { verdict, differences, quarantined, wrong } = verification;
+        let Verification { verdict, differences, quarantined, users, wrong } = verification;
         let steady: Vec<_> = differences.iter().filter(|difference| !difference.varies).collect();
         let Some(first) = steady.first().copied().or(differences.first()) else { return Vec::new() };
         if *verdict == VerificationVerdict::NotReproducible {
             return vec![format!(
-                "{error} {name} is not reproducible: {}, and comes out differently in each clean build",
+                "{error} {name} is not reproducible: {}, and comes out differently in each clean build; `--json` lists \
+                 all that does",
                 named(first)
             )];
         }
@@ -126,8 +131,14 @@ impl Transcript {
         };
         let mut lines =
             vec![format!("{error} {name} is not what a clean build gives: {}{more}", named(first))];
-        if *wrong {
-            lines.push("  the next build of it is clean, and replaces it".to_owned());
+        lines.push(match wrong {
+            true => "  the next build of it is clean, and replaces it".to_owned(),
+            false => "  it was built clean, so it stays; what it was built with or on may have been another"
+                .to_owned(),
+        });
+        if !users.is_empty() {
+            let users: Vec<&str> = users.iter().map(label).collect();
+            lines.push(format!("  so is that of what was built with it: {}", users.join(", ")));
         }
         if *quarantined > 0 {
             let (checkpoints, verb, them) = match quarantined {
@@ -135,7 +146,7 @@ impl Transcript {
                 _ => ("checkpoints", "are", "them"),
             };
             lines.push(format!(
-                "  {quarantined} {checkpoints} of its package {verb} in quarantine; nothing starts from {them}"
+                "  {quarantined} {checkpoints} {verb} in quarantine; nothing starts from {them}"
             ));
         }
         lines

@@ -163,11 +163,7 @@ fn what_is_wrong_is_named_and_nothing_starts_from_it() {
             "{}",
             found.stderr()
         );
-        assert!(
-            found.stderr().contains("2 checkpoints of its package are in quarantine"),
-            "{}",
-            found.stderr()
-        );
+        assert!(found.stderr().contains("2 checkpoints are in quarantine"), "{}", found.stderr());
         assert!(list(&place).iter().all(|one| one["quarantined"] == true));
         // What to do about it is said each time.
         for stderr in [found.stderr(), run(&["verify"]).stderr()] {
@@ -213,6 +209,52 @@ fn what_is_wrong_is_named_and_nothing_starts_from_it() {
         assert!(gc.success(), "{}", gc.stderr());
         assert!(list(&place).iter().all(|one| one["quarantined"] == false) && list(&place).len() == 1);
     }
+}
+
+/// What keeps its path does not look any different to those who were built with it.
+#[test]
+fn what_was_built_with_something_wrong_is_wrong() {
+    let place = Place::new();
+    forgetful(&place);
+    let manifest = "[package]\nname = \"app\"\nversion = \"1\"\nbuild-system = \"custom\"\n\
+                    inputs = [{ path = \"../probe\" }]\n[phases]\nbuild = \"prog > said\"\n\
+                    install = \"install -D said $out/said; install -D more $out/more\"\n";
+    let app = place.write("app", "rekindle.toml", manifest);
+    place.write("app", "more", "1");
+    let run = |args: &[&str]| place.rekindle(args).env(FORGETS, "producer").run();
+    let [app, probe] = [app, place.path().join("probe")].map(|root| root.to_str().expect("text").to_owned());
+    let build = |app: &str| run(&["build", "--no-link", "--print-out-paths", app]).line();
+    let said = |path: &str| fs::read_to_string(place.physical(path).join("said")).expect("a file");
+    build(&app);
+    place.write("probe", "a.h", "#define A 5\n");
+    let first = build(&app);
+    assert_eq!(said(&first), "1 2\n", "make must get it wrong here for this test to mean anything");
+    place.write("app", "more", "2");
+    let second = build(&app);
+
+    // To look at one changes nothing of the other.
+    let lib = run(&["build", "--no-link", "--print-out-paths", &probe]).line();
+    let found = run(&["verify", &app]);
+    assert!(found.success(), "{}", found.stderr());
+    assert_eq!(
+        (runs(&place, &lib).as_str(), &provenance(&place, &lib)["kind"]),
+        ("1 2\n", &"incremental".into())
+    );
+
+    let found = run(&["verify", "--json", &probe, &app]);
+    let report = json(&found);
+    let of_lib = &report["verified"][0];
+    assert_eq!((found.code(), &of_lib["result"]), (Some(104), &"different".into()), "{report:#}");
+    assert_eq!(of_lib["wrongUsers"].as_array().map(Vec::len), Some(2), "{report:#}");
+    for path in [&first, &second, &lib] {
+        assert_eq!(provenance(&place, path)["kind"], "wrong", "{path}");
+    }
+    assert!(list(&place).iter().all(|one| one["quarantined"] == true));
+
+    assert_eq!((build(&app), said(&second).as_str()), (second.clone(), "5 2\n"));
+    place.write("app", "more", "1");
+    assert_eq!((build(&app), said(&first).as_str()), (first.clone(), "5 2\n"));
+    assert!(run(&["verify", &probe, &app]).success());
 }
 
 #[test]
