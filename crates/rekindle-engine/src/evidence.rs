@@ -12,7 +12,7 @@ use rekindle_plan::trace::name_of;
 
 use crate::depfile;
 use crate::error::Error;
-use crate::makefile::{self, Makefile};
+use crate::makefile::{self, Makefile, Recipes};
 use crate::ninja::{self, Instructions};
 use crate::tree::Changes;
 use crate::tree_reader::{TreeReader, same_content};
@@ -30,6 +30,8 @@ pub(crate) struct Trees {
     prepared: Vec<BTreeSet<Vec<u8>>>,
     /// The makefiles that were read, as they were then. `None` is one that cannot be read any more.
     makefiles: RefCell<HashMap<Vec<u8>, Option<Rc<Makefile>>>>,
+    /// The recipes of makefiles in the trees after rounds. `None` are those of one that is there and cannot be read.
+    recipes: RefCell<HashMap<(usize, Vec<u8>), Option<Rc<Recipes>>>>,
     ninjas: Ninjas,
 }
 
@@ -69,6 +71,7 @@ impl Trees {
             changed,
             prepared: prepared.to_vec(),
             makefiles: RefCell::default(),
+            recipes: RefCell::default(),
             ninjas: ninjas.clone(),
         })
     }
@@ -150,16 +153,20 @@ impl Facts for Trees {
 
     fn says_what_is_newer(&self, makefiles: &[&[u8]]) -> bool {
         let says = |makefile: &&[u8]| {
-            self.last().content(makefile).is_none_or(|content| makefile::says_what_is_newer(&content))
+            self.last().text(makefile).is_none_or(|text| makefile::says_what_is_newer(&text))
         };
         makefiles.iter().any(says)
     }
 
     fn has_other_recipe(&self, makefiles: &[&[u8]], path: &[u8]) -> bool {
-        let recipe = |tree: &TreeReader, makefile: &[u8]| {
-            tree.content(makefile).and_then(|content| makefile::recipe(&content, path))
+        let has_other = |makefile: &&[u8]| {
+            match [0, self.after.len() - 1].map(|round| self.recipes(round, makefile)) {
+                [Some(then), Some(now)] => then.of(path) != now.of(path),
+                // One that cannot be read may say anything.
+                _ => true,
+            }
         };
-        makefiles.iter().any(|makefile| recipe(&self.after[0], makefile) != recipe(self.last(), makefile))
+        makefiles.iter().any(has_other)
     }
 
     fn tells_ninja(&self, round: usize, call: Call<'_>, path: &[u8]) -> bool {
@@ -203,8 +210,17 @@ impl Facts for Trees {
 impl Trees {
     /// What a makefile was then. It is asked for each name and each make.
     fn makefile(&self, path: &[u8]) -> Option<Rc<Makefile>> {
-        let read = || self.after[0].content(path).map(|content| Rc::new(Makefile::read(&content)));
+        let read = || self.after[0].text(path).map(|text| Rc::new(Makefile::read(&text)));
         self.makefiles.borrow_mut().entry(path.to_vec()).or_insert_with(read).clone()
+    }
+
+    /// The recipes of a makefile in the tree after this round. They are asked for each product.
+    fn recipes(&self, round: usize, path: &[u8]) -> Option<Rc<Recipes>> {
+        let read = || match self.after[round].text(path) {
+            Some(text) => Some(Rc::new(Recipes::read(&text))),
+            None => (!self.existed(round, path)).then(Rc::default),
+        };
+        self.recipes.borrow_mut().entry((round, path.to_vec())).or_insert_with(read).clone()
     }
 
     /// What a ninja that is called so is told in the tree after this round.

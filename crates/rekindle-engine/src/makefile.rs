@@ -16,6 +16,7 @@
 mod asked;
 mod glob;
 mod lines;
+mod recipes;
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -24,6 +25,8 @@ use rekindle_plan::audit::Made;
 use asked::Asked;
 use glob::{has_glob, matches};
 use lines::Kind;
+
+pub(crate) use recipes::Recipes;
 
 /// The suffixes that GNU make's own rules make something from (its manual, "Catalogue of Built-In Rules"). `h` is in its
 /// list as something that yacc makes.
@@ -68,14 +71,10 @@ impl Makefile {
         let chooses_libraries = has(content, b".LIBPATTERNS");
         let mut makefile = Makefile { chooses_libraries, ..Makefile::default() };
         for (kind, line) in lines::lines(content) {
-            for word in words(&String::from_utf8_lossy(&line)) {
+            let line = String::from_utf8_lossy(&line);
+            for word in words(&line) {
                 makefile.add_patterns(word);
             }
-            let line = match kind {
-                Kind::Recipe => &line[..],
-                Kind::Rule | Kind::Other => without_comment(&line),
-            };
-            let line = String::from_utf8_lossy(line);
             match kind {
                 Kind::Rule | Kind::Other => makefile.add(&line),
                 // Make asks for these itself.
@@ -198,36 +197,6 @@ pub(crate) fn says_what_is_newer(content: &[u8]) -> bool {
     false
 }
 
-/// The recipe in a makefile for what lies at `path`, wherever the makefile is read; `None` if it has no rule for it.
-pub(crate) fn recipe(content: &[u8], path: &[u8]) -> Option<Vec<u8>> {
-    let mut recipe: Option<Vec<u8>> = None;
-    let mut is_its = false;
-    for (kind, line) in lines::lines(content) {
-        match kind {
-            Kind::Recipe => {
-                if let Some(recipe) = recipe.as_mut().filter(|_| is_its) {
-                    recipe.extend_from_slice(&line);
-                }
-            }
-            Kind::Rule => {
-                let (targets, rest) = line.split_at(lines::end_of_targets(&line));
-                let mut targets = targets.split(u8::is_ascii_whitespace).filter(|target| !target.is_empty());
-                is_its = targets.any(|target| {
-                    path.strip_suffix(target)
-                        .is_some_and(|before| before.is_empty() || before.ends_with(b"/"))
-                });
-                if is_its {
-                    let beside = lines::outside_of_calls(rest).find(|at| rest[*at] == b';');
-                    let recipe = recipe.get_or_insert_default();
-                    recipe.extend_from_slice(beside.map_or(&[], |at| &rest[at..]));
-                }
-            }
-            Kind::Other => {}
-        }
-    }
-    recipe
-}
-
 fn has(content: &[u8], word: &[u8]) -> bool {
     content.windows(word.len()).any(|part| part == word)
 }
@@ -237,29 +206,9 @@ fn words(line: &str) -> impl Iterator<Item = &str> {
     words.filter(|word| !word.is_empty())
 }
 
-/// A line up to its comment. What is in parentheses or behind a backslash begins none.
-fn without_comment(line: &[u8]) -> &[u8] {
-    let begins = |at: &usize| line[*at] == b'#' && (*at == 0 || line[at - 1] != b'\\');
-    lines::outside_of_calls(line).find(begins).map_or(line, |at| &line[..at])
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_recipe_of_a_target_is_its_own() {
-        let content = b"a/b.o: flags\n\tcc one\n\tcc two\n\nc.txt: x\nc.txt: y\n\tgen\nall: a/b.o\n";
-        let recipe = |path: &str| {
-            recipe(content, path.as_bytes()).map(|recipe| String::from_utf8(recipe).expect("text"))
-        };
-        assert_eq!(recipe("build/a/b.o").as_deref(), Some("\tcc one\tcc two"));
-        assert_eq!(recipe("build/c.txt").as_deref(), Some("\tgen"));
-        assert_eq!(recipe("all").as_deref(), Some(""));
-        assert_eq!(recipe("build/xb.o"), None);
-        let content = b"a \\\n\tb: c ; one\n\ttwo \\\nthree: 3\n\tfour\nA = \\\n\tb\n";
-        assert_eq!(super::recipe(content, b"a").as_deref(), Some(&b"; one\ttwo  three: 3\tfour"[..]));
-    }
 
     #[test]
     fn what_is_newer_is_told_by_a_variable() {
@@ -315,6 +264,12 @@ mod tests {
         check("\tFILES = *.c\n", "d.c", true);
         check(".RECIPEPREFIX = >\nlist: a\n\tFILES = *.c\n", "d.c", true);
         check("define files\n\t*.c\nendef\n", "d.c", true);
+        // What may become a recipe has no comments that make knows.
+        check("define gen\n\t@echo '#' $(wildcard *.h)\nendef\nA = # *.c\n", "c.h", true);
+        check("define gen\n\t@echo '#' $(wildcard *.h)\nendef\nA = # *.c\n", "d.c", false);
+        check("a: ; @echo '#' $(wildcard *.h)\n", "c.h", true);
+        check("a: # ; @echo $(wildcard *.h)\n", "c.h", false);
+        check(".RECIPEPREFIX = >\na:\n>@echo '#' $(wildcard *.h)\n", "c.h", true);
     }
 
     /// Files are not called what only leads somewhere.

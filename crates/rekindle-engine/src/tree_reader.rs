@@ -42,15 +42,25 @@ impl TreeReader {
         self.0.borrow_mut().open_file(as_path(path)).ok()
     }
 
+    /// What is in a file that is not too large to be looked through.
     pub(crate) fn content(&self, path: &[u8]) -> Option<Vec<u8>> {
         self.content_up_to(path, LARGEST)
     }
 
-    /// What is in a file, or something that nobody can read if it is larger than that.
+    /// What is in a file that people write; nothing if it is none, by the bytes that it begins with.
+    pub(crate) fn text(&self, path: &[u8]) -> Option<Vec<u8>> {
+        const BEGINNING: u64 = 4096;
+        self.metadata(path).filter(|known| known.file_type == FileType::File)?;
+        let mut beginning = Vec::new();
+        self.open_file(path)?.take(BEGINNING).read_to_end(&mut beginning).ok()?;
+        if beginning.contains(&0) { Some(Vec::new()) } else { self.content(path) }
+    }
+
+    /// What is in a file that is not larger than that.
     pub(crate) fn content_up_to(&self, path: &[u8], largest: u64) -> Option<Vec<u8>> {
         let known = self.metadata(path).filter(|known| known.file_type == FileType::File)?;
         if known.size > largest {
-            return Some(vec![0]);
+            return None;
         }
         let mut content = Vec::new();
         self.open_file(path)?.take(largest).read_to_end(&mut content).ok()?;

@@ -4,6 +4,9 @@
 //! stands before it, with nothing but recipes, conditionals, comments and empty lines between: make reads any other as if the
 //! tab were not there. What stands between `define` and `endef` is read as the makefile that it may become. If a makefile
 //! chooses with what its recipes begin, no line of it is taken for one.
+//!
+//! A comment is left out, but for one in a recipe, or in what may become one: make replaces variables there, and leaves it to the
+//! shell what a comment is.
 
 /// What a line is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +23,7 @@ pub(super) enum Kind {
 pub(super) fn lines(content: &[u8]) -> Vec<(Kind, Vec<u8>)> {
     let chooses_prefix = super::has(content, b".RECIPEPREFIX");
     let mut in_rule = false;
+    let mut definitions = 0_usize;
     let mut lines = Vec::new();
     for line in joined(content) {
         let trimmed = line.trim_ascii_start();
@@ -33,9 +37,34 @@ pub(super) fn lines(content: &[u8]) -> Vec<(Kind, Vec<u8>)> {
         let is_neither = trimmed[0] == b'#' || is_conditional(trimmed);
         let is_rule = !is_neither && is_rule(trimmed);
         in_rule = is_rule || (is_neither && in_rule);
+        let may_become_recipe = chooses_prefix || definitions > 0;
+        match definition(trimmed) {
+            Some(b"define") => definitions += 1,
+            Some(b"endef") => definitions = definitions.saturating_sub(1),
+            _ => {}
+        }
+        let line = if may_become_recipe { line } else { without_comment(line) };
         lines.push((if is_rule { Kind::Rule } else { Kind::Other }, line));
     }
     lines
+}
+
+/// The word of a line that begins or ends the text of a variable.
+fn definition(line: &[u8]) -> Option<&[u8]> {
+    let mut words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+    words.find(|word| !matches!(*word, b"override" | b"export" | b"unexport" | b"private"))
+}
+
+/// A line up to its comment. What is in parentheses or behind a backslash begins none, nor what is in a recipe beside a rule.
+fn without_comment(mut line: Vec<u8>) -> Vec<u8> {
+    let ends = |at: &usize| match line[*at] {
+        b'#' => *at == 0 || line[at - 1] != b'\\',
+        b';' => is_rule(&line[..*at]),
+        _ => false,
+    };
+    let end = outside_of_calls(&line).find(ends).filter(|at| line[*at] == b'#');
+    line.truncate(end.unwrap_or(line.len()));
+    line
 }
 
 /// Where the targets of a rule end.
