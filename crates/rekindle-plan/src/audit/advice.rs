@@ -16,7 +16,7 @@
 //! In doubt it is none: that costs another round, or a clean step. It must not know how such files are written.
 
 use std::cell::{OnceCell, RefCell};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 
 use super::groups::{Group, GroupId, Kind};
@@ -171,11 +171,12 @@ impl<'a> Auditor<'a> {
         let last = self.evidence.rounds.len();
         let other = then.rules.keys().chain(now.rules.keys());
         let mut other = other.filter(|target| then.rules.get(*target) != now.rules.get(*target));
-        let is_listed = |name: &Vec<u8>| now.rules.values().any(|names| names.contains(name));
+        let listed: HashSet<&Vec<u8>> = now.rules.values().flatten().collect();
         // What only it had asked for.
         let is_left_over = |name: &[u8]| self.facts.exists(name) && !self.facts.is_source(last, name);
         let is_right = |directory: &[u8], target: &Vec<u8>| {
-            let mut dropped = then.rules.get(target).into_iter().flatten().filter(|name| !is_listed(name));
+            let mut dropped =
+                then.rules.get(target).into_iter().flatten().filter(|name| !listed.contains(name));
             self.is_made_by(path, &resolve(directory, target))
                 && !dropped.any(|name| is_left_over(&resolve(directory, name)))
         };

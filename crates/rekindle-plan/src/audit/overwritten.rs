@@ -5,12 +5,17 @@
 //! it. Whose word was the last in a run has to have spoken again since; or who has spoken since is one that did so after it in the
 //! oldest run in which both did; or all that it made then is made anew. Otherwise it has to run once more.
 
-use std::collections::BTreeMap;
+use std::cell::OnceCell;
+use std::collections::{BTreeMap, HashMap};
 
 use super::groups::{GroupId, Kind};
 use super::rules::{Auditor, Hit, Invocation, RunId};
 use crate::observation::{ChangeKind, SourceChange};
 use crate::trace::{Access, PathId, ProcessId, Touch};
+
+/// Who changed one path in each run, by what they were started to do: who of them was first, and who was last.
+type Changers<'a> = Vec<FirstAndLast<'a>>;
+type FirstAndLast<'a> = HashMap<Invocation<'a>, [(ProcessId, &'a Access); 2]>;
 
 impl<'a> Auditor<'a> {
     /// Those who had the last word about something in a run, and do not have it any more.
@@ -25,11 +30,15 @@ impl<'a> Auditor<'a> {
             if self.facts.is_book(&change.path) {
                 continue;
             }
+            let changers = OnceCell::new();
+            let of_all_runs = || (0..self.runs()).map(|run| self.changers_by_invocation(run, &change.path));
             for (writer, access) in self.last_words(run, path) {
                 let group = self.groups[run].of[writer.at()];
-                if self.groups[run].all[group].kind == Kind::Task
-                    && let Some(is_known) = self.is_overwritten(run, group, &change.path)
-                {
+                if self.groups[run].all[group].kind != Kind::Task {
+                    continue;
+                }
+                let changers = changers.get_or_init(|| of_all_runs().collect());
+                if let Some(is_known) = self.is_overwritten(run, group, &change.path, changers) {
                     let process = trace.process(writer);
                     let hit =
                         || Hit { is_overwritten: is_known, ..Hit::new(access, change.clone(), process) };
@@ -71,7 +80,13 @@ impl<'a> Auditor<'a> {
 
     /// Whether others have written since what is not known to be written after this, and it was not written again; and then whether
     /// the last one of them is known to have been before it.
-    fn is_overwritten(&self, run: RunId, group: GroupId, path: &[u8]) -> Option<bool> {
+    fn is_overwritten(
+        &self,
+        run: RunId,
+        group: GroupId,
+        path: &[u8],
+        changers: &Changers<'a>,
+    ) -> Option<bool> {
         let mine = self.invocation(run, group);
         let (mut is_overwritten, mut is_first_last) = (false, false);
         for later in run + 1..self.runs() {
@@ -81,38 +96,15 @@ impl<'a> Auditor<'a> {
                     return None;
                 }
                 if writes(access) {
-                    is_overwritten |= !self.is_written_after(mine, invocation, path);
+                    is_overwritten |= !is_written_after(changers, mine, invocation);
                     if access.changed_last >= last {
                         last = access.changed_last;
-                        is_first_last = self.is_written_after(invocation, mine, path);
+                        is_first_last = is_written_after(changers, invocation, mine);
                     }
                 }
             }
         }
         is_overwritten.then_some(is_first_last)
-    }
-
-    /// Whether in the oldest run in which both of these changed a path, the second did so after the first.
-    fn is_written_after(
-        &self,
-        one: Option<Invocation<'_>>,
-        other: Option<Invocation<'_>>,
-        path: &[u8],
-    ) -> bool {
-        if one.is_none() || other.is_none() {
-            return false;
-        }
-        for run in 0..self.runs() {
-            let changers: Vec<_> = self.changers(run, path).collect();
-            let was = changers.iter().rfind(|(found, ..)| *found == one);
-            let is = changers.iter().find(|(found, ..)| *found == other);
-            if let (Some((_, first, was)), Some((_, second, is))) = (was, is) {
-                // Other modes have no moment. Processes are in the order of their beginnings.
-                let has_moments = writes(was) && writes(is);
-                return if has_moments { was.changed_last < is.changed_last } else { first < second };
-            }
-        }
-        false
     }
 
     /// Those that changed a path in a run, by what they were started to do.
@@ -124,6 +116,31 @@ impl<'a> Auditor<'a> {
         let changes = self.changes_in(run, path);
         changes.map(move |(process, group, access)| (self.invocation(run, group), process, access))
     }
+
+    fn changers_by_invocation(&self, run: RunId, path: &[u8]) -> FirstAndLast<'a> {
+        let mut changers = HashMap::new();
+        for (invocation, process, access) in self.changers(run, path) {
+            let Some(invocation) = invocation else { continue };
+            let now = (process, access);
+            changers.entry(invocation).and_modify(|known: &mut [_; 2]| known[1] = now).or_insert([now; 2]);
+        }
+        changers
+    }
+}
+
+/// Whether in the oldest run in which both of these changed a path, the second did so after the first.
+fn is_written_after(
+    changers: &Changers<'_>,
+    one: Option<Invocation<'_>>,
+    other: Option<Invocation<'_>>,
+) -> bool {
+    let (Some(one), Some(other)) = (one, other) else { return false };
+    let mut both = changers.iter().filter_map(|run| Some((run.get(&one)?[1], run.get(&other)?[0])));
+    both.next().is_some_and(|((first, was), (second, is))| {
+        // Other modes have no moment. Processes are in the order of their beginnings.
+        let has_moments = writes(was) && writes(is);
+        if has_moments { was.changed_last < is.changed_last } else { first < second }
+    })
 }
 
 fn writes(access: &Access) -> bool {
