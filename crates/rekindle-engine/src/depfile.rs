@@ -8,11 +8,13 @@ use std::collections::BTreeMap;
 use rekindle_plan::audit::Advice;
 use rekindle_plan::trace::name_of;
 
+use crate::makefile;
+
 /// What a file says, or `None` if it is more than advice.
 pub(crate) fn advice(content: &[u8]) -> Option<Advice> {
     let mut rules = BTreeMap::new();
     let mut remarks = Vec::new();
-    for line in logical_lines(content) {
+    for line in makefile::joined_lines(content) {
         let (line, remark) = match line.iter().position(|byte| *byte == b'#') {
             // `\#` is part of a name.
             Some(at) if at == 0 || line[at - 1] != b'\\' => line.split_at(at),
@@ -86,27 +88,6 @@ fn has_variable(line: &[u8]) -> bool {
 fn is_special(target: &[u8]) -> bool {
     let is_of_word = |byte: &u8| byte.is_ascii_uppercase() || *byte == b'_';
     target.strip_prefix(b".").is_some_and(|word| word.iter().all(is_of_word))
-}
-
-fn logical_lines(content: &[u8]) -> Vec<Vec<u8>> {
-    let mut lines = vec![Vec::new()];
-    let mut continues = false;
-    for line in content.split(|byte| *byte == b'\n') {
-        let (line, goes_on) = match line.strip_suffix(b"\\") {
-            Some(line) => (line, true),
-            None => (line, false),
-        };
-        if !continues {
-            lines.push(Vec::new());
-        }
-        let last = lines.last_mut().expect("it begins with one");
-        if continues {
-            last.push(b' ');
-        }
-        last.extend_from_slice(line);
-        continues = goes_on;
-    }
-    lines
 }
 
 #[cfg(test)]

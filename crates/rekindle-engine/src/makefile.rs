@@ -26,6 +26,7 @@ use asked::Asked;
 use glob::{has_glob, matches};
 use lines::Kind;
 
+pub(crate) use lines::joined_lines;
 pub(crate) use recipes::Recipes;
 
 /// The suffixes that GNU make's own rules make something from (its manual, "Catalogue of Built-In Rules"). `h` is in its

@@ -1,7 +1,7 @@
 //! The stat index of each source directory, kept between builds.
 //!
 //! They are a cache and nothing more. What cannot be read is none; what lies in the place of one, or of the directory
-//! that they are in, is of use to nobody and makes way, so that it stops no build.
+//! that they are in, is of use to nobody and makes way. A disk that takes none is an error: nor would it take what a build leaves.
 
 use std::fs;
 use std::io;

@@ -11,11 +11,6 @@ use rustix::io::Errno;
 pub struct Error(#[from] Box<Kind>);
 
 impl Error {
-    /// Whether the disk or the user's quota is full.
-    pub fn is_full_disk(&self) -> bool {
-        self.errno().is_some_and(|errno| matches!(errno, Errno::NOSPC | Errno::DQUOT))
-    }
-
     /// Whether the thing asked for does not exist.
     pub fn is_not_found(&self) -> bool {
         self.errno() == Some(Errno::NOENT) || matches!(*self.0, Kind::NoLayer { .. } | Kind::NotInView { .. })

@@ -1,16 +1,9 @@
-//! The crate's one error type. It is opaque: callers tell apart only what they must act on differently.
+//! The crate's one error type. It is opaque: nobody has to act differently on one or another.
 
 /// Why something that was stored or asked for makes no sense here.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 pub struct Error(#[from] Box<Kind>);
-
-impl Error {
-    /// Whether the bytes were written by another version, which is no damage.
-    pub fn is_other_version(&self) -> bool {
-        matches!(*self.0, Kind::OtherVersion { .. })
-    }
-}
 
 impl From<Kind> for Error {
     fn from(kind: Kind) -> Error {

@@ -80,11 +80,6 @@ impl StepList {
             .rposition(|step| seedable.allows(step.phase.as_deref()))
             .map_or(self.steps.len(), |last| last + 1)
     }
-
-    /// Whether the outputs still lie at the scratch path when the last step is over.
-    pub fn ends_at_scratch(&self) -> bool {
-        self.steps.last().is_some_and(|step| step.placement == Placement::Scratch)
-    }
 }
 
 /// What may run on top of what it left last time: phases whose tool knows what it has done already.
@@ -148,8 +143,8 @@ mod tests {
     #[test]
     fn a_unit_without_phases_is_one_step() {
         assert_eq!(StepList::phased(&[], false), StepList::whole(Placement::Scratch));
-        assert!(StepList::phased(&[], false).ends_at_scratch());
-        assert!(!StepList::phased(&[], true).ends_at_scratch());
+        let of_final = StepList::phased(&[], true);
+        assert!(of_final.steps().iter().all(|step| step.placement == Placement::Final));
     }
 
     #[test]

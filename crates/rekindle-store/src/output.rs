@@ -64,7 +64,7 @@ impl Store {
         })
     }
 
-    /// Puts the file or directory `from` in the place of the valid `path`, whose files were found wrong, and records its
+    /// Puts the file or directory `from` in the place of the valid `path`, whose files nobody trusts, and records its
     /// hash. For `from` and `candidates` it is as with [`Store::install_output`]; what `from` refers to is valid.
     ///
     /// The two trees change places in one step, so whoever opens a file of the path finds the old or the new one. A crash

@@ -52,11 +52,6 @@ impl Store {
         }
         Ok(())
     }
-
-    /// Keeps all of the paths: see [`Store::add_temp_root`].
-    pub fn add_temp_roots<'a>(&self, paths: impl IntoIterator<Item = &'a StorePath>) -> Result<()> {
-        paths.into_iter().try_for_each(|path| self.add_temp_root(path))
-    }
 }
 
 impl TempRoots {

@@ -25,7 +25,7 @@ pub(super) fn lines(content: &[u8]) -> Vec<(Kind, Vec<u8>)> {
     let mut in_rule = false;
     let mut definitions = 0_usize;
     let mut lines = Vec::new();
-    for line in joined(content) {
+    for line in joined_lines(content) {
         let trimmed = line.trim_ascii_start();
         if trimmed.is_empty() {
             continue;
@@ -86,7 +86,7 @@ pub(super) fn outside_of_calls(line: &[u8]) -> impl Iterator<Item = usize> {
 }
 
 /// The lines, with a space for each backslash that continues one.
-fn joined(content: &[u8]) -> Vec<Vec<u8>> {
+pub(crate) fn joined_lines(content: &[u8]) -> Vec<Vec<u8>> {
     let mut lines: Vec<Vec<u8>> = Vec::new();
     let mut continues = false;
     for line in content.split(|byte| *byte == b'\n') {

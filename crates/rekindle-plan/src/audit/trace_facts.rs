@@ -1,4 +1,4 @@
-//! What a trace says by itself, before anything is compared: kin, first changes, beginnings, names for people.
+//! What a trace says by itself, before anything is compared: first changes, beginnings, names for people.
 
 use std::collections::BTreeSet;
 

@@ -112,7 +112,7 @@ pub(crate) struct BuildArgs {
     #[arg(long)]
     pub(crate) dry_run: bool,
 
-    /// Take nothing from earlier builds
+    /// Take nothing from earlier builds, and build an output that is there and incremental again
     #[arg(long)]
     pub(crate) clean: bool,
 
@@ -166,7 +166,7 @@ const VERIFY_AFTER_HELP: &str = "\
 Examples:
   rekindle verify                    the package in this directory, as it was built last
   rekindle verify ./result           what made this
-  rekindle verify --sample 10%       a tenth of all outputs that are incremental, chosen at random
+  rekindle verify --sample 10%       a tenth of all outputs that are incremental or wrong, at random
   rekindle verify --json             all differences, see docs/json.md
 
 Exit codes: 0 equal, 1 mistake or machine, 100 a clean build failed, 104 not equal, 130 interrupted.";
@@ -175,8 +175,8 @@ Exit codes: 0 equal, 1 mistake or machine, 100 a clean build failed, 104 not equ
 ///
 /// The outputs that are there are not touched. One that is equal and was incremental becomes verified. If one that was
 /// incremental is wrong, the checkpoints of its package go into quarantine, so that nothing starts from them, and the next
-/// `rekindle build` of it is clean and replaces it. A package that comes out differently each time, clean or not,
-/// is said to be not reproducible: that takes a second clean build.
+/// `rekindle build` of it is clean and replaces it; so it is with what was built with it. A package that comes out
+/// differently each time, clean or not, is said to be not reproducible: that takes one more clean build.
 #[derive(Debug, Clone, ClapArgs)]
 #[command(after_help = VERIFY_AFTER_HELP)]
 pub(crate) struct VerifyArgs {
@@ -189,7 +189,7 @@ pub(crate) struct VerifyArgs {
     #[arg(short, long = "package", value_name = "NAME")]
     pub(crate) packages: Vec<String>,
 
-    /// Only this share of those that are incremental, chosen at random, but at least one
+    /// Only this share of those that are incremental or wrong, chosen at random, but at least one
     #[arg(long, value_name = "N%", value_parser = percent)]
     pub(crate) sample: Option<u8>,
 

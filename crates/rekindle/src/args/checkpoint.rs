@@ -60,7 +60,8 @@ pub(crate) enum CheckpointCommand {
 }
 
 const GC_AFTER_HELP: &str = "\
-Of the checkpoints of a package the newest six stay, and one that a build can start from; every build sees to that. \
+Of the checkpoints of a package the newest six stay, at most two of failed builds among them, and one that a build can start \
+from; every build sees to that. \
 --keep-last and --older-than say it otherwise: what is neither among the newest N nor younger goes. --max-size then \
 removes the oldest, whatever the others say, until the rest fits. Pinned ones stay, quarantined ones go, and layers \
 that something kept needs stay. With one of these options it waits for builds that use checkpoints.

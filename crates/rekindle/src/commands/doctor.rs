@@ -108,7 +108,8 @@ fn store(root: &Path) -> Finding {
         },
         Err(error) if error.kind() == ErrorKind::NoStore => {
             let parent = existing_parent(root);
-            match rustix::fs::access(parent, rustix::fs::Access::WRITE_OK) {
+            let access = rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
+            match rustix::fs::access(parent, access) {
                 Ok(()) => good("store", format!("{place} will be made by the first build")),
                 Err(errno) => bad(
                     State::Broken,

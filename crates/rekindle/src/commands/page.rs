@@ -33,14 +33,18 @@ pub(super) fn check(path: &Path) -> Result<(), CliError> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if !parent.is_dir() {
         let message = format!("cannot write {}: there is no directory {}", path.display(), parent.display());
-        return Err(CliError::user(message));
+        return Err(CliError::user(message).hint("make it first, or name another file"));
     }
     if path.is_dir() {
-        return Err(CliError::user(format!("cannot write {}: it is a directory", path.display())));
+        let message = format!("cannot write {}: it is a directory", path.display());
+        return Err(CliError::user(message).hint("name a file in it"));
     }
     check_replaceable(path)?;
-    let written = if path.exists() { path } else { parent };
-    rustix::fs::access(written, Access::WRITE_OK).map_err(|errno| CliError::io("write", path, &errno.into()))
+    let (written, access) = match path.exists() {
+        true => (path, Access::WRITE_OK),
+        false => (parent, Access::WRITE_OK | Access::EXEC_OK),
+    };
+    rustix::fs::access(written, access).map_err(|errno| CliError::io("write", path, &errno.into()))
 }
 
 /// Refuses what somebody wrote: who leaves the name of the page out names the next word, which may be a source.

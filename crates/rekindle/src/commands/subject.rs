@@ -18,7 +18,7 @@ use rekindle_store::Store;
 
 use crate::cli_error::CliError;
 use crate::project::Project;
-use crate::report::one_line;
+use crate::report::{one_line, short_id};
 use crate::session::Session;
 use crate::target;
 pub(super) use names::shown;
@@ -234,7 +234,7 @@ impl Subject {
             let error = CliError::user(format!(
                 "what the processes of the build of {} did is not known: they were not observed for the checkpoint {}",
                 self.name(),
-                self.info.id.get(..8).unwrap_or(&self.info.id)
+                short_id(&self.info.id)
             ));
             return Err(match self.of_failure() {
                 Some(hint) => error.hint(hint),

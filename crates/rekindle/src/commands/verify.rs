@@ -28,7 +28,7 @@ pub(super) fn run(session: &Session<'_>, args: &VerifyArgs) -> Result<ExitCode, 
     session.store_to_read()?;
     let (engine, mut chosen) = choose(session, args)?;
     if let Some(share) = args.sample {
-        chosen.drvs.retain(|drv| is_doubtful(&engine, drv));
+        chosen.drvs.retain(|drv| has_unproven(&engine, drv));
         sample(&mut chosen.drvs, share)?;
     }
     if interrupt.is_set() {
@@ -54,7 +54,7 @@ pub(super) fn run(session: &Session<'_>, args: &VerifyArgs) -> Result<ExitCode, 
         let list = list.collect::<Result<Vec<_>, _>>()?;
         print_json(&report::about("verified", &list, &history, code))?;
     } else if chosen.drvs.is_empty() && !args.quiet {
-        print("nothing to verify: no output is incremental\n")?;
+        print("nothing to verify: no output is incremental or wrong\n")?;
     }
     Ok(ExitCode::from(code))
 }
@@ -98,7 +98,7 @@ fn choose(session: &Session<'_>, args: &VerifyArgs) -> Result<(Engine, Chosen), 
         in_store.extend(named(&engine, target)?);
     }
     if targets.is_empty() {
-        let (able, unable) = incremental(&engine)?;
+        let (able, unable) = unproven(&engine)?;
         in_store = able;
         if unable > 0 {
             chosen.warnings.push(format!("of what is incremental {unable} cannot be verified: its sources are in no checkpoint any more"));
@@ -154,8 +154,8 @@ fn named(engine: &Engine, target: &OsString) -> Result<Vec<StorePath>, CliError>
     Ok(found.into_iter().collect())
 }
 
-/// The derivations of all outputs that are incremental, or wrong, and can be built again, and how many cannot.
-fn incremental(engine: &Engine) -> Result<(Vec<StorePath>, usize), CliError> {
+/// The derivations of all outputs that are unproven and can be built again, and how many cannot.
+fn unproven(engine: &Engine) -> Result<(Vec<StorePath>, usize), CliError> {
     let store = engine.store();
     let mut drvs = BTreeSet::new();
     let mut unknown = 0;
@@ -174,7 +174,7 @@ fn incremental(engine: &Engine) -> Result<(Vec<StorePath>, usize), CliError> {
     Ok((able.into_iter().collect(), unable))
 }
 
-fn is_doubtful(engine: &Engine, drv: &StorePath) -> bool {
+fn has_unproven(engine: &Engine, drv: &StorePath) -> bool {
     let Ok(drv) = engine.derivation(drv) else { return false };
     let mut outputs = drv.outputs.values().filter_map(|output| output.path());
     outputs.any(|path| is_unproven(&engine.provenances(), path))

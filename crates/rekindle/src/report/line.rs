@@ -5,6 +5,11 @@ use std::time::Duration;
 
 use unicode_width::UnicodeWidthChar;
 
+/// The identity of a checkpoint as people are shown it: so many digits are enough to name one.
+pub(crate) fn short_id(id: &str) -> &str {
+    id.get(..8).unwrap_or(id)
+}
+
 /// What a builder printed, as one harmless line: without escape sequences and control characters, as far as possible
 /// what a terminal would show in the end. Where a carriage return has the line written again, the last text counts.
 pub(crate) fn one_line(bytes: &[u8]) -> String {

@@ -19,6 +19,6 @@ pub(crate) use console::{Console, Verbosity};
 pub(crate) use failure::{Advice, exit_code};
 pub(crate) use history::{Build, History};
 pub(crate) use json::{Goal, LinkedOutput, about, provenance, report};
-pub(crate) use line::{counted, fit, one_line, shell_word, spoken_bytes, spoken_short};
+pub(crate) use line::{counted, fit, one_line, shell_word, short_id, spoken_bytes, spoken_short};
 pub(crate) use look::Look;
 pub(crate) use transcript::Transcript;

@@ -17,7 +17,7 @@ use rekindle_nix::Hash;
 use super::failure::what;
 use super::history::{Build, History};
 use super::json::Goal;
-use super::line::{fit, one_line, spoken, spoken_bytes, spoken_short};
+use super::line::{fit, one_line, short_id, spoken, spoken_bytes, spoken_short};
 use html::Html;
 use timeline::{Ran, Span, spans};
 
@@ -196,7 +196,7 @@ fn outcome(page: &Page<'_>, build: &Build) -> String {
     let from = from.map_or_else(String::new, |taken| {
         format!(
             ", from checkpoint {}; sources: {} added, {} changed, {} removed",
-            taken.base.get(..8).unwrap_or(&taken.base),
+            short_id(&taken.base),
             taken.added,
             taken.changed,
             taken.removed

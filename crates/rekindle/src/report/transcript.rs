@@ -13,7 +13,7 @@ use super::console::Verbosity;
 use super::failure;
 use super::failure::Advice;
 use super::history::{Build, History};
-use super::line::{one_line, spoken, spoken_bytes};
+use super::line::{one_line, short_id, spoken, spoken_bytes};
 use super::look::Look;
 
 /// What decides which lines there are.
@@ -218,7 +218,7 @@ fn is_incremental(taken: &Taken) -> bool {
 /// What was taken from an earlier build; `why` is the reason of the first verdict.
 fn taken(taken: &Taken, why: Option<&str>) -> String {
     let Taken { base, added, changed, removed, reused, skipped, seeded, ran } = taken;
-    let base = base.get(..8).unwrap_or(base);
+    let base = short_id(base);
     if !is_incremental(taken) {
         let why = why.map(|why| format!(": {}", one_line(why.as_bytes()))).unwrap_or_default();
         return format!("takes nothing from checkpoint {base}{why}");

@@ -2,13 +2,10 @@
 
 use super::{FileName, INSTALL, Subject};
 use crate::cli_error::CliError;
-use crate::report::one_line;
+use crate::report::{one_line, short_id};
 
 /// Phases that put the sources in their place. It says little that they were not observed, and they are seldom run again.
 const BEFORE: [&str; 3] = ["setup", "unpackPhase", "patchPhase"];
-
-/// So many digits of an identity are enough to name a checkpoint.
-const SHORT: usize = 8;
 
 impl Subject {
     /// The phases that build and whose processes were not observed. Those behind a phase that went on never are, and do
@@ -48,7 +45,7 @@ impl Subject {
     fn say(&self, phases: &[&str]) -> Option<String> {
         let phases: Vec<String> = phases.iter().map(|phase| one_line(phase.as_bytes())).collect();
         let verb = if phases.len() == 1 { "was" } else { "were" };
-        let id = self.info.id.get(..SHORT).unwrap_or(&self.info.id);
+        let id = short_id(&self.info.id);
         let said = format!("{} {verb} not observed in the build of the checkpoint {id}", phases.join(", "));
         (!phases.is_empty()).then_some(said)
     }

@@ -12,7 +12,7 @@ use rekindle_plan::trace::{Touch, name_of};
 use super::{Subject, causes};
 use crate::commands::subject::{ANOTHER, shown};
 use crate::commands::titles::{COLUMNS, brief, command, head, title};
-use crate::report::{Look, counted, fit, one_line, spoken_short};
+use crate::report::{Look, counted, fit, one_line, short_id, spoken_short};
 
 /// Of so many files it is told that each is a copy of the next: names may go in a circle.
 pub(super) const MOST_COPIES: usize = 4;
@@ -166,10 +166,9 @@ fn made(
 
 /// In which build.
 fn build(subject: &Subject, lineage: &Lineage<'_>, maker: &Maker) -> String {
-    let short = |id: &str| id.get(..8).unwrap_or(id).to_owned();
     match (&subject.made.base, lineage.is_now(maker.task.at)) {
-        (_, true) => format!("of the last build ({})", short(&subject.info.id)),
-        (Some(base), false) => format!("of an earlier build; taken over from {}", short(base)),
+        (_, true) => format!("of the last build ({})", short_id(&subject.info.id)),
+        (Some(base), false) => format!("of an earlier build; taken over from {}", short_id(base)),
         (None, false) => "of an earlier build".to_owned(),
     }
 }
