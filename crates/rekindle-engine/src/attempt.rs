@@ -36,10 +36,12 @@ use crate::copied::Copied;
 use crate::error::Error;
 use crate::event::{Audited, FailureKind, Progress, RestartReason, StepUsage};
 use crate::host::Looks;
+use crate::listing_order;
+use crate::mounted::Mounted;
 use crate::recipes::Recipes;
 use crate::scratch::{OutputPaths, placed};
 use crate::shell_state::ShellState;
-use crate::tree::{Changes, Stack, paths};
+use crate::tree::{Changes, Stack, layer_paths, paths};
 use crate::unlock::unlock;
 use crate::world::{Command, World};
 
@@ -123,6 +125,8 @@ pub(crate) struct Attempt<'a> {
     given: Given<'a>,
     /// What lies below all layers.
     bottom: Draft,
+    /// What lies below even that where processes see the layers, and nowhere else.
+    order: Option<Draft>,
     /// Directories for the shell state, one for each step.
     states: Draft,
     steps_run: usize,
@@ -166,8 +170,14 @@ impl<'a> Attempt<'a> {
             .world
             .make_base(bottom.upper(), given.mode.is_kept())
             .map_err(|error| Error::io("prepare the build in", bottom.upper(), error))?;
+        let parts = |source: &Mounted| source.parts(&layer_paths(&given.source));
+        let order = match given.world.source {
+            Some(source) => listing_order::layer(source, &parts(source), given.layers)?,
+            None => None,
+        };
         Ok(Attempt {
             bottom,
+            order,
             states: given.layers.begin()?,
             steps_run: 0,
             tree: if given.mode.is_kept() { given.source.clone() } else { Stack::new() },

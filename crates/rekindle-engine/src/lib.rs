@@ -34,6 +34,7 @@ mod host;
 mod job;
 mod leftovers;
 mod links;
+mod listing_order;
 mod makefile;
 mod mounted;
 mod ninja;

@@ -105,7 +105,14 @@ impl Opened {
 
 /// The directories of a stack, with `base` below all.
 pub(crate) fn paths(stack: &[Rc<Layer>], base: &Path) -> Vec<PathBuf> {
-    stack.iter().map(|layer| layer.path()).chain([base.to_owned()]).collect()
+    let mut paths = layer_paths(stack);
+    paths.push(base.to_owned());
+    paths
+}
+
+/// The directories of a stack by itself, topmost first.
+pub(crate) fn layer_paths(stack: &[Rc<Layer>]) -> Vec<PathBuf> {
+    stack.iter().map(|layer| layer.path()).collect()
 }
 
 /// How many layers of about the same size a checkpoint may have on top of each other. Each is one more place to look into

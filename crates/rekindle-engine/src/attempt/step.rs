@@ -18,7 +18,7 @@ use crate::mounted::Mounted;
 use crate::observing::{self, Places};
 use crate::saying::Saying;
 use crate::shell_state::write_rest;
-use crate::tree::{Layer, observations, paths};
+use crate::tree::{Layer, layer_paths, observations, paths};
 use crate::world::{Command, Seeing, StepDirs};
 
 pub(super) const NOT_OBSERVED: &str = "processes were not to be observed";
@@ -238,7 +238,10 @@ impl Attempt<'_> {
 
     /// Where the mounted source lies in its layers.
     fn source_parts(&mut self) -> Result<Vec<PathBuf>, Error> {
-        let layers: Vec<PathBuf> = self.given.source.iter().map(|layer| layer.path()).collect();
+        let mut layers = layer_paths(&self.given.source);
+        if self.copied.is_none() {
+            layers.extend(self.order.iter().map(|order| order.upper().to_owned()));
+        }
         let parts = self.given.world.source.map(|source| source.parts(&layers)).unwrap_or_default();
         match &mut self.copied {
             Some(copied) => copied.source(parts),
@@ -250,7 +253,9 @@ impl Attempt<'_> {
     fn tree_root(&mut self, draft: &Draft, found: bool) -> Result<TreeRoot, Error> {
         if !self.copies {
             let (upper, work) = (draft.upper().to_owned(), draft.work().to_owned());
-            return Ok(TreeRoot::Overlay(Overlay { lowers: self.tree(), upper, work }));
+            let mut lowers = self.tree();
+            lowers.extend(self.order.iter().map(|order| order.upper().to_owned()));
+            return Ok(TreeRoot::Overlay(Overlay { lowers, upper, work }));
         }
         let bottom = self.bottom.upper();
         let mut copied = Copied::of(self.copied.take(), &self.tree, bottom, self.given.layers)?;

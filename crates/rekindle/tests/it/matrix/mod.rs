@@ -28,6 +28,7 @@ mod meson;
 mod moments;
 mod null_builds;
 mod once;
+mod order;
 mod probes;
 mod python;
 mod random;

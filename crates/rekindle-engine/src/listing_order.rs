@@ -1,0 +1,83 @@
+//! In which order a program finds the names of a source directory.
+//!
+//! A stack of layers is listed with the names of its lowest layer first, in the order of the file system, and then those that the
+//! layers above it add. So a source that came by an edit would be the last of its directory, for who does not sort what
+//! it lists (`find`, `tar`, a linker that is given what they print), while a clean build in a fresh store has all
+//! sources in one layer. Therefore each directory with a name that came lies once more below all other layers, with all
+//! its names and nothing else: the layers above say what they stand for, and where a name comes in the list is decided there.
+//!
+//! This is a matter of what processes see alone. No such layer may be part of a tree that is compared or kept: the name of a source
+//! that came would be in what an earlier build left, too.
+//!
+//! Products that came are listed after the sources and those before them.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use rekindle_layers::{Draft, EntryKind, LayerStore, Manifest};
+
+use crate::error::Error;
+use crate::mounted::Mounted;
+
+/// Begins a layer to lie below `parts`, where the source lies in its layers, topmost first. `None` if there is no need for it.
+pub(crate) fn layer(
+    source: &Mounted,
+    parts: &[PathBuf],
+    layers: &LayerStore,
+) -> Result<Option<Draft>, Error> {
+    let mixed = mixed_directories(&source.manifest, parts)?;
+    if mixed.is_empty() {
+        return Ok(None);
+    }
+    let draft = layers.begin()?;
+    let root = draft.upper().join(&source.dir);
+    for directory in &mixed {
+        let path = root.join(directory);
+        fs::create_dir_all(&path).map_err(|error| Error::io("make the directory", &path, error))?;
+    }
+    // As they are captured: file systems that list names in the order in which they came list these alike.
+    let is_in = |path: &Path| path.parent().is_some_and(|parent| mixed.contains(parent));
+    let mut entries: Vec<_> = source.manifest.entries().filter(|entry| is_in(&entry.path)).collect();
+    entries.sort_by_key(|entry| !matches!(entry.kind, EntryKind::Directory { .. }));
+    for entry in entries {
+        // What a directory above lies on need not be one.
+        if !mixed.contains(&entry.path) && !root.join(&entry.path).exists() {
+            let path = root.join(&entry.path);
+            File::create(&path).map_err(|error| Error::io("make", &path, error))?;
+        }
+    }
+    Ok(Some(draft))
+}
+
+/// The directories of a source with a name that is not in the lowest layer which has the directory.
+fn mixed_directories(manifest: &Manifest, parts: &[PathBuf]) -> Result<BTreeSet<PathBuf>, Error> {
+    let mut mixed = BTreeSet::new();
+    let Some((_, above)) = parts.split_last() else { return Ok(mixed) };
+    for part in above {
+        let mut pending = vec![PathBuf::new()];
+        while let Some(directory) = pending.pop() {
+            let here = part.join(&directory);
+            let failed = |error| Error::io("list", &here, error);
+            let lowest = parts.iter().rev().map(|part| part.join(&directory)).find(|path| path.is_dir());
+            for entry in fs::read_dir(&here).map_err(failed)? {
+                let entry = entry.map_err(failed)?;
+                let path = directory.join(entry.file_name());
+                // What is hidden here by a mark is none of its entries.
+                let Some(known) = manifest.get(&path) else { continue };
+                if matches!(known.kind, EntryKind::Directory { .. })
+                    && entry.file_type().map_err(failed)?.is_dir()
+                {
+                    pending.push(path);
+                }
+                let name = entry.file_name();
+                let is_new =
+                    lowest.as_ref().is_some_and(|lowest| lowest.join(name).symlink_metadata().is_err());
+                if is_new {
+                    mixed.insert(directory.clone());
+                }
+            }
+        }
+    }
+    Ok(mixed)
+}
