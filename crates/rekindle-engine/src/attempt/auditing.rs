@@ -72,6 +72,8 @@ struct GoingOn {
     sources: Vec<SourceChange>,
     /// What was changed before each round.
     prepared: Vec<BTreeSet<Vec<u8>>>,
+    /// What was as it is and got a new time before the first: see `regeneration`.
+    renewed: BTreeSet<Vec<u8>>,
     findings: Vec<Finding>,
     took: Duration,
     /// What is not settled of the runs before, as the base has it.
@@ -106,6 +108,7 @@ impl Attempt<'_> {
             ninjas: Ninjas::default(),
             sources: changes.seen().to_vec(),
             prepared: Vec::new(),
+            renewed: BTreeSet::new(),
             findings: Vec::new(),
             took: Duration::ZERO,
             open,
@@ -115,7 +118,7 @@ impl Attempt<'_> {
         let mut applied = changes.to_apply(&now, &going.after[0])?;
         let again = regeneration::written_again(&self.ran_clean(), &now, &going.after[0], &applied)?;
         going.prepared.push(names(&applied));
-        // They are as they were, but for their times.
+        going.renewed = names(&again);
         applied.extend(again);
         self.tree = onto;
         self.seeded = true;
@@ -161,7 +164,8 @@ impl Attempt<'_> {
             match verdict {
                 Verdict::Settled => {
                     let before = paths(&going.before, self.bottom.upper());
-                    self.give_times_back(&going.prepared, mark, (&going.after[0], &before))?;
+                    let marked = (&going.prepared[..], &going.renewed);
+                    self.give_times_back(marked, mark, (&going.after[0], &before))?;
                     self.tell_audited(phase, &going.told(None), watch);
                     going.open = Open::default();
                     let (runs, _) = going.runs()?;

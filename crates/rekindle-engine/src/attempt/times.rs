@@ -17,11 +17,12 @@ use crate::copied::Copied;
 use crate::error::Error;
 
 impl Attempt<'_> {
-    /// Gives what was changed before a step, at these paths, its time back where it still has the `mark`: that which it had in
-    /// the tree that the step left `then`, as products that were kept are newer; or what it has in the tree `before` the step.
+    /// Gives what was changed before the rounds of a step, or only renewed, at these paths, its time back where it still has the
+    /// `mark`: that which it had in the tree that the step left `then`, as products that were kept are newer; or what it has in the
+    /// tree `before` the step.
     pub(super) fn give_times_back(
         &self,
-        changed: &[BTreeSet<Vec<u8>>],
+        (changed, renewed): (&[BTreeSet<Vec<u8>>], &BTreeSet<Vec<u8>>),
         mark: Timestamp,
         (then, before): (&[PathBuf], &[PathBuf]),
     ) -> Result<(), Error> {
@@ -31,10 +32,10 @@ impl Attempt<'_> {
         let drafts = self.tree.iter().take(changed.len());
         let drafts: Vec<PathBuf> = drafts.filter_map(|layer| layer.draft_path()).collect();
         let copy = self.copied.as_ref().map(Copied::root);
-        let changed = changed.iter().flatten().map(|path| Path::new(OsStr::from_bytes(path)));
+        let marked = changed.iter().flatten().chain(renewed);
+        let marked = marked.map(|path| Path::new(OsStr::from_bytes(path)));
         // A directory in which a name came or went got the mark, too.
-        let places: BTreeSet<&Path> =
-            changed.flat_map(|path| [Some(path), path.parent()]).flatten().collect();
+        let places: BTreeSet<&Path> = marked.flat_map(|path| [Some(path), path.parent()]).flatten().collect();
         for path in places {
             let Some(now) = before.metadata(path)? else { continue };
             let same_kind = then.metadata(path)?.filter(|then| then.file_type == now.file_type);

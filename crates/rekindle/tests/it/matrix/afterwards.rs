@@ -54,3 +54,21 @@ fn what_was_left_alone_is_not_made_again_to_be_checked() {
     let files = [("Makefile", MOVED_IF_CHANGED), ("feat.in", "opt @OPT@\n"), ("prog.in", "one\n")];
     check("", phases, &files, &[&[write("feat.in", "# a word\nopt @OPT@\n"), write("prog.in", "two\n")]]);
 }
+
+/// CMake writes the same list of globs once more, and ninja compares its age with that of its rules in the next build, too.
+#[test]
+fn what_was_configured_again_is_not_configured_once_more() {
+    let lists = "cmake_minimum_required(VERSION 3.12)\nproject(x C)\nfile(GLOB S CONFIGURE_DEPENDS src/*.c)\n\
+                 add_executable(p ${S})\ninstall(TARGETS p)\n";
+    let place = Place::new();
+    let root = place.path().join("project");
+    let manifest = format!("{MANIFEST}build-system = \"cmake\"\n");
+    let main = |code: u8| write("src/m.c", format!("int main(void) {{ return {code}; }}\n"));
+    edit::make(&root, &[write("rekindle.toml", manifest), write("CMakeLists.txt", lists), main(0)]);
+    Built::of(&place, &root, &[]).good();
+    for edit in [write("src/n.c", "int n;\n"), main(1)] {
+        edit.apply(&root);
+        let built = Built::of(&place, &root, &[]).good();
+        assert_eq!(built.build()["audits"][0]["clean"], false, "{}", built.told);
+    }
+}
