@@ -26,6 +26,9 @@
 //! Of several that write the same file, the one that wrote it last then has to have done so again if any of them has
 //! (**overwritten**, [`overwritten`]).
 //!
+//! What a command makes in what it had made itself, as that was there already, is not where a clean build has it (**nested**,
+//! [`nested`]).
+//!
 //! What ran now may also have found a file that in a clean build would not be there yet (**order**): that of another one that runs
 //! later, or its own, if it changes it in place; or a source that somebody changes or removes later, or not find what is only there
 //! for a while (**moment**, [`moments`]). And who empties an old file and writes it anew leaves it the mode that it had
@@ -60,6 +63,7 @@ mod looks;
 pub(crate) mod marks;
 mod meant;
 mod moments;
+mod nested;
 mod overwritten;
 mod products;
 mod renewal;

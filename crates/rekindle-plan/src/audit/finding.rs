@@ -35,6 +35,8 @@ pub enum Rule {
     Moment,
     /// What somebody wrote was written again by another one, and not by it.
     Overwritten,
+    /// Somebody put something into what he had made himself.
+    Nested,
     /// What was made by who keeps book does not stand any more in what it reads.
     Forgotten,
     /// What was removed was not made again.
@@ -62,6 +64,7 @@ impl Rule {
             Rule::Printed => "printed",
             Rule::Moment => "moment",
             Rule::Overwritten => "overwritten",
+            Rule::Nested => "nested",
             Rule::Forgotten => "forgotten",
             Rule::NotMadeAgain => "not-made-again",
             Rule::NotRunAgain => "not-run-again",
@@ -124,6 +127,13 @@ impl fmt::Display for Finding {
                     f,
                     "{} was not made again although {path}, which {} writes as well, was overwritten",
                     quote(product),
+                    self.who
+                )
+            }
+            (Rule::Nested, _) => {
+                write!(
+                    f,
+                    "{path} was made by {}, as what it makes in a clean build was there already",
                     self.who
                 )
             }

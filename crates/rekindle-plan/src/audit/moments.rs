@@ -181,7 +181,7 @@ impl<'a> Auditor<'a> {
     }
 
     /// The last one of these.
-    fn like_one(
+    pub(super) fn like_one(
         &self,
         run: RunId,
         process: &Process,

@@ -104,6 +104,9 @@ impl<'a> Auditor<'a> {
         if self.rules.printed {
             self.keeps_nothing_printed()?;
         }
+        if self.rules.nested {
+            self.nests_nothing()?;
+        }
         for run in 0..self.runs() {
             let hits = match run.checked_sub(self.evidence.then.len()) {
                 None if self.rules.producer || self.rules.orchestrator || self.rules.forgotten => {

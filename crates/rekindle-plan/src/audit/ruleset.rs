@@ -34,6 +34,8 @@ pub struct Rules {
     pub handed_on: bool,
     /// Whether who wrote a file last has to have the last word again.
     pub overwritten: bool,
+    /// Whether it counts that one puts something into what it had made itself.
+    pub nested: bool,
     /// Whether what stands no more in what a book-keeper reads has to go.
     pub forgotten: bool,
     /// Whether what was removed has to be made again.
@@ -66,6 +68,7 @@ impl Rules {
         old_mode: true,
         handed_on: true,
         overwritten: true,
+        nested: true,
         forgotten: true,
         not_made_again: true,
         not_run_again: true,
@@ -93,6 +96,7 @@ impl Rules {
             "old-mode" => &mut rules.old_mode,
             "handed-on" => &mut rules.handed_on,
             "overwritten" => &mut rules.overwritten,
+            "nested" => &mut rules.nested,
             "forgotten" => &mut rules.forgotten,
             "not-made-again" => &mut rules.not_made_again,
             "not-run-again" => &mut rules.not_run_again,

@@ -39,6 +39,7 @@ fn every_rule_can_be_switched_off() {
         Rule::Moment,
         Rule::Orchestrator,
         Rule::Overwritten,
+        Rule::Nested,
         Rule::Forgotten,
         Rule::NotMadeAgain,
         Rule::NotRunAgain,

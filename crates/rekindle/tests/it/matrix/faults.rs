@@ -215,6 +215,18 @@ build two: copy other || one
     check("overwritten", &project, &[write("in", "new\n")]);
 }
 
+/// A directory that is copied once more goes into its first copy; so it is with what leads to a directory, and what is moved.
+#[test]
+fn without_what_is_nested() {
+    for command in
+        ["cp -r tree out/copy", "mkdir -p out/tree; ln -s tree out/copy", "cp -r tree t; mv t out/copy"]
+    {
+        let makefile = format!("stamp: in\n\tmkdir -p out; {command}; touch stamp\n");
+        let files = [("Makefile", &makefile[..]), ("in", "in\n"), ("tree/x", "x\n")];
+        check("nested", &custom("make", &files), &[write("in", "other\n")]);
+    }
+}
+
 /// What the list is made from was removed by the audit, but the script asks for a stamp only.
 #[test]
 fn without_what_is_not_made_again() {
