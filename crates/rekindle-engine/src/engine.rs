@@ -286,7 +286,7 @@ impl Engine {
             let mut valid = BTreeMap::new();
             for (name, output) in &drv.outputs {
                 if let Some(path) = output.path()
-                    && self.is_good(path, Trust::InUnrefuted)?
+                    && self.is_good(path, Trust::Unrefuted)?
                 {
                     valid.insert(name.clone(), path.clone());
                 }

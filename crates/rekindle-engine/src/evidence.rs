@@ -31,9 +31,12 @@ pub(crate) struct Trees {
     /// The makefiles that were read, as they were then. `None` is one that cannot be read any more.
     makefiles: RefCell<HashMap<Vec<u8>, Option<Rc<Makefile>>>>,
     /// The recipes of makefiles in the trees after rounds. `None` are those of one that is there and cannot be read.
-    recipes: RefCell<HashMap<(usize, Vec<u8>), Option<Rc<Recipes>>>>,
+    recipes: RefCell<HashMap<InRound, Option<Rc<Recipes>>>>,
     ninjas: Ninjas,
 }
+
+/// A file of the tree after a round.
+type InRound = (usize, Vec<u8>);
 
 /// What ninjas were found to be told, in the trees of one step: what its later audits ask again was read by an earlier one.
 #[derive(Clone, Default)]

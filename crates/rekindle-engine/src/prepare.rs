@@ -53,7 +53,7 @@ impl Engine {
         let inputs: BTreeSet<StorePath> =
             wanted.units.iter().flat_map(|unit| unit.drv.input_drvs.keys().cloned()).collect();
         // What is compared was built with what is there, whatever that is.
-        let trust = if purpose == Purpose::Verify { Trust::InAll } else { options.trust() };
+        let trust = if purpose == Purpose::Verify { Trust::All } else { options.trust() };
         let needed = self.closure(&inputs.into_iter().collect::<Vec<_>>(), trust)?;
         let to_build = needed.units.iter().chain(&wanted.units).map(|unit| unit.path.clone()).collect();
         events(Event::Planned { to_build, valid: needed.valid });

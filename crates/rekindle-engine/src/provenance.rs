@@ -81,18 +81,18 @@ impl fmt::Display for Provenance {
 /// Which valid outputs are taken as they are, and not made again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Trust {
-    /// All.
-    InAll,
+    /// Whatever is known of them.
+    All,
     /// Those that are not known to be wrong.
-    InUnrefuted,
+    Unrefuted,
     /// Those that were not taken on from an earlier build unseen.
-    InProven,
+    Proven,
 }
 
 impl Trust {
     /// What a build trusts that is to be clean, or need not be.
     pub(crate) fn of_build(clean: bool) -> Trust {
-        if clean { Trust::InProven } else { Trust::InUnrefuted }
+        if clean { Trust::Proven } else { Trust::Unrefuted }
     }
 }
 
@@ -121,8 +121,8 @@ impl Provenances {
     /// Whether an output that is there is made again.
     pub(crate) fn is_to_be_replaced(&self, output: &StorePath, trust: Trust) -> bool {
         match self.read(output) {
-            Some(Provenance::Wrong { .. }) => trust != Trust::InAll,
-            Some(Provenance::Incremental { .. }) => trust == Trust::InProven,
+            Some(Provenance::Wrong { .. }) => trust != Trust::All,
+            Some(Provenance::Incremental { .. }) => trust == Trust::Proven,
             Some(Provenance::Clean | Provenance::Verified { .. }) | None => false,
         }
     }
