@@ -1,9 +1,31 @@
 //! In which order names are found by who does not sort them: as in a clean build, wherever the names that came lie.
 
+use super::Built;
 use super::doubts::check;
-use super::edit::{remove, rename, write};
+use super::edit::{self, remove, rename, write};
+use super::make::MANIFEST;
+use crate::project::Place;
 
 const NAMES: [&str; 8] = ["zeta", "alpha", "mid", "beta", "omega", "kappa", "deep/one", "deep/two"];
+
+/// Where it is unpacked, nothing of it lies there before.
+#[test]
+fn names_that_came_are_unpacked_like_others() {
+    let place = Place::new();
+    let root = place.path().join("project");
+    let manifest = format!(
+        "{MANIFEST}build-system = \"custom\"\n[package.phases]\nbuild = 'true'\ninstall = 'cp -r . $out'\n"
+    );
+    edit::make(&root, &[write("rekindle.toml", manifest), write("src/one", "1\n"), write("lib/x", "x\n")]);
+    Built::of(&place, &root, &[]).good();
+    write("src/two", "2\n").apply(&root);
+    for how in ["--exact-path", "--no-phases"] {
+        write("how", how).apply(&root);
+        let built = Built::of(&place, &root, &[how]).good();
+        let differences = built.differences_to_clean(&place, &Place::new(), &root);
+        assert!(differences.is_empty(), "{how}: {differences:?}\n{}", built.told);
+    }
+}
 
 /// Four names come: one of them may be in its place by chance.
 #[test]
