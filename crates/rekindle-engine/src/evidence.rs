@@ -154,6 +154,12 @@ impl Facts for Trees {
         }
     }
 
+    fn reads_alike(&self, path: &[u8]) -> bool {
+        let texts = [&self.after[0], self.last()].map(|tree| tree.text(path));
+        makefile::is_makefile(path)
+            && matches!(texts, [Some(then), Some(now)] if makefile::are_alike(&then, &now))
+    }
+
     fn says_what_is_newer(&self, makefiles: &[&[u8]]) -> bool {
         let says = |makefile: &&[u8]| {
             self.last().text(makefile).is_none_or(|text| makefile::says_what_is_newer(&text))

@@ -21,6 +21,7 @@ mod recipes;
 use std::collections::{BTreeSet, HashSet};
 
 use rekindle_plan::audit::Made;
+use rekindle_plan::trace::name_of;
 
 use asked::Asked;
 use glob::{has_glob, matches};
@@ -184,6 +185,19 @@ impl Names {
     }
 }
 
+/// Whether make reads the same in both: all but comments and empty lines is alike.
+pub(crate) fn are_alike(one: &[u8], other: &[u8]) -> bool {
+    lines::lines(one) == lines::lines(other)
+}
+
+/// Whether a file is called as only makefiles are. Make can read any other one as a text (`$(file <…)`).
+pub(crate) fn is_makefile(path: &[u8]) -> bool {
+    let name = name_of(path);
+    DEFAULTS.contains(&name)
+        || name.starts_with(b"Makefile.")
+        || [&b".mk"[..], b".mak", b".make"].iter().any(|end| name.ends_with(end))
+}
+
 /// Whether a makefile tells a recipe what is newer than what it makes: `$?`.
 pub(crate) fn says_what_is_newer(content: &[u8]) -> bool {
     let mut rest = content;
@@ -210,6 +224,21 @@ fn words(line: &str) -> impl Iterator<Item = &str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn comments_make_no_difference() {
+        let check = |one: &str, other: &str, expected| {
+            assert_eq!(are_alike(one.as_bytes(), other.as_bytes()), expected, "{one} {other}");
+        };
+        check("a: b\n\tc\n", "# x\n\na: b# y\n\n# z \\\n more\n\tc\n", true);
+        check("a: b\n\tc\n", "a: b\n\tc # x\n", false);
+        check("a: b ; c\n", "a: b ; c # x\n", false);
+        check("A = b\n", "A = b # x\n", false);
+        check("define a\nb\nendef\n", "define a\n\nb\nendef\n", false);
+        check("define a\nb\nendef\n", "define a\n# x\nb\nendef\n", false);
+        check(".RECIPEPREFIX = >\n", ".RECIPEPREFIX = >\n#\n", false);
+        check("a:\n\tb\n", "a:\n", false);
+    }
 
     #[test]
     fn what_is_newer_is_told_by_a_variable() {

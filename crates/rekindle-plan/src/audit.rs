@@ -127,6 +127,8 @@ pub trait Facts {
     fn is_meant(&self, makefiles: &[&[u8]], path: &[u8], made: &Made<'_>) -> bool;
     /// Whether one of these makefiles has make ask for this path by its name: it does not list a directory for that.
     fn is_asked_for(&self, makefiles: &[&[u8]], path: &[u8]) -> bool;
+    /// Whether this is a makefile in which make reads the same in the last tree as in that of round 0: only comments differ.
+    fn reads_alike(&self, path: &[u8]) -> bool;
     /// Whether one of these makefiles tells a recipe what is newer than what it makes (`$?`).
     fn says_what_is_newer(&self, makefiles: &[&[u8]]) -> bool;
     /// Whether the recipe for this path in one of these makefiles was another one in the tree of round 0.

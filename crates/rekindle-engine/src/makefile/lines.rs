@@ -19,7 +19,8 @@ pub(super) enum Kind {
     Other,
 }
 
-/// A makefile's lines, each as one piece and with the first of its bytes, in order. Lines without a word are left out.
+/// A makefile's lines, each as one piece and with the first of its bytes, in order. Lines without a word are left out, but for those
+/// in the text of a variable.
 pub(super) fn lines(content: &[u8]) -> Vec<(Kind, Vec<u8>)> {
     let chooses_prefix = super::has(content, b".RECIPEPREFIX");
     let mut in_rule = false;
@@ -27,14 +28,14 @@ pub(super) fn lines(content: &[u8]) -> Vec<(Kind, Vec<u8>)> {
     let mut lines = Vec::new();
     for line in joined_lines(content) {
         let trimmed = line.trim_ascii_start();
-        if trimmed.is_empty() {
+        if trimmed.is_empty() && definitions == 0 {
             continue;
         }
-        if line[0] == b'\t' && in_rule && !chooses_prefix {
+        if line.first() == Some(&b'\t') && in_rule && !chooses_prefix {
             lines.push((Kind::Recipe, line));
             continue;
         }
-        let is_neither = trimmed[0] == b'#' || is_conditional(trimmed);
+        let is_neither = trimmed.first() == Some(&b'#') || is_conditional(trimmed);
         let is_rule = !is_neither && is_rule(trimmed);
         in_rule = is_rule || (is_neither && in_rule);
         let may_become_recipe = chooses_prefix || definitions > 0;
@@ -44,7 +45,9 @@ pub(super) fn lines(content: &[u8]) -> Vec<(Kind, Vec<u8>)> {
             _ => {}
         }
         let line = if may_become_recipe { line } else { without_comment(line) };
-        lines.push((if is_rule { Kind::Rule } else { Kind::Other }, line));
+        if may_become_recipe || !line.trim_ascii().is_empty() {
+            lines.push((if is_rule { Kind::Rule } else { Kind::Other }, line));
+        }
     }
     lines
 }
@@ -62,8 +65,12 @@ fn without_comment(mut line: Vec<u8>) -> Vec<u8> {
         b';' => is_rule(&line[..*at]),
         _ => false,
     };
-    let end = outside_of_calls(&line).find(ends).filter(|at| line[*at] == b'#');
-    line.truncate(end.unwrap_or(line.len()));
+    let comment = outside_of_calls(&line).find(ends).filter(|at| line[*at] == b'#');
+    if let Some(end) = comment {
+        // The space before it is part of what a variable is set to, and of no rule.
+        let text = if is_rule(&line) { line[..end].trim_ascii_end() } else { &line[..end] };
+        line.truncate(text.len());
+    }
     line
 }
 
@@ -143,7 +150,7 @@ mod tests {
             let kinds: Vec<Kind> = lines(content.as_bytes()).into_iter().map(|(kind, _)| kind).collect();
             assert_eq!(kinds, expected, "{content}");
         };
-        check("a: b\n\tc\n\n# d\n\te\n", &[Rule, Recipe, Other, Recipe]);
+        check("a: b\n\tc\n\n# d\n\te\n", &[Rule, Recipe, Recipe]);
         check("a: b\r\n\tc \\\r\nd\r\n\te\r\n", &[Rule, Recipe, Recipe]);
         check("\ta\nb = c\n\td: e\n\tf\n", &[Other, Other, Rule, Recipe]);
         check("a \\\n\tb \\\n\t: c\n\td\n", &[Rule, Recipe]);

@@ -280,6 +280,13 @@ impl<'a> Auditor<'a> {
             {
                 return;
             }
+            Kind::Orchestrator(Orchestrator::Make)
+                if !is_task
+                    && hit.change.kind == ChangeKind::Content
+                    && self.facts.reads_alike(&hit.change.path) =>
+            {
+                return;
+            }
             // What an informer read is not read as advice.
             Kind::Orchestrator(_) if !is_task && self.is_advice(&hit.change.path) => return,
             _ => {}

@@ -222,6 +222,10 @@ impl Facts for Trees {
         makefiles.iter().any(has_glob) || (made.has_kin(name_of(path)) && path.ends_with(b".c"))
     }
 
+    fn reads_alike(&self, _: &[u8]) -> bool {
+        false
+    }
+
     fn is_asked_for(&self, makefiles: &[&[u8]], path: &[u8]) -> bool {
         let asks = format!("wildcard {}", String::from_utf8_lossy(path));
         makefiles.iter().any(|makefile| self.before.get(*makefile).is_some_and(|text| text.contains(&asks)))

@@ -142,6 +142,21 @@ fn rules_are_installed() {
 }
 
 /// What lists the sources of all objects at once, and is gone after a clean build, as in Redis, costs nothing.
+/// A comment, or an empty line, in a makefile is none of make's business.
+#[test]
+fn comments_in_a_makefile() {
+    let rules = "PROG = out/x\ninclude more.mk\n$(PROG): a\n\tcp a $@\nout/y: b Makefile\n\tcp b $@\n";
+    let files = [("Makefile", &format!("{rules}all: out/y\n")[..]), ("more.mk", "all: out/x\n")];
+    let edits = [
+        write("more.mk", "# What is made:\n\nall: out/x\n"),
+        write("Makefile", format!("# Copies. \\\n  More.\n{rules}all: out/y # and this\n")),
+    ];
+    for (differences, built) in differences("mkdir -p out; make all", &files, &edits) {
+        assert!(differences.is_empty(), "{differences:?}\n{}", built.told);
+        assert_eq!(built.build()["audits"][0]["clean"], false, "{}", built.told);
+    }
+}
+
 #[test]
 fn a_compilers_list_of_all_objects() {
     let makefile = "all: settings out/prog\nifneq ($(MAKECMDGOALS),clean)\n-include all.dep\nendif\n\
