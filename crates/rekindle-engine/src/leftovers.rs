@@ -1,4 +1,5 @@
-//! What builds leave in the directory of a package: the links to what they made, and pages that tell of a build.
+//! What builds leave in the directory of a package: the links to what they made, pages that tell of a build, and the store
+//! if that is where somebody wants it.
 //!
 //! They are no sources, or each build would change those of the next one, and the path of its output with them. What
 //! is one can be told from itself: whoever builds takes the same sources, whatever store that is for, and whether or
@@ -9,6 +10,8 @@
 //! A page is told by its first bytes, which go with it into any copy and any work tree. So that no other file has to be
 //! opened, its name must end as those of pages do. Nothing is remembered: a page in each build costs one open, and what
 //! is not remembered cannot be wrong.
+//!
+//! The store is told by where it is: only the one in use changes while the sources are read.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -41,6 +44,24 @@ pub(crate) fn leave_out(root: &Path, manifest: Manifest) -> Manifest {
         }
         EntryKind::Directory { .. } => false,
     })
+}
+
+/// Patterns for what of the sources in `root` is this store, with these names in it.
+pub(crate) fn store_patterns(root: &Path, store: &Path, names: &[&str]) -> Vec<String> {
+    let (Ok(root), Ok(store)) = (root.canonicalize(), store.canonicalize()) else { return Vec::new() };
+    // What is no text no pattern can name.
+    let Some(below) = store.strip_prefix(&root).ok().and_then(Path::to_str) else { return Vec::new() };
+    let mut pattern = String::new();
+    for char in below.chars() {
+        if pattern.is_empty() {
+            pattern.push('/');
+        }
+        if (char.is_ascii_punctuation() && char != '/') || char == ' ' {
+            pattern.push('\\');
+        }
+        pattern.push(char);
+    }
+    names.iter().map(|name| format!("{pattern}/{name}/")).collect()
 }
 
 /// Whether a file begins as a page does. What cannot be read is none: it was read a moment ago, and is told to have
@@ -92,6 +113,18 @@ mod tests {
         check(&format!("../nix/store/{name}"), false);
         check(name, false);
         check("", false);
+    }
+
+    #[test]
+    fn a_store_is_told_by_where_it_is() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let store = dir.path().join("a [b]/st");
+        let patterns = |root: &Path| store_patterns(root, &store, &["nix", "own"]);
+        assert!(patterns(dir.path()).is_empty());
+        fs::create_dir_all(store.join("nix")).expect("our own directory");
+        assert_eq!(patterns(dir.path()), ["/a\\ \\[b\\]/st/nix/", "/a\\ \\[b\\]/st/own/"]);
+        assert_eq!(patterns(&store), ["/nix/", "/own/"]);
+        assert!(patterns(&store.join("nix")).is_empty());
     }
 
     #[test]
