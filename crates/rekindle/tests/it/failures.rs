@@ -158,6 +158,23 @@ fn a_failure_stops_what_needs_it_and_no_more_with_keep_going() {
     assert_eq!(bad["failure"]["exitCode"], 1);
 }
 
+/// Who may only read a store finds the newest log of a package in it, and is told that this is all that is known.
+#[test]
+fn a_log_is_read_where_nothing_can_be_written() {
+    let place = Place::new();
+    let root = place.write(
+        "p",
+        "rekindle.toml",
+        "[package]\nname = \"p\"\nversion = \"1\"\nbuild-system = \"custom\"\n[phases]\ninstall = 'echo said; mkdir $out'\n",
+    );
+    place.build(&root, &[]);
+    let log = place.rekindle_as_user(&["log"]).current_dir(&root).run();
+    assert!(log.success() && log.stdout().contains("said"), "{}", log.stderr());
+    if rustix::process::geteuid().is_root() {
+        assert!(log.stderr().contains("where the store can be written"), "{}", log.stderr());
+    }
+}
+
 /// A caller's mask for new files is about its own files. Directories that nobody may enter would be of no use in a build.
 #[test]
 fn any_mask_and_any_variable_of_the_caller_will_do() {
