@@ -30,8 +30,8 @@ const STORE: &[u8] = b"/nix/store/";
 pub const PAGE_START: &str =
     "<!DOCTYPE html>\n<!-- written by rekindle about a build; no source of the next one -->\n";
 
-/// The end of the name of a page that can be told to be one.
-const PAGE_SUFFIX: &[u8] = b".html";
+/// The ends of the names of pages that can be told to be one.
+const PAGE_SUFFIXES: [&[u8]; 2] = [b".html", b".htm"];
 
 /// The sources in the directory `root`, of which `manifest` tells all that is in it.
 pub(crate) fn leave_out(root: &Path, manifest: Manifest) -> Manifest {
@@ -39,7 +39,7 @@ pub(crate) fn leave_out(root: &Path, manifest: Manifest) -> Manifest {
         EntryKind::Symlink { target } => is_output(target),
         EntryKind::File { size, .. } => {
             size >= PAGE_START.len() as u64
-                && entry.path.as_os_str().as_bytes().ends_with(PAGE_SUFFIX)
+                && PAGE_SUFFIXES.iter().any(|suffix| entry.path.as_os_str().as_bytes().ends_with(suffix))
                 && is_page(&root.join(&entry.path))
         }
         EntryKind::Directory { .. } => false,
@@ -137,6 +137,7 @@ mod tests {
         let files = [
             ("a.html", &*page),
             ("b.html", PAGE_START),
+            ("b.htm", PAGE_START),
             ("c.html", short),
             ("d.html", &other),
             ("e.txt", &page),
