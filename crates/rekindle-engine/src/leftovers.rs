@@ -1,4 +1,5 @@
-//! What builds leave in the directory of a package: the links to what they made, and pages that tell of a build.
+//! What builds leave in the directory of a package: the links to what they made, pages that tell of a build, and the store
+//! if that is where somebody wants it.
 //!
 //! They are no sources, or each build would change those of the next one, and the path of its output with them. What
 //! is one can be told from itself: whoever builds takes the same sources, whatever store that is for, and whether or
@@ -9,6 +10,8 @@
 //! A page is told by its first bytes, which go with it into any copy and any work tree. So that no other file has to be
 //! opened, its name must end as those of pages do. Nothing is remembered: a page in each build costs one open, and what
 //! is not remembered cannot be wrong.
+//!
+//! The store is told by where it is: only the one in use changes while the sources are read.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -27,8 +30,8 @@ const STORE: &[u8] = b"/nix/store/";
 pub const PAGE_START: &str =
     "<!DOCTYPE html>\n<!-- written by rekindle about a build; no source of the next one -->\n";
 
-/// The end of the name of a page that can be told to be one.
-const PAGE_SUFFIX: &[u8] = b".html";
+/// The ends of the names of pages that can be told to be one.
+const PAGE_SUFFIXES: [&[u8]; 2] = [b".html", b".htm"];
 
 /// The sources in the directory `root`, of which `manifest` tells all that is in it.
 pub(crate) fn leave_out(root: &Path, manifest: Manifest) -> Manifest {
@@ -36,11 +39,29 @@ pub(crate) fn leave_out(root: &Path, manifest: Manifest) -> Manifest {
         EntryKind::Symlink { target } => is_output(target),
         EntryKind::File { size, .. } => {
             size >= PAGE_START.len() as u64
-                && entry.path.as_os_str().as_bytes().ends_with(PAGE_SUFFIX)
+                && PAGE_SUFFIXES.iter().any(|suffix| entry.path.as_os_str().as_bytes().ends_with(suffix))
                 && is_page(&root.join(&entry.path))
         }
         EntryKind::Directory { .. } => false,
     })
+}
+
+/// Patterns for what of the sources in `root` is this store, with these names in it.
+pub(crate) fn store_patterns(root: &Path, store: &Path, names: &[&str]) -> Vec<String> {
+    let (Ok(root), Ok(store)) = (root.canonicalize(), store.canonicalize()) else { return Vec::new() };
+    // What is no text no pattern can name.
+    let Some(below) = store.strip_prefix(&root).ok().and_then(Path::to_str) else { return Vec::new() };
+    let mut pattern = String::new();
+    for char in below.chars() {
+        if pattern.is_empty() {
+            pattern.push('/');
+        }
+        if (char.is_ascii_punctuation() && char != '/') || char == ' ' {
+            pattern.push('\\');
+        }
+        pattern.push(char);
+    }
+    names.iter().map(|name| format!("{pattern}/{name}/")).collect()
 }
 
 /// Whether a file begins as a page does. What cannot be read is none: it was read a moment ago, and is told to have
@@ -95,6 +116,18 @@ mod tests {
     }
 
     #[test]
+    fn a_store_is_told_by_where_it_is() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let store = dir.path().join("a [b]/st");
+        let patterns = |root: &Path| store_patterns(root, &store, &["nix", "own"]);
+        assert!(patterns(dir.path()).is_empty());
+        fs::create_dir_all(store.join("nix")).expect("our own directory");
+        assert_eq!(patterns(dir.path()), ["/a\\ \\[b\\]/st/nix/", "/a\\ \\[b\\]/st/own/"]);
+        assert_eq!(patterns(&store), ["/nix/", "/own/"]);
+        assert!(patterns(&store.join("nix")).is_empty());
+    }
+
+    #[test]
     fn a_page_is_known_by_its_name_and_its_first_bytes() {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let page = format!("{PAGE_START}<html/>");
@@ -104,6 +137,7 @@ mod tests {
         let files = [
             ("a.html", &*page),
             ("b.html", PAGE_START),
+            ("b.htm", PAGE_START),
             ("c.html", short),
             ("d.html", &other),
             ("e.txt", &page),

@@ -4,11 +4,13 @@
 //! time. In a trace each file of the tree has one name, that in the layers, and everything else its absolute path.
 
 use std::collections::{HashMap, HashSet};
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use rekindle_layers::{FileType, View};
+use rekindle_layers::{Cursor, FileType, View};
 use rekindle_plan::trace::{self, Access, Exec, Move, PathId, Process, ProcessId, Stream, Touch, Trace};
 use rekindle_plan::{Observations, ObservationsBuilder};
 use rekindle_sandbox::{self as sandbox, End, MoveKind, Records};
@@ -58,8 +60,13 @@ impl Places {
     }
 }
 
-/// The trace of a step that left the layer `upper`; or why there is none, in a clause.
-pub(crate) fn trace(records: &Records, places: &Places, upper: &Path) -> Result<Trace, String> {
+/// The trace of a step that found this tree and left the layer `upper`; or why there is none, in a clause.
+pub(crate) fn trace(
+    records: &Records,
+    places: &Places,
+    before: &[PathBuf],
+    upper: &Path,
+) -> Result<Trace, String> {
     if !records.complete {
         return Err(records.reason.clone());
     }
@@ -68,7 +75,9 @@ pub(crate) fn trace(records: &Records, places: &Places, upper: &Path) -> Result<
         let program = program.map_or_else(|| "a process".into(), |name| name.to_string_lossy().into_owned());
         return Err(format!("{program} shares open files with other processes"));
     }
-    let paths: Vec<Vec<u8>> = records.paths.ids().map(|id| places.of(records.paths.bytes(id))).collect();
+    let mut paths: Vec<Vec<u8>> = records.paths.ids().map(|id| places.of(records.paths.bytes(id))).collect();
+    let taken = taken(records, &mut paths, before)
+        .map_err(|error| format!("what was in a directory that was moved cannot be read: {error}"))?;
     let path = |id: sandbox::PathId| PathId(id.index() as u32);
     // The kernel's numbers of pipes are large.
     let mut pipes: HashMap<u64, u32> = HashMap::new();
@@ -118,7 +127,7 @@ pub(crate) fn trace(records: &Records, places: &Places, upper: &Path) -> Result<
             failed: false,
             input: stream(process.input),
             output: stream(process.output),
-            accesses: accesses.collect(),
+            accesses: accesses.chain(taken.get(&id.0).into_iter().flatten().copied()).collect(),
         }
     });
     let moves = records.moves.iter().map(|step| Move {
@@ -130,14 +139,63 @@ pub(crate) fn trace(records: &Records, places: &Places, upper: &Path) -> Result<
     Ok(Trace::new(&paths, processes.collect(), moves.collect(), |path| is_left(upper, path)))
 }
 
+/// What each process took away with a directory to which it gave another name: all that the tree had there. Nobody opened it.
+fn taken(
+    records: &Records,
+    paths: &mut Vec<Vec<u8>>,
+    before: &[PathBuf],
+) -> Result<HashMap<u32, Vec<Access>>, Error> {
+    let mut taken: HashMap<u32, Vec<Access>> = HashMap::new();
+    let mut tree = None;
+    for step in &records.moves {
+        let moved = match step.kind {
+            MoveKind::Exchange => [Some(step.from), Some(step.to)],
+            // What became a directory was one.
+            MoveKind::Rename if is_directory(records, step) => [Some(step.from), None],
+            MoveKind::Rename | MoveKind::Link => continue,
+        };
+        for from in moved.into_iter().flatten() {
+            let from = paths[from.index()].clone();
+            let sub = Path::new(OsStr::from_bytes(&from));
+            let tree = match &mut tree {
+                Some(tree) => tree,
+                None => tree.insert(Cursor::new(View::of_layers(before, Path::new(""))?)),
+            };
+            let is_in_tree = !from.starts_with(b"/") && !from.is_empty();
+            let found = if is_in_tree { tree.metadata(sub)? } else { None };
+            if found.is_none_or(|found| found.file_type != FileType::Directory) {
+                continue;
+            }
+            View::of_layers(before, sub)?.walk(|walked| {
+                let touch = match walked.metadata().file_type {
+                    FileType::Directory => Touch::LISTED,
+                    FileType::Symlink => Touch::FOLLOWED,
+                    _ => Touch::READ,
+                };
+                let path = PathId(paths.len() as u32);
+                let name = walked.path().as_os_str().as_bytes();
+                paths.push(if name.is_empty() { from.clone() } else { [&from[..], name].join(&b'/') });
+                let access = Access { path, touch, observed: step.at, changed: 0, changed_last: 0 };
+                taken.entry(step.process.0).or_default().push(access);
+                Ok::<_, Error>(())
+            })?;
+        }
+    }
+    Ok(taken)
+}
+
+fn is_directory(records: &Records, step: &sandbox::Move) -> bool {
+    let access = records.access(step.process, step.to);
+    access.is_some_and(|access| access.touch.any(sandbox::Touch::DIRECTORY))
+}
+
 /// Whether a layer has something at this path that it does not only hide. What is in `/tmp` is gone when the step goes on.
 fn is_left(upper: &Path, path: &[u8]) -> bool {
-    use std::os::unix::ffi::OsStrExt;
     let is_tmp = path.strip_prefix(TREE_TMP.as_bytes()).is_some_and(|rest| rest.starts_with(b"/"));
     if path.starts_with(b"/") || is_tmp {
         return false;
     }
-    let metadata = fs::symlink_metadata(upper.join(std::ffi::OsStr::from_bytes(path)));
+    let metadata = fs::symlink_metadata(upper.join(OsStr::from_bytes(path)));
     metadata.is_ok_and(|metadata| !(metadata.file_type().is_char_device() && metadata.rdev() == 0))
 }
 

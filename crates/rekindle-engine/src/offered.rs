@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use rekindle_nix::{Derivation, StorePath};
 
-use crate::engine::Engine;
+use crate::engine::{Engine, OWN_DIR};
 use crate::error::Error;
+use crate::leftovers;
 use crate::source::{Directory, EmbeddedFile, Source, SourceRules};
 
 /// All that was offered.
@@ -25,7 +26,9 @@ impl Engine {
     /// # Errors
     /// A directory that cannot be read or changes while it is read, a file that no store can hold.
     pub fn observe_tree(&self, name: &str, dir: &Path, rules: &SourceRules) -> Result<Source, Error> {
-        self.memory().observe_tree(self.store().store_dir(), name, dir, rules)
+        let mut rules = rules.clone();
+        rules.exclude.extend(leftovers::store_patterns(dir, self.store().root(), &["nix", OWN_DIR]));
+        self.memory().observe_tree(self.store().store_dir(), name, dir, &rules)
     }
 
     /// Finds the store path of one file or directory as it is. Nothing is written to the store.

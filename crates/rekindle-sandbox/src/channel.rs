@@ -138,9 +138,19 @@ impl Inbox {
         Some(report)
     }
 
-    /// What was read and is not a report, as text: a complaint of something that knows no reports.
+    /// What was read and is not a report, as text for a terminal: a complaint of something that knows no reports.
     pub(crate) fn stray_text(&self) -> String {
-        String::from_utf8_lossy(&self.bytes).trim().to_owned()
+        let mut text = String::new();
+        for chunk in self.bytes.utf8_chunks() {
+            for char in chunk.valid().chars() {
+                match char.is_control() && char != '\n' {
+                    true => text.extend(char.escape_default()),
+                    false => text.push(char),
+                }
+            }
+            text.extend(chunk.invalid().iter().map(|byte| format!("\\x{byte:02x}")));
+        }
+        text.trim().to_owned()
     }
 }
 
@@ -232,5 +242,7 @@ mod tests {
         assert_eq!(inbox.read(ours.as_fd()), Reading::More);
         assert!(inbox.next().is_none());
         assert_eq!(inbox.stray_text(), "cannot load libfoo.so");
+        let inbox = Inbox { bytes: b"a\x1b[1m \xc3\xa9\n\xff\x03b\n".to_vec(), ..Inbox::default() };
+        assert_eq!(inbox.stray_text(), "a\\u{1b}[1m \u{e9}\n\\xff\\u{3}b");
     }
 }

@@ -126,8 +126,10 @@ impl<'a> Run<'a> {
         let kept = order.try_clone().map_err(|error| Error::failed("cannot keep a descriptor", error))?;
         let started = Instant::now();
         // A group of its own keeps signals of the terminal away from the helper: they are the caller's to handle.
+        // It needs no variable; and what a caller tells the dynamic linker would make that talk to our socket.
         let child = Command::new(helper)
             .arg0(child::NAME)
+            .env_clear()
             .process_group(0)
             .stdin(Stdio::from(order))
             .stdout(Stdio::from(output_end))

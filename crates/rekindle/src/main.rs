@@ -30,6 +30,8 @@ mod toolchain;
 use std::io::Write as _;
 use std::process::ExitCode;
 
+use rustix::fs::Mode;
+
 use crate::args::Args;
 use crate::environment::Environment;
 
@@ -37,6 +39,8 @@ fn main() -> ExitCode {
     // The sandbox executes this program again as its helper. Nothing may happen before.
     rekindle_sandbox::child_main();
     rekindle_sandbox::raise_descriptor_limit();
+    // What a store holds is for all to read, and our own directories have to be open to ourselves, whatever the caller wants of new files.
+    rustix::process::umask(Mode::from_raw_mode(0o022));
     let environment = Environment::of_process();
     let args = match Args::of_process() {
         Ok(args) => args,

@@ -15,8 +15,12 @@ use rekindle_units::cargo::Lock;
 use rekindle_units::infer::{Inferred, Listing, infer, wants_content};
 use rekindle_units::lower::order;
 use rekindle_units::manifest::{BuildSystem, FILE_NAME, InputFrom, Manifest, Package, PackageName, Source};
+use rustix::fs::{Mode, OFlags};
 
 use crate::cli_error::CliError;
+
+/// What is larger is no text that somebody wrote to say what to build, nor a tool for that.
+const LARGEST: u64 = 16 << 20;
 
 /// Packages, each after those that it uses.
 #[derive(Debug)]
@@ -248,37 +252,57 @@ pub(crate) fn directory(dir: &Path) -> Result<PathBuf, CliError> {
 
 fn read_manifest(dir: &Path) -> Result<Manifest, CliError> {
     let path = dir.join(FILE_NAME);
-    match fs::read(&path) {
-        Ok(bytes) => {
-            let text = String::from_utf8(bytes).map_err(|error| {
-                let line =
-                    error.as_bytes()[..error.utf8_error().valid_up_to()].split(|byte| *byte == b'\n').count();
-                CliError::user(format!("{}:{line}: the text is not UTF-8", path.display()))
-            })?;
-            Ok(Manifest::parse(&path, &text)?)
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            Ok(Manifest::single(recognise(dir)?.package))
-        }
-        Err(error) => Err(CliError::io("read", &path, &error)),
+    match read_text(&path)? {
+        Some(text) => Ok(Manifest::parse(&path, &text)?),
+        None => Ok(Manifest::single(recognise(dir)?.package)),
     }
 }
 
 fn read_lock(path: &Path) -> Result<Lock, CliError> {
-    match fs::read_to_string(path) {
-        Ok(text) => Ok(Lock::parse(path, &text)?),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+    match read_text(path)? {
+        Some(text) => Ok(Lock::parse(path, &text)?),
+        None => {
             Err(CliError::user(format!("there is no {}, which says which crates are meant", path.display()))
                 .hint("make it with `cargo generate-lockfile`, and keep it with the sources"))
         }
-        Err(error) => Err(CliError::io("read", path, &error)),
     }
+}
+
+/// The text of a file that says what to build; nothing if there is none.
+fn read_text(path: &Path) -> Result<Option<String>, CliError> {
+    let failed = |error| CliError::io("read", path, &error);
+    let file = match open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(failed(error)),
+    };
+    if !file.metadata().map_err(failed)?.is_file() {
+        return Err(CliError::user(format!("cannot read {}: it is no regular file", path.display()))
+            .hint("remove it, or put a file in its place"));
+    }
+    let mut bytes = Vec::new();
+    file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > LARGEST {
+        let message = format!("cannot read {}: it is larger than {} MiB", path.display(), LARGEST >> 20);
+        return Err(CliError::user(message).hint("is it the right file? Remove it, or make it shorter"));
+    }
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let line = error.as_bytes()[..error.utf8_error().valid_up_to()].split(|byte| *byte == b'\n').count();
+        CliError::user(format!("{}:{line}: the text is not UTF-8", path.display()))
+    })?;
+    Ok(Some(text))
 }
 
 fn read_start(path: &Path) -> io::Result<Vec<u8>> {
     let mut start = Vec::new();
-    File::open(path)?.take(1 << 20).read_to_end(&mut start)?;
+    open(path)?.take(1 << 20).read_to_end(&mut start)?;
     Ok(start)
+}
+
+/// Opens a file to read it. Nobody is waited for at a pipe.
+fn open(path: &Path) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    Ok(File::from(rustix::fs::open(path, flags, Mode::empty())?))
 }
 
 #[cfg(test)]

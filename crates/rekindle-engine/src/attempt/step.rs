@@ -208,7 +208,7 @@ impl Attempt<'_> {
             (Seeing::Processes { lookups }, Some(records)) => {
                 let store_dir = self.given.world.store.store_dir().as_str();
                 let places = Places::new(store_dir, self.given.moved, source);
-                let trace = match observing::trace(&records, &places, upper) {
+                let trace = match observing::trace(&records, &places, &self.tree(), upper) {
                     Ok(trace) => trace,
                     Err(why) => return unknown(why),
                 };

@@ -209,7 +209,7 @@ impl<'a> Auditor<'a> {
             }
         }
         if self.rules.moment {
-            for (group, hit) in self.was_given_nothing(run) {
+            for (group, hit) in self.was_given_nothing(run, round) {
                 self.note(&mut hits, run, group, hit);
             }
         }

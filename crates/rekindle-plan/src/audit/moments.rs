@@ -11,7 +11,7 @@ use super::Run;
 use super::groups::{Group, GroupId, Kind};
 use super::rules::{Auditor, Hit, Likes, RunId};
 use crate::observation::{ChangeKind, SourceChange};
-use crate::trace::{Access, PathId, Process, ProcessId, Touch, Trace, name_of};
+use crate::trace::{Access, Move, PathId, Process, ProcessId, Touch, Trace, name_of};
 
 const USES: Touch = Touch::USES.and(Touch::LISTED);
 
@@ -106,7 +106,7 @@ impl<'a> Auditor<'a> {
 
     /// Those of this round that were given the same to do in an earlier build, and did not get this time what somebody else had
     /// handed to them then in a file that is gone. Who only asks whether it is there is not seen to miss it.
-    pub(super) fn was_given_nothing(&self, run: RunId) -> Vec<(GroupId, Hit<'a>)> {
+    pub(super) fn was_given_nothing(&self, run: RunId, round: usize) -> Vec<(GroupId, Hit<'a>)> {
         let is_fed = |group: &Group| group.fed_by.iter().any(|writer| !group.piped_by.contains(writer));
         let earlier = &self.groups[..self.evidence.then.len()];
         if !earlier.iter().any(|groups| groups.all.iter().any(is_fed)) {
@@ -124,43 +124,60 @@ impl<'a> Auditor<'a> {
             };
             let (then, like) = self.like_one(run, leader, leads)?;
             let group_then = self.groups[then].of[like.at()];
-            let path = self.handed_to(then, group_then).find(|path| !self.finds(run, group, path))?;
+            let is_missed = |path: &&[u8]| !self.finds((run, group), path, round);
+            let path = self.handed_to(then, group_then).find(is_missed)?;
             let change = SourceChange { path: path.to_vec(), kind: ChangeKind::Removed };
             Some((group, Hit { at: 1, is_past: true, ..Hit::of(change, leader) }))
         };
         tasks.filter_map(misses).collect()
     }
 
-    /// What a group was handed by what others had been started to do, in files that are gone. What it starts itself hands to it what
-    /// it asks for, and it may know that from the last time.
+    /// What a group was handed by what others had been started to do, in files that are gone: it used them, or gave them or a directory
+    /// that they were in another name. What it starts itself hands to it what it asks for, and it may know that from the last time.
     fn handed_to(&self, run: RunId, group: GroupId) -> impl Iterator<Item = &'a [u8]> {
         let (trace, groups) = (self.trace(run), self.groups[run]);
         let accesses = groups.members(group).iter().flat_map(move |member| &trace.process(*member).accesses);
-        let is_handed = move |access: &&Access| {
+        let used = accesses.filter(|access| access.observed > 0 && access.touch.any(USES));
+        let used = used.map(|access| (access.path, u32::MAX));
+        let moves = trace.moves().iter().filter(move |step| groups.of[step.process.at()] == group);
+        let moved = moves.flat_map(move |step| {
+            let below = trace.paths().below(trace.paths().get(step.from)).map(|at| PathId(at as u32));
+            std::iter::once(step.from).chain(below).map(|path| (path, step.at))
+        });
+        let is_handed = move |(path, before): &(PathId, u32)| {
             let makers = || {
-                let makers =
-                    trace.changes_to(access.path).filter(|(_, access)| access.touch.any(Touch::MAKES));
+                let is_maker = |access: &Access| access.touch.any(Touch::MAKES) && access.changed < *before;
+                let makers = trace.changes_to(*path).filter(move |(_, access)| is_maker(access));
                 makers.map(|(maker, _)| groups.of[maker.at()])
             };
-            access.observed > 0
-                && access.touch.any(USES)
-                && !trace.left(access.path)
+            !trace.left(*path)
                 && makers().all(|maker| maker != group)
                 && makers()
                     .any(|maker| groups.all[maker].kind == Kind::Task && !groups.is_below(maker, group))
         };
-        accesses.filter(is_handed).map(move |access| trace.paths().get(access.path))
+        used.chain(moved).filter(is_handed).map(move |(path, _)| trace.paths().get(path))
     }
 
-    /// Whether a group finds something at a path.
-    fn finds(&self, run: RunId, group: GroupId, path: &[u8]) -> bool {
-        let trace = self.trace(run);
-        let Some(id) = trace.paths().find(path) else { return false };
+    /// Whether a group of this round finds something at a path, or gives it another name. Of what lies in a directory that is given
+    /// one, nothing is seen but who made it.
+    fn finds(&self, (run, group): (RunId, GroupId), path: &[u8], round: usize) -> bool {
+        let (trace, of) = (self.trace(run), &self.groups[run].of);
         let found = |access: &Access| access.observed > 0 && !access.touch.any(Touch::ABSENT);
-        self.groups[run]
-            .members(group)
-            .iter()
-            .any(|member| trace.process(*member).access(id).is_some_and(found))
+        let is_found = |id| {
+            let mut members = self.groups[run].members(group).iter();
+            members.any(|member| trace.process(*member).access(id).is_some_and(found))
+        };
+        let is_there = || {
+            let mut changes = self.changes_in(run, path);
+            self.facts.existed(round - 1, path)
+                || changes.any(|(_, _, access)| access.touch.any(Touch::MAKES) && access.changed > 0)
+        };
+        let is_moved = |step: &Move| {
+            let below = path.strip_prefix(trace.paths().get(step.from));
+            of[step.process.at()] == group
+                && below.is_some_and(|below| below.is_empty() || (below[0] == b'/' && is_there()))
+        };
+        trace.paths().find(path).is_some_and(is_found) || trace.moves().iter().any(is_moved)
     }
 
     /// Whether any of these did something to a path for which this holds.
@@ -230,11 +247,9 @@ impl<'a> Auditor<'a> {
         let is_its_own = |(maker, access): (ProcessId, &Access)| {
             access.touch.any(Touch::MAKES) && of[maker.at()] == of[then.id.at()]
         };
-        then.access.observed > 0
-            && !then.trace.left(then.path)
-            && then.changes().any(went)
-            && !then.changes().any(is_its_own)
-            && (then.access.touch.any(USES) || is_moved())
+        // A new name is given without a look at what is there.
+        let is_used = then.access.observed > 0 && then.access.touch.any(USES) && then.changes().any(went);
+        !then.trace.left(then.path) && !then.changes().any(is_its_own) && (is_used || is_moved())
     }
 }
 

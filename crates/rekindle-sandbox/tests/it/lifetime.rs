@@ -219,3 +219,13 @@ fn the_helper_by_itself_does_nothing() {
     assert_eq!(run("helper"), (Some(2), String::new()));
     assert_eq!(run("rekindle-sandbox"), (Some(2), String::new()));
 }
+
+/// What a caller tells the dynamic linker is not for the helper: its complaints would come where reports are expected.
+#[test]
+fn variables_of_the_caller_do_not_reach_the_helper() {
+    for (name, value) in [("LD_PRELOAD", "/nowhere.so"), ("LD_DEBUG", "libs")] {
+        let output = caller(&[], "true", CALLER).env(name, value).output().expect("it starts");
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(said.contains("ran: ") && !said.contains("refused"), "{name}: {said}");
+    }
+}

@@ -71,11 +71,15 @@ fn of_package(session: &Session<'_>, store: &Store, args: &LogArgs) -> Result<St
             names.join(", ")
         )));
     };
-    let engine = session.engine()?;
-    let recipes = Recipes::lower(session, &engine, &project)?;
-    let drv = recipes.packages[goal].path.clone();
-    if store.log_path(&drv).is_some() {
-        return Ok(drv);
+    // What it is now is not known where nothing can be written. Its newest log is there all the same.
+    let is_writable = store.check_writable().is_ok();
+    if is_writable {
+        let engine = session.engine()?;
+        let recipes = Recipes::lower(session, &engine, &project)?;
+        let drv = recipes.packages[goal].path.clone();
+        if store.log_path(&drv).is_some() {
+            return Ok(drv);
+        }
     }
     let name = project.members[goal].package.full_name();
     let older = newest(store, |drv| drv.drv_name().is_some_and(|drv| drv.as_str() == name))?;
@@ -84,7 +88,13 @@ fn of_package(session: &Session<'_>, store: &Store, args: &LogArgs) -> Result<St
     };
     let look = session.environment.look_of_stderr();
     let path = store.store_dir().display(&older);
-    let warning = format!("{name} as it is now was not built yet; this is the newest log, of {path}");
+    let why = match is_writable {
+        true => format!("{name} as it is now was not built yet"),
+        false => {
+            format!("whether {name} as it is now was built is only known where the store can be written")
+        }
+    };
+    let warning = format!("{why}; this is the newest log, of {path}");
     // Whoever does not see it still gets the log.
     let _ = writeln!(io::stderr(), "{} {warning}", look.yellow("warning:"));
     Ok(older)

@@ -1,5 +1,6 @@
 //! `rekindle build --report`: gathers what is known of a build, and writes the page.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
@@ -40,6 +41,12 @@ pub(super) fn check(path: &Path) -> Result<(), CliError> {
         return Err(CliError::user(message).hint("name a file in it"));
     }
     check_replaceable(path)?;
+    let is_page = |end: &OsStr| end == "html" || end == "htm";
+    // In a pipe or a device nothing stays.
+    if (path.is_file() || !path.exists()) && !path.extension().is_some_and(is_page) {
+        let message = format!("cannot write {}: a page has a name that ends in .html", path.display());
+        return Err(CliError::user(message).hint(format!("is it `--report {}.html`?", path.display())));
+    }
     let (written, access) = match path.exists() {
         true => (path, Access::WRITE_OK),
         false => (parent, Access::WRITE_OK | Access::EXEC_OK),

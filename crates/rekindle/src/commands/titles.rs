@@ -1,12 +1,14 @@
 //! What processes and tasks are called where people read of them.
 //!
 //! A line of a makefile often reaches a compiler through `sh -c`, with a message printed before. Who asks what made a file wants to
-//! read of the compiler. So a shell that did nothing but start one program is called by that program, and any other
-//! by its script.
+//! read of the compiler. So a shell that did nothing but start one program is called by that program, and any other, such as one
+//! that wrote something itself, by its script.
+
+use std::collections::BTreeSet;
 
 use rekindle_plan::explain::{Lineage, RunAt, TaskAt};
 use rekindle_plan::quote::hidden_word;
-use rekindle_plan::trace::{Arguments, ProcessId, name_of};
+use rekindle_plan::trace::{Access, Arguments, ProcessId, Stream, Touch, name_of};
 
 use crate::report::{fit, one_line, shell_word};
 
@@ -14,7 +16,7 @@ use crate::report::{fit, one_line, shell_word};
 pub(super) const COLUMNS: usize = 76;
 
 /// The process after which a task is called: the one that all others come from, or the only one that it started, if it is
-/// a shell.
+/// a shell that wrote nothing itself.
 pub(super) fn head(lineage: &Lineage<'_>, task: TaskAt) -> ProcessId {
     let leader = lineage.leader(task);
     let script = lineage.exec(task.at, leader).and_then(|exec| script(&exec.argv));
@@ -27,9 +29,31 @@ pub(super) fn head(lineage: &Lineage<'_>, task: TaskAt) -> ProcessId {
     };
     let mut direct = lineage.members(task).iter().filter(is_direct);
     match (direct.next(), direct.next()) {
-        (Some(one), None) => *one,
+        (Some(one), None) if !writes(lineage, task, leader, *one) => *one,
         _ => leader,
     }
+}
+
+/// Whether a shell has written something itself, or a part of it that executed nothing. What it opens for the program that it
+/// started is the program's.
+fn writes(lineage: &Lineage<'_>, task: TaskAt, shell: ProcessId, program: ProcessId) -> bool {
+    let trace = lineage.trace(task.at);
+    let output = trace.process(program).output;
+    let is_write = |access: &Access| {
+        access.touch.any(Touch::WRITES)
+            && output != Stream::File(access.path)
+            && !trace.paths().get(access.path).starts_with(b"/")
+    };
+    let members = || lineage.members(task).iter().copied();
+    let executed: BTreeSet<u32> = members().filter_map(|id| Some(trace.process(id).before?.0)).collect();
+    members().any(|id| {
+        let process = trace.process(id);
+        let is_shell = id == shell
+            || (process.exec.is_none()
+                && !executed.contains(&id.0)
+                && lineage.ancestry(task.at, id).first() == Some(&shell));
+        is_shell && process.accesses.iter().any(is_write)
+    })
 }
 
 /// The command line of a process, as a shell takes it; the whole of it.

@@ -45,6 +45,40 @@ fn a_directory_of_an_earlier_phase_can_be_renamed_in_a_copy() {
     assert_eq!(place.leftovers(), [""; 0]);
 }
 
+/// With a directory goes all that is in it, though nobody opened it: for the steps, and for the commands of one.
+#[test]
+fn who_renames_a_directory_has_seen_what_is_in_it() {
+    for phases in [
+        "patch = 'mv old new'\nbuild = 'true'\ninstall = 'cp -r new $out'\n",
+        "patch = 'mv --exchange old other 2> /dev/null || { mv old tmp; mv other old; mv tmp other; }'\n\
+         build = 'true'\ninstall = 'cp -r other $out'\n",
+        "build = 'make'\ninstall = 'cp -r new $out'\n",
+    ] {
+        let place = Place::new();
+        let text = format!(
+            "[package]\nname = \"mover\"\nversion = \"1\"\nbuild-system = \"custom\"\ncopy-tree = true\n[phases]\n{phases}"
+        );
+        place.write(
+            "mover",
+            "Makefile",
+            "all: done end\ndone:\n\tmv old new; touch done\nend: a\n\tcp a end\n",
+        );
+        let root = place.write("mover", "rekindle.toml", text);
+        for (path, text) in [("old/x", "1\n"), ("old/sub/z", "1\n"), ("other/x", "0\n"), ("a", "a\n")] {
+            place.write("mover", path, text);
+        }
+        place.build(&root, &[]);
+        for (path, text) in [("old/x", "2\n"), ("old/y", "3\n"), ("old/sub/z", "2\n")] {
+            place.write("mover", path, text);
+            let edited = place.build(&root, &[]).remove(0);
+            let clean = Place::new();
+            let again = clean.build(&root, &["--clean"]).remove(0);
+            assert_eq!(edited, again);
+            same(&place.physical(&edited), &clean.physical(&again));
+        }
+    }
+}
+
 /// The phase after it runs, and the build ends well, as it does in an overlay.
 #[test]
 fn a_phase_may_lock_what_it_leaves() {

@@ -2,10 +2,11 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use serde_json::Value;
 
-use crate::project::{Finished, Place};
+use crate::project::{Finished, Place, example};
 
 /// A package that runs this script in its build phase.
 fn package(place: &Place, name: &str, script: &str) -> PathBuf {
@@ -155,4 +156,37 @@ fn a_failure_stops_what_needs_it_and_no_more_with_keep_going() {
     let bad = builds.iter().find(|build| build["name"] == "bad").expect("the build");
     assert_eq!(bad["failure"]["kind"], "exit");
     assert_eq!(bad["failure"]["exitCode"], 1);
+}
+
+/// Who may only read a store finds the newest log of a package in it, and is told that this is all that is known.
+#[test]
+fn a_log_is_read_where_nothing_can_be_written() {
+    let place = Place::new();
+    let root = place.write(
+        "p",
+        "rekindle.toml",
+        "[package]\nname = \"p\"\nversion = \"1\"\nbuild-system = \"custom\"\n[phases]\ninstall = 'echo said; mkdir $out'\n",
+    );
+    place.build(&root, &[]);
+    let log = place.rekindle_as_user(&["log"]).current_dir(&root).run();
+    assert!(log.success() && log.stdout().contains("said"), "{}", log.stderr());
+    if rustix::process::geteuid().is_root() {
+        assert!(log.stderr().contains("where the store can be written"), "{}", log.stderr());
+    }
+}
+
+/// A caller's mask for new files is about its own files. Directories that nobody may enter would be of no use in a build.
+#[test]
+fn any_mask_and_any_variable_of_the_caller_will_do() {
+    for (mask, name, value) in
+        [("777", "LD_PRELOAD", "/nowhere.so"), ("277", "LD_DEBUG", "libs"), ("077", "A", "b")]
+    {
+        let place = Place::new();
+        let command = place.rekindle_as_user(&["build", "--no-link"]).arg(example("hello-make")).command();
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("umask {mask}; exec \"$@\""), "sh"]).arg(command.get_program());
+        shell.args(command.get_args()).current_dir(place.path()).env("HOME", place.path()).env(name, value);
+        let built = shell.output().expect("the program starts");
+        assert!(built.status.success(), "{mask} {name}: {}", String::from_utf8_lossy(&built.stderr));
+    }
 }

@@ -4,6 +4,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use crate::project::Place;
 
@@ -99,5 +100,31 @@ fn whatever_lies_where_sources_are_remembered_stops_no_build() {
         assert_eq!(build(&place, &root, &["--no-link"]), out);
         assert!(is_one(&index), "{}", at.display());
         assert_eq!(indexes().count(), 1, "{}", at.display());
+    }
+}
+
+/// It changes as it is written to. What else is there is a source.
+#[test]
+fn a_store_in_the_directory_is_no_source() {
+    let sources = |root: &Path, store: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rekindle"));
+        command.args(["--store", store, "build", "--no-link", "--print-out-paths"]).current_dir(root);
+        let built = command.env("HOME", root).output().expect("the program starts");
+        assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+        let out = String::from_utf8(built.stdout).expect("text");
+        fs::read_to_string(
+            root.join(store)
+                .join(out.lines().next().expect("an output").trim_start_matches('/'))
+                .join("sources"),
+        )
+        .expect("built")
+    };
+    // A directory in which nothing else is does not count either.
+    for store in ["rel [1]/st", ".", "data"] {
+        let place = Place::new();
+        let root = lister(&place);
+        for _ in 0..2 {
+            assert_eq!(sources(&root, store), SOURCES, "{store}");
+        }
     }
 }

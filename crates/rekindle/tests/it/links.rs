@@ -21,7 +21,8 @@ fn a_page_replaces_nothing_but_a_page() {
         );
         assert_eq!(fs::read_to_string(at(name)).expect("ours"), text);
     }
-    assert!(!place.store().exists(), "nothing was begun");
+    check(&place, &["--report", "page.txt"], &["cannot write page.txt", ".html", "--report page.txt.html"]);
+    assert!(!at("page.txt").exists() && !place.store().exists(), "nothing was begun");
     fs::create_dir(at("closed")).expect("ours");
     fs::set_permissions(at("closed"), fs::Permissions::from_mode(0o555)).expect("ours");
     check(&place, &["--report", "closed/page.html"], &["cannot write closed/page.html", "Permission denied"]);

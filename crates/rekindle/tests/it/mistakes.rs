@@ -238,3 +238,24 @@ fn a_derivation_that_is_malformed_is_an_error() {
         verified.stdout()
     );
 }
+
+/// Nobody waits for who would write into a pipe, and nobody reads what has no end.
+#[test]
+fn what_is_no_text_of_a_sane_size_is_not_read() {
+    let place = place();
+    let root = place.write("odd", "Makefile", "all:\n");
+    let manifest = root.join("rekindle.toml");
+    let no_file = ["rekindle.toml", "no regular file", "hint: remove it"];
+    rustix::fs::mkfifoat(rustix::fs::CWD, &manifest, rustix::fs::Mode::RUSR).expect("made");
+    check(&place, &root, 1, &no_file);
+    fs::remove_file(&manifest).expect("ours");
+    symlink("/dev/zero", &manifest).expect("linked");
+    check(&place, &root, 1, &no_file);
+    fs::remove_file(&manifest).expect("ours");
+    let large = fs::File::create(&manifest).expect("ours");
+    large.set_len(17 << 20).expect("sparse");
+    check(&place, &root, 1, &["rekindle.toml", "larger than 16 MiB", "hint:"]);
+    place.write("odd", "rekindle.toml", "[package]\nname = \"odd\"\nbuild-system = \"cargo\"\n");
+    symlink("/dev/zero", root.join("Cargo.lock")).expect("linked");
+    check(&place, &root, 1, &["Cargo.lock", "no regular file"]);
+}

@@ -292,3 +292,18 @@ fn mistakes_are_one_line() {
     assert!(untouched.success() && untouched.stdout().contains("no process"), "{}", untouched.stderr());
     assert_eq!(asked(&place, &["unused.txt"])["kind"], "untouched");
 }
+
+#[test]
+fn a_shell_that_wrote_the_file_is_named() {
+    let place = Place::new();
+    place.write("p", "rekindle.toml", "[package]\nname = \"probe\"\nversion = \"1\"\n");
+    let makefile = "all: n m\nn:\n\tmv t n 2> /dev/null || echo none > n2\n\
+                    m:\n\t@:; gcc --version > m\n\
+                    install: all\n\tmkdir $(PREFIX); cp n2 m $(PREFIX)\n";
+    place.write("p", "Makefile", makefile);
+    build(&place);
+    let told = why(&place, &["n2"]);
+    assert!(told.stdout().contains("mv t n 2> /dev/null || echo none > n2"), "{}", told.stdout());
+    let told = why(&place, &["m"]);
+    assert!(told.stdout().contains("gcc --version") && !told.stdout().contains("@:"), "{}", told.stdout());
+}

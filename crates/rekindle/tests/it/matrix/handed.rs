@@ -57,3 +57,28 @@ fn by_another_name() {
     let makefile = "all: out/x\nout/x: stamp b\n\tcat h/x.h b > out/x\nstamp:\n\tmkdir -p out; cp -al src h; touch stamp\n";
     check("make", &[("Makefile", makefile), files[1]], &[write("src/x.h", "other\n")]);
 }
+
+/// Who gives something another name takes it away, and does not find it again. A directory takes with it what others put there.
+#[test]
+fn and_taken_by_a_new_name() {
+    let (file, directory) = ("cat x > t", "mkdir -p t; cat x > t/x");
+    let python = "python3 -c \"import os; os.rename('t', 'out/n')\"";
+    for (make, take) in [
+        (file, "mv t out/n || echo none > out/n2"),
+        (file, "rm -f out/n; mv t out/n || echo none > out/n2"),
+        (file, &format!("{python} || echo none > out/n2")),
+        (file, "mv t out/n"),
+        (directory, "mv t out/n || echo none > out/n2"),
+        (directory, "rm -rf out/n; mkdir -p t; mv t out/n; ls out/n > out/n2"),
+    ] {
+        let makefile = format!(
+            "all: out/n out/a\nout/a: a\n\tcat a > out/a\n\
+             out/n: .st\n\tmkdir -p out; {take}\n.st: x\n\t{make}; sleep 0.02; touch .st\n"
+        );
+        let files = [("Makefile", &*makefile), ("x", "1\n")];
+        for (differences, built) in differences("mkdir -p out; make", &files, &[write("a", "other\n")]) {
+            assert!(differences.is_empty(), "{take}: {differences:?}\n{}", built.told);
+            assert!(built.told.contains("did not get"), "{take}\n{}", built.told);
+        }
+    }
+}
