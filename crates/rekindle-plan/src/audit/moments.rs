@@ -6,6 +6,7 @@
 //! given the same to do in an earlier build, and else of all that had a part in what it makes.
 
 use std::cell::OnceCell;
+use std::collections::HashMap;
 
 use super::Run;
 use super::groups::{Group, GroupId, Kind};
@@ -17,6 +18,9 @@ const USES: Touch = Touch::USES.and(Touch::LISTED);
 
 /// The processes of the builds before that stand for one of now, by their runs.
 pub(super) type Past = Vec<(RunId, Vec<ProcessId>)>;
+
+/// Who gave what another name, by their groups.
+type Moves<'a> = HashMap<GroupId, Vec<&'a Move>>;
 
 /// One that stands for a process of now, and what it did to a path.
 struct Then<'a> {
@@ -115,6 +119,11 @@ impl<'a> Auditor<'a> {
         let trace = self.trace(run);
         let groups = self.groups[run];
         let tasks = (0..groups.all.len()).filter(|id| groups.all[*id].kind == Kind::Task);
+        let moves: Vec<OnceCell<Moves<'_>>> = self.groups.iter().map(|_| OnceCell::new()).collect();
+        let moves = |(run, group): (RunId, GroupId)| {
+            let moves = moves[run].get_or_init(|| self.moves_by_group(run));
+            moves.get(&group).map(Vec::as_slice).unwrap_or_default()
+        };
         let misses = |group: GroupId| {
             let leader = trace.process(groups.all[group].leader);
             // The same may have been started by a part of another group.
@@ -124,23 +133,34 @@ impl<'a> Auditor<'a> {
             };
             let (then, like) = self.like_one(run, leader, leads)?;
             let group_then = self.groups[then].of[like.at()];
-            let is_missed = |path: &&[u8]| !self.finds((run, group), path, round);
-            let path = self.handed_to(then, group_then).find(is_missed)?;
+            let is_missed = |path: &&[u8]| !self.finds((run, group), path, (round, moves((run, group))));
+            let path = self.handed_to((then, group_then), moves((then, group_then))).find(is_missed)?;
             let change = SourceChange { path: path.to_vec(), kind: ChangeKind::Removed };
             Some((group, Hit { at: 1, is_past: true, ..Hit::of(change, leader) }))
         };
         tasks.filter_map(misses).collect()
     }
 
+    fn moves_by_group(&self, run: RunId) -> Moves<'a> {
+        let mut moves = Moves::new();
+        for step in self.trace(run).moves() {
+            moves.entry(self.groups[run].of[step.process.at()]).or_default().push(step);
+        }
+        moves
+    }
+
     /// What a group was handed by what others had been started to do, in files that are gone: it used them, or gave them or a directory
     /// that they were in another name. What it starts itself hands to it what it asks for, and it may know that from the last time.
-    fn handed_to(&self, run: RunId, group: GroupId) -> impl Iterator<Item = &'a [u8]> {
+    fn handed_to(
+        &self,
+        (run, group): (RunId, GroupId),
+        moves: &[&'a Move],
+    ) -> impl Iterator<Item = &'a [u8]> {
         let (trace, groups) = (self.trace(run), self.groups[run]);
         let accesses = groups.members(group).iter().flat_map(move |member| &trace.process(*member).accesses);
         let used = accesses.filter(|access| access.observed > 0 && access.touch.any(USES));
         let used = used.map(|access| (access.path, u32::MAX));
-        let moves = trace.moves().iter().filter(move |step| groups.of[step.process.at()] == group);
-        let moved = moves.flat_map(move |step| {
+        let moved = moves.iter().flat_map(move |step| {
             let below = trace.paths().below(trace.paths().get(step.from)).map(|at| PathId(at as u32));
             std::iter::once(step.from).chain(below).map(|path| (path, step.at))
         });
@@ -160,8 +180,8 @@ impl<'a> Auditor<'a> {
 
     /// Whether a group of this round finds something at a path, or gives it another name. Of what lies in a directory that is given
     /// one, nothing is seen but who made it.
-    fn finds(&self, (run, group): (RunId, GroupId), path: &[u8], round: usize) -> bool {
-        let (trace, of) = (self.trace(run), &self.groups[run].of);
+    fn finds(&self, (run, group): (RunId, GroupId), path: &[u8], (round, moves): (usize, &[&Move])) -> bool {
+        let trace = self.trace(run);
         let found = |access: &Access| access.observed > 0 && !access.touch.any(Touch::ABSENT);
         let is_found = |id| {
             let mut members = self.groups[run].members(group).iter();
@@ -172,12 +192,11 @@ impl<'a> Auditor<'a> {
             self.facts.existed(round - 1, path)
                 || changes.any(|(_, _, access)| access.touch.any(Touch::MAKES) && access.changed > 0)
         };
-        let is_moved = |step: &Move| {
+        let is_moved = |step: &&Move| {
             let below = path.strip_prefix(trace.paths().get(step.from));
-            of[step.process.at()] == group
-                && below.is_some_and(|below| below.is_empty() || (below[0] == b'/' && is_there()))
+            below.is_some_and(|below| below.is_empty() || (below[0] == b'/' && is_there()))
         };
-        trace.paths().find(path).is_some_and(is_found) || trace.moves().iter().any(is_moved)
+        trace.paths().find(path).is_some_and(is_found) || moves.iter().any(is_moved)
     }
 
     /// Whether any of these did something to a path for which this holds.
