@@ -155,3 +155,14 @@ fn a_compilers_list_of_all_objects() {
         assert_eq!(built.build()["audits"][0]["clean"], false, "{}", built.told);
     }
 }
+
+/// It is called like a build tool, and takes from the file what it likes.
+#[test]
+fn a_tool_with_a_longer_name_reads_rules() {
+    let makefile = "all: out/x\na.o: a.c\n\tgcc -MMD -c a.c\n-include a.d\nout/x: | a.o make-list ninja-list\n\t\
+        ./make-list a.d > out/x; ./ninja-list a.d >> out/x\n%-list: list.c\n\tgcc -o $@ list.c\n";
+    let list = "#include <stdio.h>\nint main(int count, char **words) {\n  FILE *file = fopen(words[1], \"r\");\n  \
+        for (int c; (c = getc(file)) != EOF;) putchar(c);\n}\n";
+    let files = [("list.c", list), ("a.c", "int a;\n"), ("a.h", "")];
+    make(makefile, &files, &[write("a.c", "#include \"a.h\"\nint a;\n")]);
+}
