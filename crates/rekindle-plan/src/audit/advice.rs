@@ -116,8 +116,6 @@ impl<'a> Auditor<'a> {
     /// Whether the command that wrote a file last in these runs had a compiler list what objects are made from.
     fn is_list_of_compiler(&self, path: &[u8], said: &Advice, mut runs: Range<RunId>) -> bool {
         const OBJECTS: [&[u8]; 3] = [b".o", b".lo", b".obj"];
-        // `-MM`, `-MMD`, `-MF file`.
-        const OPTIONS: [&[u8]; 2] = [b"-M", b"-Wp,-M"];
         let is_object = |(target, names): (&Vec<u8>, &Vec<Vec<u8>>)| {
             let name = name_of(target);
             let stem = OBJECTS.iter().find_map(|end| name.strip_suffix(*end));
@@ -133,10 +131,7 @@ impl<'a> Auditor<'a> {
         let (trace, groups) = (self.trace(run), self.groups[run]);
         let lists = |group: &GroupId| {
             let mut execs = groups.members(*group).iter().filter_map(|id| trace.process(*id).exec.as_ref());
-            groups.all[*group].kind == Kind::Task
-                && execs.any(|exec| {
-                    exec.argv.iter().any(|word| OPTIONS.iter().any(|option| word.starts_with(option)))
-                })
+            groups.all[*group].kind == Kind::Task && execs.any(|exec| exec.argv.iter().any(has_listed))
         };
         self.writers(run, path).iter().any(lists)
     }
@@ -252,4 +247,9 @@ impl<'a> Auditor<'a> {
         };
         tasks.filter_map(place).collect()
     }
+}
+
+/// Whether a word has a compiler list what it reads. Others take options that begin so, too: `perl -MFile::Basename`.
+fn has_listed(word: &[u8]) -> bool {
+    matches!(word, b"-M" | b"-MM" | b"-MD" | b"-MMD") || word.starts_with(b"-Wp,-M")
 }

@@ -166,3 +166,16 @@ fn a_tool_with_a_longer_name_reads_rules() {
     let files = [("list.c", list), ("a.c", "int a;\n"), ("a.h", "")];
     make(makefile, &files, &[write("a.c", "#include \"a.h\"\nint a;\n")]);
 }
+
+/// What lists is no compiler, only told something that begins alike.
+#[test]
+fn a_script_lists_what_an_object_is_made_from() {
+    let makefile = "out/mod.o: Makefile\n\tcat $(filter-out Makefile,$^) > $@\ndeps.mk: list gen.pl\n\t\
+        perl -MFile::Basename gen.pl list > deps.mk\ninclude deps.mk\n";
+    let script = "print \"out/mod.o: mod.c\"; while (<>) { chomp; print \" $_\"; } print \"\\n\";\n";
+    make(
+        makefile,
+        &[("gen.pl", script), ("mod.c", "m\n"), LIST],
+        &[shorter(), write("list", "3.txt\n1.txt\n")],
+    );
+}
