@@ -6,7 +6,8 @@
 //!
 //! - it is a *depfile*: who wrote it wrote its targets as well, as compilers do, then and now. They are as old as it is, and were made
 //!   from what that compiler had found. So is what a compiler wrote without them (of many at once, `gcc -MM *.c`, or as it failed), if
-//!   each target is an object of the source that comes first: that only tells when to make it;
+//!   each target is an object of the source that comes first and no recipe for one speaks of all that it is made from: that only tells
+//!   when to make it;
 //! - or it is *followed*: each target for which it says something else now was made again by a make that had read it as it is, and of what is
 //!   not listed any more nothing is there that the build has made. All that is no rule has to be the same, as make can read that by other
 //!   means (`$(file)`).
@@ -103,8 +104,8 @@ impl<'a> Auditor<'a> {
         let sides = [(&then, 0..self.evidence.then.len()), (&now, 0..self.runs())];
         let mut told = sides.into_iter().filter(|(said, _)| !said.rules.is_empty()).peekable();
         let is_compilers = |(said, runs): (&Advice, Range<RunId>)| {
-            self.is_list_of_compiler(path, said, runs.clone())
-                || self.is_written_with_targets(path, said, runs, &directories)
+            self.is_written_with_targets(path, said, runs.clone(), &directories)
+                || self.is_list_of_compiler(path, said, runs)
         };
         if told.peek().is_some() && told.all(is_compilers) {
             return Standing::Depfile;
@@ -133,7 +134,28 @@ impl<'a> Auditor<'a> {
             let mut execs = groups.members(*group).iter().filter_map(|id| trace.process(*id).exec.as_ref());
             groups.all[*group].kind == Kind::Task && execs.any(|exec| exec.argv.iter().any(has_listed))
         };
-        self.writers(run, path).iter().any(lists)
+        self.writers(run, path).iter().any(lists) && !self.is_spoken_of(path, said)
+    }
+
+    /// Whether a recipe for a target of a list may take from it what there is to make that from.
+    fn is_spoken_of(&self, path: &[u8], said: &Advice) -> bool {
+        let names: Vec<&[u8]> = said.rules.keys().map(|target| name_of(target)).collect();
+        (0..self.runs()).any(|run| {
+            let (trace, groups) = (self.trace(run), self.groups[run]);
+            let accesses = trace.paths().find(path).into_iter().flat_map(|id| trace.accesses_to(id));
+            let readers = accesses.filter(|(process, access)| {
+                reads(access) && matches!(groups.all[groups.of[process.at()]].kind, Kind::Orchestrator(_))
+            });
+            let mut readers = readers.map(|(process, _)| trace.process(process));
+            readers.any(|reader| {
+                let read = reader.accesses.iter().filter(|access| access.touch.any(Touch::READ));
+                let files = read.map(|access| trace.paths().get(access.path));
+                // Without those of who installed make: they have no recipes for what a package compiles.
+                let files = files.filter(|file| *file != path && !file.starts_with(b"/"));
+                let makefiles: Vec<&[u8]> = files.filter(|file| !self.facts.is_book(file)).collect();
+                self.facts.speaks_of_prerequisites(&makefiles, &names)
+            })
+        })
     }
 
     /// Whether the command that wrote a file last in these runs wrote all of its targets as well.

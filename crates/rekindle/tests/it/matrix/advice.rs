@@ -146,7 +146,7 @@ fn rules_are_installed() {
 fn a_compilers_list_of_all_objects() {
     let makefile = "all: settings out/prog\nifneq ($(MAKECMDGOALS),clean)\n-include all.dep\nendif\n\
         all.dep:\n\t-gcc -MM a.c b.c > all.dep || true\nsettings:\n\t$(MAKE) clean\n\ttouch settings\n\
-        clean:\n\trm -f all.dep\nout/prog: a.o b.o\n\tgcc -o $@ $^\n";
+        clean:\n\trm -f all.dep\nNAME = a$(SUFFIX)\nout/prog: $(NAME)\n\tcp $(NAME) $@\n$(NAME): a.o b.o\n\tgcc -o $@ $^\n";
     let files = [("Makefile", makefile), ("a.c", "int b(void);\nint main(void) { return b(); }\n")];
     let edits = [1, 2, 3].map(|value| write("b.c", format!("int b(void) {{ return {value}; }}\n")));
     let files = [&files[..], &[("b.c", "int b(void) { return 0; }\n")]].concat();
@@ -178,4 +178,13 @@ fn a_script_lists_what_an_object_is_made_from() {
         &[("gen.pl", script), ("mod.c", "m\n"), LIST],
         &[shorter(), write("list", "3.txt\n1.txt\n")],
     );
+}
+
+/// A compiler lists what there is, and the recipe of the objects takes that from the list.
+#[test]
+fn a_recipe_speaks_of_headers() {
+    let makefile = "all: out/a.o\ninclude all.dep\nall.dep: a.c\n\tgcc -MM -MT out/a.o a.c > all.dep\n\
+        out/%.o: %.c\n\tgcc -c -DHEADERS='\"$(notdir $(filter %.h,$^))\"' -o $@ $<\n";
+    let files = [("a.c", "#include \"a.h\"\nchar *a = HEADERS;\n"), ("a.h", ""), ("b.h", "")];
+    make(makefile, &files, &[write("a.h", "#include \"b.h\"\n"), write("a.h", "// None.\n")]);
 }
