@@ -6,7 +6,7 @@
 //!
 //! - it is a *depfile*: who wrote it wrote its targets as well, as compilers do, then and now. They are as old as it is, and were made
 //!   from what that compiler had found. So is what a compiler wrote without them (of many at once, `gcc -MM *.c`, or as it failed), if
-//!   each target is an object of the source that comes first and no recipe for one speaks of all that it is made from: that only tells
+//!   each target is an object of the source that comes first, or the list itself, and no recipe for one speaks of all that it is made from: that only tells
 //!   when to make it;
 //! - or it is *followed*: each target for which it says something else now was made again by a make that had read it as it is, and of what is
 //!   not listed any more nothing is there that the build has made. All that is no rule has to be the same, as make can read that by other
@@ -105,7 +105,7 @@ impl<'a> Auditor<'a> {
         let mut told = sides.into_iter().filter(|(said, _)| !said.rules.is_empty()).peekable();
         let is_compilers = |(said, runs): (&Advice, Range<RunId>)| {
             self.is_written_with_targets(path, said, runs.clone(), &directories)
-                || self.is_list_of_compiler(path, said, runs)
+                || self.is_list_of_compiler(path, said, runs, &directories)
         };
         if told.peek().is_some() && told.all(is_compilers) {
             return Standing::Depfile;
@@ -115,7 +115,13 @@ impl<'a> Auditor<'a> {
     }
 
     /// Whether the command that wrote a file last in these runs had a compiler list what objects are made from.
-    fn is_list_of_compiler(&self, path: &[u8], said: &Advice, mut runs: Range<RunId>) -> bool {
+    fn is_list_of_compiler(
+        &self,
+        path: &[u8],
+        said: &Advice,
+        mut runs: Range<RunId>,
+        directories: &BTreeSet<&[u8]>,
+    ) -> bool {
         const OBJECTS: [&[u8]; 3] = [b".o", b".lo", b".obj"];
         let is_object = |(target, names): (&Vec<u8>, &Vec<Vec<u8>>)| {
             let name = name_of(target);
@@ -125,7 +131,11 @@ impl<'a> Auditor<'a> {
                 source.strip_prefix(stem).is_some_and(|rest| rest.starts_with(b"."))
             })
         };
-        if !said.rules.iter().all(is_object) {
+        // When the list is to be made again (`a.o a.d: a.c a.h`).
+        let is_itself = |target: &[u8]| {
+            !directories.is_empty() && directories.iter().all(|directory| resolve(directory, target) == path)
+        };
+        if !said.rules.iter().all(|rule| is_object(rule) || is_itself(rule.0)) {
             return false;
         }
         let Some(run) = runs.rfind(|run| self.last_maker(*run, path).is_some()) else { return false };

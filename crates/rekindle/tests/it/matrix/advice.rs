@@ -188,3 +188,26 @@ fn a_recipe_speaks_of_headers() {
     let files = [("a.c", "#include \"a.h\"\nchar *a = HEADERS;\n"), ("a.h", ""), ("b.h", "")];
     make(makefile, &files, &[write("a.h", "#include \"b.h\"\n"), write("a.h", "// None.\n")]);
 }
+
+/// A list that names itself is made again when it has to be, as in the manual of GNU make.
+#[test]
+fn a_compilers_list_that_names_itself() {
+    let makefile = "all: out/prog\nout/prog: a.o b.o\n\tgcc -o $@ $^\n%.d: %.c\n\t\
+        gcc -MM $< | sed 's,\\($*\\)\\.o[ :]*,\\1.o $@ : ,g' > $@\ninclude a.d b.d\n";
+    let files = [
+        ("a.c", "#include \"a.h\"\nint main(void) { return A; }\n"),
+        ("b.c", "int b;\n"),
+        ("a.h", "#define A 1\n"),
+        ("b.h", "#define B 1\n"),
+    ];
+    let edits = [
+        write("b.c", "#include \"b.h\"\nint b = B;\n"),
+        write("a.h", "#include \"b.h\"\n#define A B\n"),
+        write("b.h", "#define B 3\n"),
+    ];
+    let files = [&[("Makefile", makefile)], &files[..]].concat();
+    for (differences, built) in differences("mkdir -p out; make", &files, &edits) {
+        assert!(differences.is_empty(), "{differences:?}\n{}", built.told);
+        assert_eq!(built.build()["audits"][0]["clean"], false, "{}", built.told);
+    }
+}
