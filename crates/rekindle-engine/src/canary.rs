@@ -5,20 +5,27 @@
 //! therefore a *canary*: exact to a nanosecond that occurs nowhere else. Where it turns up in an output, in one of the
 //! forms in which programs write times, the output is not taken.
 
+use std::collections::BTreeSet;
+
 use rekindle_layers::Timestamp;
 
 /// How far the clock that the kernel stamps files with may be behind the one that is read here.
 const TICK_NANOS: i128 = 20_000_000;
 const SECOND: i128 = 1_000_000_000;
 
+/// So much older than what is made from now on, if there is room: programs write times in whole seconds, and zip in two of them.
+const APART_NANOS: i128 = 5 * SECOND;
+
 /// A time for changed sources: newer than `newest`, and older than whatever is written from now on. `None` if there is
 /// none, because the clock is behind what lies in the checkpoint.
 pub(crate) fn choose(newest: Timestamp, now: Timestamp) -> Option<Timestamp> {
     let nanos = |time: Timestamp| i128::from(time.secs) * SECOND + i128::from(time.nanos);
-    let chosen = nanos(now) - TICK_NANOS;
-    if chosen <= nanos(newest) {
+    let latest = nanos(now) - TICK_NANOS;
+    let room = latest - nanos(newest);
+    if room <= 0 {
         return None;
     }
+    let chosen = latest - APART_NANOS.min(room / 2);
     let (secs, rest) = (chosen.div_euclid(SECOND), chosen.rem_euclid(SECOND));
     Some(Timestamp { secs: i64::try_from(secs).ok()?, nanos: rest as u32 })
 }
@@ -62,7 +69,13 @@ fn forms(time: Timestamp) -> Vec<Vec<u8>> {
         // gzip, without and with a file name.
         with(b"\x1f\x8b\x08\0", &low.to_le_bytes()),
         with(b"\x1f\x8b\x08\x08", &low.to_le_bytes()),
+        // Python's marshal, and pickle.
+        with(b"i", &low.to_le_bytes()),
+        with(b"\xe9", &low.to_le_bytes()),
+        with(b"J", &low.to_le_bytes()),
     ];
+    forms.extend(zip_forms(secs));
+    forms.extend(float_forms(time));
     if let Some(whole) = secs.checked_mul(1_000_000_000).and_then(|whole| whole.checked_add(nanos.into())) {
         forms.extend([
             whole.to_le_bytes().to_vec(),
@@ -71,6 +84,46 @@ fn forms(time: Timestamp) -> Vec<Vec<u8>> {
         ]);
     }
     forms
+}
+
+/// The DOS time in the headers of a zip's members, with the flags and the method before it: stored or deflated. It counts two seconds, of
+/// which some programs take the last and some the next one, and is local time, which is UTC in the sandbox.
+fn zip_forms(secs: i64) -> Vec<Vec<u8>> {
+    let mut forms = Vec::new();
+    for even in BTreeSet::from([secs & !1, (secs + 1) & !1]) {
+        let Some(dos) = dos_time(even) else { continue };
+        for (flags, method) in [(0, 0), (8, 0), (0, 8), (8, 8)] {
+            // The flags begin with a byte that says how well it is deflated. This is the other one: what names are written in.
+            forms.push([&[flags, method, 0], &dos[..]].concat());
+        }
+    }
+    forms
+}
+
+/// The time and then the date, as DOS counts them.
+fn dos_time(secs: i64) -> Option<[u8; 4]> {
+    let (days, second) = (secs.div_euclid(86_400), secs.rem_euclid(86_400));
+    // Years begin in March here, so that leap days are the last ones, and eras of 400 years in the year 0.
+    let days = days + 719_468;
+    let (era, day) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let year = era * 400 + year + i64::from(month >= 10);
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    let date = u16::try_from(((year - 1980) << 9) | (month << 5) | day).ok()?;
+    let time =
+        u16::try_from(((second / 3_600) << 11) | ((second / 60 % 60) << 5) | (second % 60 / 2)).ok()?;
+    let ([a, b], [c, d]) = (time.to_le_bytes(), date.to_le_bytes());
+    Some([a, b, c, d])
+}
+
+/// Seconds as a float, as Python counts them, with whatever the last bit was rounded to.
+fn float_forms(time: Timestamp) -> impl Iterator<Item = Vec<u8>> {
+    let exact = (time.secs as f64 + f64::from(time.nanos) / 1e9).to_bits();
+    let bits = [(time.secs as f64).to_bits(), exact.wrapping_sub(1), exact, exact.wrapping_add(1)];
+    bits.into_iter().flat_map(|bits| [bits.to_le_bytes().to_vec(), bits.to_be_bytes().to_vec()])
 }
 
 #[cfg(test)]
@@ -85,8 +138,10 @@ mod tests {
     #[test]
     fn the_time_lies_between_the_checkpoint_and_now() {
         let check = |newest, now, expect| assert_eq!(choose(newest, now), expect);
-        check(at(5, 0), at(9, 30_000_001), Some(at(9, 10_000_001)));
-        check(at(5, 0), at(9, 1), Some(at(8, 980_000_001)));
+        check(at(5, 0), at(99, 30_000_001), Some(at(94, 10_000_001)));
+        check(at(5, 0), at(9, 30_000_001), Some(at(7, 5_000_001)));
+        check(at(5, 0), at(5, 20_000_001), Some(at(5, 1)));
+        check(at(5, 0), at(9, 1), Some(at(6, 990_000_001)));
         check(at(9, 0), at(9, 20_000_000), None);
         check(at(99, 0), at(9, 0), None);
     }
@@ -107,5 +162,25 @@ mod tests {
         check(&[b"\xf3\r\r\n\0\0\0\0".as_slice(), &1_795_246_210u32.to_le_bytes()].concat(), true);
         check(&[b"abc".as_slice(), &1_795_246_210u32.to_le_bytes(), b"abc"].concat(), false);
         check(b"12:10.123456789 +0000", true);
+        check(b"abci\x82\x48\x01\x6b", true);
+        check(&1_795_246_210.123_456_7_f64.to_be_bytes(), true);
+        check(&1_795_246_210.0_f64.to_le_bytes(), true);
+        check(&1_795_246_211.0_f64.to_le_bytes(), false);
+    }
+
+    #[test]
+    fn it_is_found_in_zips() {
+        // 2026-11-21 08:10:10 is (46 << 9 | 11 << 5 | 21, 8 << 11 | 10 << 5 | 5).
+        assert_eq!(dos_time(1_795_248_610), Some([0x45, 0x41, 0x75, 0x5d]));
+        assert_eq!(dos_time(951_782_400), Some([0, 0, 0x5d, 0x28]));
+        assert_eq!(dos_time(315_532_800), Some([0, 0, 0x21, 0]));
+        assert_eq!(dos_time(315_532_798), None);
+        let has = |secs: i64, header: &[u8]| {
+            zip_forms(secs).iter().any(|form| header.windows(form.len()).any(|part| part == form))
+        };
+        let header = b"PK\x03\x04\x14\0\x02\0\x08\0\x45\x41\x75\x5d";
+        assert!([0, 1, -1].into_iter().all(|more| has(1_795_248_610 + more, header)));
+        assert!(!has(1_795_248_612, header) && !has(1_795_248_608, header));
+        assert!(has(1_795_248_610, b"PK\x01\x02\x1e\x03\x0a\0\0\x08\0\0\x45\x41\x75\x5d"));
     }
 }

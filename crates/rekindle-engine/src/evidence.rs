@@ -12,7 +12,7 @@ use rekindle_plan::trace::name_of;
 
 use crate::depfile;
 use crate::error::Error;
-use crate::makefile::{self, Makefile, Recipes};
+use crate::makefile::{self, Makefile, Prerequisites, Recipes};
 use crate::ninja::{self, Instructions};
 use crate::tree::Changes;
 use crate::tree_reader::{TreeReader, same_content};
@@ -32,6 +32,8 @@ pub(crate) struct Trees {
     makefiles: RefCell<HashMap<Vec<u8>, Option<Rc<Makefile>>>>,
     /// The recipes of makefiles in the trees after rounds. `None` are those of one that is there and cannot be read.
     recipes: RefCell<HashMap<InRound, Option<Rc<Recipes>>>>,
+    /// What makefiles say of recipes that speak of all that they make something from.
+    prerequisites: RefCell<HashMap<Vec<u8>, Option<Rc<Prerequisites>>>>,
     ninjas: Ninjas,
 }
 
@@ -75,6 +77,7 @@ impl Trees {
             prepared: prepared.to_vec(),
             makefiles: RefCell::default(),
             recipes: RefCell::default(),
+            prerequisites: RefCell::default(),
             ninjas: ninjas.clone(),
         })
     }
@@ -167,6 +170,12 @@ impl Facts for Trees {
         makefiles.iter().any(says)
     }
 
+    fn speaks_of_prerequisites(&self, makefiles: &[&[u8]], names: &[&[u8]]) -> bool {
+        let read: Option<Vec<_>> = makefiles.iter().map(|makefile| self.prerequisites(makefile)).collect();
+        // One that cannot be read may say anything.
+        read.is_none_or(|read| makefile::speak_of(&read, names))
+    }
+
     fn has_other_recipe(&self, makefiles: &[&[u8]], path: &[u8]) -> bool {
         let has_other = |makefile: &&[u8]| {
             match [0, self.after.len() - 1].map(|round| self.recipes(round, makefile)) {
@@ -230,6 +239,15 @@ impl Trees {
             None => (!self.existed(round, path)).then(Rc::default),
         };
         self.recipes.borrow_mut().entry((round, path.to_vec())).or_insert_with(read).clone()
+    }
+
+    /// What a makefile says of recipes that speak of all that they make something from. It is asked for each list of a compiler.
+    fn prerequisites(&self, path: &[u8]) -> Option<Rc<Prerequisites>> {
+        let read = || {
+            let text = [self.last(), &self.after[0]].into_iter().find_map(|tree| tree.text(path));
+            text.map(|text| Rc::new(Prerequisites::read(&text)))
+        };
+        self.prerequisites.borrow_mut().entry(path.to_vec()).or_insert_with(read).clone()
     }
 
     /// What a ninja that is called so is told in the tree after this round.

@@ -16,6 +16,7 @@
 mod asked;
 mod glob;
 mod lines;
+mod prerequisites;
 mod recipes;
 
 use std::collections::{BTreeSet, HashSet};
@@ -28,6 +29,7 @@ use glob::{has_glob, matches};
 use lines::Kind;
 
 pub(crate) use lines::joined_lines;
+pub(crate) use prerequisites::{Prerequisites, speak_of};
 pub(crate) use recipes::Recipes;
 
 /// The suffixes that GNU make's own rules make something from (its manual, "Catalogue of Built-In Rules"). `h` is in its

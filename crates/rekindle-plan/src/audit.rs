@@ -131,6 +131,9 @@ pub trait Facts {
     fn reads_alike(&self, path: &[u8]) -> bool;
     /// Whether one of these makefiles tells a recipe what is newer than what it makes (`$?`).
     fn says_what_is_newer(&self, makefiles: &[&[u8]]) -> bool;
+    /// Whether one of these makefiles has a recipe that speaks of all that it makes something from (`$^`), where the last component of that
+    /// may be one of these.
+    fn speaks_of_prerequisites(&self, makefiles: &[&[u8]], names: &[&[u8]]) -> bool;
     /// Whether the recipe for this path in one of these makefiles was another one in the tree of round 0.
     fn has_other_recipe(&self, makefiles: &[&[u8]], path: &[u8]) -> bool;
     /// Whether a ninja that is called so is told by this file of the tree after this round what to make.

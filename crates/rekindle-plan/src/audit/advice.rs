@@ -6,7 +6,8 @@
 //!
 //! - it is a *depfile*: who wrote it wrote its targets as well, as compilers do, then and now. They are as old as it is, and were made
 //!   from what that compiler had found. So is what a compiler wrote without them (of many at once, `gcc -MM *.c`, or as it failed), if
-//!   each target is an object of the source that comes first: that only tells when to make it;
+//!   each target is an object of the source that comes first, or the list itself, and no recipe for one speaks of all that it is made from: that only tells
+//!   when to make it;
 //! - or it is *followed*: each target for which it says something else now was made again by a make that had read it as it is, and of what is
 //!   not listed any more nothing is there that the build has made. All that is no rule has to be the same, as make can read that by other
 //!   means (`$(file)`).
@@ -103,8 +104,8 @@ impl<'a> Auditor<'a> {
         let sides = [(&then, 0..self.evidence.then.len()), (&now, 0..self.runs())];
         let mut told = sides.into_iter().filter(|(said, _)| !said.rules.is_empty()).peekable();
         let is_compilers = |(said, runs): (&Advice, Range<RunId>)| {
-            self.is_list_of_compiler(path, said, runs.clone())
-                || self.is_written_with_targets(path, said, runs, &directories)
+            self.is_written_with_targets(path, said, runs.clone(), &directories)
+                || self.is_list_of_compiler(path, said, runs, &directories)
         };
         if told.peek().is_some() && told.all(is_compilers) {
             return Standing::Depfile;
@@ -114,10 +115,14 @@ impl<'a> Auditor<'a> {
     }
 
     /// Whether the command that wrote a file last in these runs had a compiler list what objects are made from.
-    fn is_list_of_compiler(&self, path: &[u8], said: &Advice, mut runs: Range<RunId>) -> bool {
+    fn is_list_of_compiler(
+        &self,
+        path: &[u8],
+        said: &Advice,
+        mut runs: Range<RunId>,
+        directories: &BTreeSet<&[u8]>,
+    ) -> bool {
         const OBJECTS: [&[u8]; 3] = [b".o", b".lo", b".obj"];
-        // `-MM`, `-MMD`, `-MF file`.
-        const OPTIONS: [&[u8]; 2] = [b"-M", b"-Wp,-M"];
         let is_object = |(target, names): (&Vec<u8>, &Vec<Vec<u8>>)| {
             let name = name_of(target);
             let stem = OBJECTS.iter().find_map(|end| name.strip_suffix(*end));
@@ -126,19 +131,41 @@ impl<'a> Auditor<'a> {
                 source.strip_prefix(stem).is_some_and(|rest| rest.starts_with(b"."))
             })
         };
-        if !said.rules.iter().all(is_object) {
+        // When the list is to be made again (`a.o a.d: a.c a.h`).
+        let is_itself = |target: &[u8]| {
+            !directories.is_empty() && directories.iter().all(|directory| resolve(directory, target) == path)
+        };
+        if !said.rules.iter().all(|rule| is_object(rule) || is_itself(rule.0)) {
             return false;
         }
         let Some(run) = runs.rfind(|run| self.last_maker(*run, path).is_some()) else { return false };
         let (trace, groups) = (self.trace(run), self.groups[run]);
         let lists = |group: &GroupId| {
             let mut execs = groups.members(*group).iter().filter_map(|id| trace.process(*id).exec.as_ref());
-            groups.all[*group].kind == Kind::Task
-                && execs.any(|exec| {
-                    exec.argv.iter().any(|word| OPTIONS.iter().any(|option| word.starts_with(option)))
-                })
+            groups.all[*group].kind == Kind::Task && execs.any(|exec| exec.argv.iter().any(has_listed))
         };
-        self.writers(run, path).iter().any(lists)
+        self.writers(run, path).iter().any(lists) && !self.is_spoken_of(path, said)
+    }
+
+    /// Whether a recipe for a target of a list may take from it what there is to make that from.
+    fn is_spoken_of(&self, path: &[u8], said: &Advice) -> bool {
+        let names: Vec<&[u8]> = said.rules.keys().map(|target| name_of(target)).collect();
+        (0..self.runs()).any(|run| {
+            let (trace, groups) = (self.trace(run), self.groups[run]);
+            let accesses = trace.paths().find(path).into_iter().flat_map(|id| trace.accesses_to(id));
+            let readers = accesses.filter(|(process, access)| {
+                reads(access) && matches!(groups.all[groups.of[process.at()]].kind, Kind::Orchestrator(_))
+            });
+            let mut readers = readers.map(|(process, _)| trace.process(process));
+            readers.any(|reader| {
+                let read = reader.accesses.iter().filter(|access| access.touch.any(Touch::READ));
+                let files = read.map(|access| trace.paths().get(access.path));
+                // Without those of who installed make: they have no recipes for what a package compiles.
+                let files = files.filter(|file| *file != path && !file.starts_with(b"/"));
+                let makefiles: Vec<&[u8]> = files.filter(|file| !self.facts.is_book(file)).collect();
+                self.facts.speaks_of_prerequisites(&makefiles, &names)
+            })
+        })
     }
 
     /// Whether the command that wrote a file last in these runs wrote all of its targets as well.
@@ -252,4 +279,9 @@ impl<'a> Auditor<'a> {
         };
         tasks.filter_map(place).collect()
     }
+}
+
+/// Whether a word has a compiler list what it reads. Others take options that begin so, too: `perl -MFile::Basename`.
+fn has_listed(word: &[u8]) -> bool {
+    matches!(word, b"-M" | b"-MM" | b"-MD" | b"-MMD") || word.starts_with(b"-Wp,-M")
 }

@@ -1,6 +1,6 @@
 //! Products that their maker, started again, found to be what it would have made, and left alone.
 //!
-//! What a program compares is its content, byte by byte. `diff` can be told to pass over something.
+//! What a program compares is its content, byte by byte. `diff` can be told to pass over something, and `cmp` to compare less than all.
 
 use super::Orchestrator;
 use super::groups::{Book, GroupId};
@@ -94,14 +94,76 @@ fn is_comparison(process: &Process) -> bool {
     matches!(name, b"cmp" | b"diff")
 }
 
-/// Whether a process is a `diff` for which what differs may be equal.
+/// Whether a process is a comparison for which what differs may be equal.
 fn passes_over(process: &Process) -> bool {
     let Some(exec) = &process.exec else { return false };
     let mut words = exec.argv.iter();
-    let is_diff = words.next().is_some_and(|name| name_of(name).ends_with(b"diff"));
-    let passes = |word: &[u8]| match word.strip_prefix(b"--") {
+    match words.next().map(name_of) {
+        Some(b"cmp") => compares_parts(words),
+        Some(name) if name.ends_with(b"diff") => words.any(ignores),
+        _ => false,
+    }
+}
+
+/// Whether a word tells a `diff` to pass over something.
+fn ignores(word: &[u8]) -> bool {
+    match word.strip_prefix(b"--") {
         Some(long) => long.starts_with(b"ignore") || long.starts_with(b"strip"),
         None => word.starts_with(b"-") && word.iter().any(|letter| b"IiwbBEZ".contains(letter)),
-    };
-    is_diff && words.any(passes)
+    }
+}
+
+/// Whether a `cmp` that is told this compares less than all: `-n 4`, `--bytes=4`, `-i 4`, or how much to skip behind the files. All
+/// options that do not only say what to print count.
+fn compares_parts<'a>(mut words: impl Iterator<Item = &'a [u8]>) -> bool {
+    let mut files = 0;
+    let mut are_files = false;
+    words.any(|word| {
+        let long = word.strip_prefix(b"--").filter(|_| !are_files);
+        let short = word.strip_prefix(b"-").filter(|short| !are_files && !short.is_empty());
+        match (long, short) {
+            (Some(b""), _) => are_files = true,
+            (Some(long), _) => return !matches!(long, b"silent" | b"quiet" | b"verbose" | b"print-bytes"),
+            (None, Some(letters)) => return letters.iter().any(|letter| !b"slb".contains(letter)),
+            (None, None) => files += 1,
+        }
+        files > 2
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_comparison_may_be_of_parts() {
+        let check = |command: &str, expected: bool| {
+            let words = command.split(' ').map(str::as_bytes);
+            assert_eq!(compares_parts(words), expected, "{command}");
+        };
+        for all in [
+            "a b",
+            "-s a b",
+            "-sl a b",
+            "a b --quiet",
+            "a",
+            "- a",
+            "-s -- -n b",
+            "--silent --print-bytes a b",
+        ] {
+            check(all, false);
+        }
+        let parts = [
+            "-n 4 a b",
+            "-n4 a b",
+            "-sn4 a b",
+            "--bytes=4 a b",
+            "--by=4 a b",
+            "-i 4:0 a b",
+            "a b --ignore-initial 4",
+        ];
+        for part in parts.into_iter().chain(["a b 4", "a b 0 4", "-s a b 4", "-- a b 4"]) {
+            check(part, true);
+        }
+    }
 }

@@ -301,9 +301,13 @@ pub(super) fn is_make(trace: &Trace, process: &Process) -> bool {
     ["make", "gmake", "bmake"].iter().any(|known| is_called(name, known))
 }
 
-/// Whether a program is this one. Names may carry a version: `bmake-20200710`, `go-1.19`.
+/// Whether a program is this one. Names may carry a version: `bmake-20200710`, `go-1.19`. A `make-deps` is another one: what it reads
+/// it may take for data.
 fn is_called(name: &[u8], known: &str) -> bool {
-    name.strip_prefix(known.as_bytes()).is_some_and(|rest| rest.first().is_none_or(|byte| *byte == b'-'))
+    name.strip_prefix(known.as_bytes()).is_some_and(|rest| {
+        let version = rest.strip_prefix(b"-");
+        rest.is_empty() || version.and_then(<[u8]>::first).is_some_and(u8::is_ascii_digit)
+    })
 }
 
 /// Whether somebody reads or writes one of the files in which kbuild keeps the command of what it makes.
@@ -343,7 +347,7 @@ fn orchestrator(trace: &Trace, process: &Process, keeps_commands: &dyn Fn() -> b
             Orchestrator::Make
         });
     }
-    let is_ninja = is("ninja") || is("samu");
+    let is_ninja = is("ninja") || is("ninja-build") || is("samu");
     let keeps_book = if is_ninja {
         changed(&|path| name_of(path) == b".ninja_log")
     } else if is("cargo") {
@@ -368,4 +372,19 @@ fn orchestrator(trace: &Trace, process: &Process, keeps_commands: &dyn Fn() -> b
 /// What ninja knows of what it did. It names all that was ever made, and so says nothing about what is to be made.
 pub(super) fn is_ninjas_book(path: &[u8]) -> bool {
     matches!(name_of(path), b".ninja_log" | b".ninja_deps")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_may_carry_a_version() {
+        for name in ["make", "make-4.3"] {
+            assert!(is_called(name.as_bytes(), "make"), "{name}");
+        }
+        for name in ["make-deps", "make-", "makedepend", "cmake", "mak"] {
+            assert!(!is_called(name.as_bytes(), "make"), "{name}");
+        }
+    }
 }

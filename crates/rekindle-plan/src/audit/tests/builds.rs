@@ -204,6 +204,10 @@ impl Facts for Trees {
         false
     }
 
+    fn speaks_of_prerequisites(&self, makefiles: &[&[u8]], _: &[&[u8]]) -> bool {
+        makefiles.iter().any(|makefile| self.before.get(*makefile).is_some_and(|text| text.contains('^')))
+    }
+
     fn has_other_recipe(&self, _: &[&[u8]], _: &[u8]) -> bool {
         false
     }

@@ -161,10 +161,66 @@ fn comments_in_a_makefile() {
 fn a_compilers_list_of_all_objects() {
     let makefile = "all: settings out/prog\nifneq ($(MAKECMDGOALS),clean)\n-include all.dep\nendif\n\
         all.dep:\n\t-gcc -MM a.c b.c > all.dep || true\nsettings:\n\t$(MAKE) clean\n\ttouch settings\n\
-        clean:\n\trm -f all.dep\nout/prog: a.o b.o\n\tgcc -o $@ $^\n";
+        clean:\n\trm -f all.dep\nNAME = a$(SUFFIX)\nout/prog: $(NAME)\n\tcp $(NAME) $@\n$(NAME): a.o b.o\n\tgcc -o $@ $^\n";
     let files = [("Makefile", makefile), ("a.c", "int b(void);\nint main(void) { return b(); }\n")];
     let edits = [1, 2, 3].map(|value| write("b.c", format!("int b(void) {{ return {value}; }}\n")));
     let files = [&files[..], &[("b.c", "int b(void) { return 0; }\n")]].concat();
+    for (differences, built) in differences("mkdir -p out; make", &files, &edits) {
+        assert!(differences.is_empty(), "{differences:?}\n{}", built.told);
+        assert_eq!(built.build()["audits"][0]["clean"], false, "{}", built.told);
+    }
+}
+
+/// It is called like a build tool, and takes from the file what it likes.
+#[test]
+fn a_tool_with_a_longer_name_reads_rules() {
+    let makefile = "all: out/x\na.o: a.c\n\tgcc -MMD -c a.c\n-include a.d\nout/x: | a.o make-list ninja-list\n\t\
+        ./make-list a.d > out/x; ./ninja-list a.d >> out/x\n%-list: list.c\n\tgcc -o $@ list.c\n";
+    let list = "#include <stdio.h>\nint main(int count, char **words) {\n  FILE *file = fopen(words[1], \"r\");\n  \
+        for (int c; (c = getc(file)) != EOF;) putchar(c);\n}\n";
+    let files = [("list.c", list), ("a.c", "int a;\n"), ("a.h", "")];
+    make(makefile, &files, &[write("a.c", "#include \"a.h\"\nint a;\n")]);
+}
+
+/// What lists is no compiler, only told something that begins alike.
+#[test]
+fn a_script_lists_what_an_object_is_made_from() {
+    let makefile = "out/mod.o: Makefile\n\tcat $(filter-out Makefile,$^) > $@\ndeps.mk: list gen.pl\n\t\
+        perl -MFile::Basename gen.pl list > deps.mk\ninclude deps.mk\n";
+    let script = "print \"out/mod.o: mod.c\"; while (<>) { chomp; print \" $_\"; } print \"\\n\";\n";
+    make(
+        makefile,
+        &[("gen.pl", script), ("mod.c", "m\n"), LIST],
+        &[shorter(), write("list", "3.txt\n1.txt\n")],
+    );
+}
+
+/// A compiler lists what there is, and the recipe of the objects takes that from the list.
+#[test]
+fn a_recipe_speaks_of_headers() {
+    let makefile = "all: out/a.o\ninclude all.dep\nall.dep: a.c\n\tgcc -MM -MT out/a.o a.c > all.dep\n\
+        out/%.o: %.c\n\tgcc -c -DHEADERS='\"$(notdir $(filter %.h,$^))\"' -o $@ $<\n";
+    let files = [("a.c", "#include \"a.h\"\nchar *a = HEADERS;\n"), ("a.h", ""), ("b.h", "")];
+    make(makefile, &files, &[write("a.h", "#include \"b.h\"\n"), write("a.h", "// None.\n")]);
+}
+
+/// A list that names itself is made again when it has to be, as in the manual of GNU make.
+#[test]
+fn a_compilers_list_that_names_itself() {
+    let makefile = "all: out/prog\nout/prog: a.o b.o\n\tgcc -o $@ $^\n%.d: %.c\n\t\
+        gcc -MM $< | sed 's,\\($*\\)\\.o[ :]*,\\1.o $@ : ,g' > $@\ninclude a.d b.d\n";
+    let files = [
+        ("a.c", "#include \"a.h\"\nint main(void) { return A; }\n"),
+        ("b.c", "int b;\n"),
+        ("a.h", "#define A 1\n"),
+        ("b.h", "#define B 1\n"),
+    ];
+    let edits = [
+        write("b.c", "#include \"b.h\"\nint b = B;\n"),
+        write("a.h", "#include \"b.h\"\n#define A B\n"),
+        write("b.h", "#define B 3\n"),
+    ];
+    let files = [&[("Makefile", makefile)], &files[..]].concat();
     for (differences, built) in differences("mkdir -p out; make", &files, &edits) {
         assert!(differences.is_empty(), "{differences:?}\n{}", built.told);
         assert_eq!(built.build()["audits"][0]["clean"], false, "{}", built.told);

@@ -380,6 +380,17 @@ fn what_is_compared_but_for_its_mode() {
     check("ninja", &[("build.ninja", ninja)], &[mode("a", 0o755)]);
 }
 
+#[test]
+fn what_is_compared_in_part() {
+    for parts in ["--bytes=4 $@.t $@", "-n4 $@.t $@", "$@.t $@ 4 4"] {
+        let makefile =
+            format!("out/x: in\n\tcat in > $@.t; if cmp -s {parts}; then rm -f $@.t; else mv $@.t $@; fi\n");
+        let files = [("Makefile", &*makefile), ("in", "1.0\nx\n")];
+        let edit = if parts.ends_with('4') { "2.0\nx\n" } else { "1.0\ny\n" };
+        check("mkdir -p out; make", &files, &[write("in", edit)]);
+    }
+}
+
 /// In a clean build the directory is made after the command that would need it.
 #[test]
 fn a_directory_that_is_there_too_early() {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::edit::{self, Edit, replace, write};
 use super::make::{MANIFEST, project};
-use super::{Built, Case, Suite, check, equal, verify};
+use super::{Built, Case, Suite, check, doubts, equal, verify};
 use crate::project::Place;
 
 #[test]
@@ -55,6 +55,27 @@ install = 'install -D -m 644 generated $out/generated'
     }
     write("value.py", "V = 8\n").apply(&root);
     equal(&place, &clean, &root);
+}
+
+/// A product that has the time of an edited source in it is not taken, in whatever form.
+#[test]
+fn times_of_sources_are_written() {
+    let writes = [
+        // In a zip, stored and deflated.
+        "python3 -c 'import zipfile; zipfile.ZipFile(\"out/x\", \"w\", strict_timestamps=False).write(\"in\")'",
+        "python3 -c 'import zipfile; zipfile.ZipFile(\"out/x\", \"w\", 8, strict_timestamps=False).write(\"in\")'",
+        "python3 -c 'import marshal, os; marshal.dump([int(os.stat(\"in\").st_mtime)], open(\"out/x\", \"wb\"))'",
+        "python3 -c 'import pickle, os; pickle.dump([int(os.stat(\"in\").st_mtime)], open(\"out/x\", \"wb\"))'",
+        "python3 -c 'import pickle, os; pickle.dump([os.stat(\"in\").st_mtime], open(\"out/x\", \"wb\"))'",
+    ];
+    for write_time in writes {
+        let makefile = format!("out/x: in\n\t{write_time}; cat in >> out/x\n");
+        let files = [("Makefile", &*makefile), ("in", "1\n")];
+        for (differences, built) in doubts::differences("mkdir -p out; make", &files, &[write("in", "2\n")]) {
+            assert!(differences.is_empty(), "{differences:?}\n{}", built.told);
+            assert!(built.told.contains("time of a changed source"), "{}", built.told);
+        }
+    }
 }
 
 #[test]

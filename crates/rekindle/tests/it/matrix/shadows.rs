@@ -31,6 +31,21 @@ fn of_who_keeps_book() {
     check("mkdir -p out; ninja -C b", &files, &[write("over/x.h", NEW)]);
 }
 
+/// A compiler looks for more than it is told.
+#[test]
+fn below_what_it_is_told() {
+    let check = |options: &str, path: &str| {
+        let makefile = format!("all: out/x\nout/x: m.c\n\tgcc -E -P {options} -idirafter inc m.c > out/x\n");
+        let files =
+            [("Makefile", &*makefile), ("sys/x", ""), ("inc/zz.h", "one\n"), ("m.c", "#include <zz.h>\n")];
+        check("mkdir -p out; make", &files, &[write(path, "two\n")]);
+    };
+    check("--sysroot=sys", "sys/usr/include/zz.h");
+    check("-isysroot sys", "sys/usr/local/include/zz.h");
+    check("--sysroot=sys -I=/over", "sys/over/zz.h");
+    check("-B sys", "sys/include/zz.h");
+}
+
 #[test]
 fn in_a_list_of_places() {
     let script = "for d in $(echo $1 | tr : ' '); do [ -d $d ] && cat $d/* && break; done > $2\n";
