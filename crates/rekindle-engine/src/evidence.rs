@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use rekindle_layers::FileType;
 use rekindle_plan::SourceChange;
-use rekindle_plan::audit::{Advice, Call, Facts, Made};
+use rekindle_plan::audit::{Advice, Call, Facts, LeftNames};
 use rekindle_plan::trace::name_of;
 
 use crate::depfile;
@@ -197,7 +197,7 @@ impl Facts for Trees {
         self.instructions(self.after.len() - 1, call).keep_up(&self.instructions(0, call), path)
     }
 
-    fn is_meant(&self, makefiles: &[&[u8]], path: &[u8], made: &Made<'_>) -> bool {
+    fn is_meant(&self, makefiles: &[&[u8]], path: &[u8], made: &LeftNames<'_>) -> bool {
         let name = name_of(path);
         // Nobody says these. Which makefile was found first is not known, nor is where a make went (`-C`).
         if makefile::DEFAULTS.contains(&name) {

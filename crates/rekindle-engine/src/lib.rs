@@ -32,7 +32,7 @@ mod fragments;
 mod hidden;
 mod host;
 mod job;
-mod leftovers;
+mod left_by_builds;
 mod links;
 mod listing_order;
 mod makefile;
@@ -74,7 +74,7 @@ pub use event::{
     Audited, BuildResult, Event, Failure, FailureKind, Finding, Progress, RestartReason, StepUsage, Taken,
 };
 pub use fetch::{FetchRequest, Fetcher};
-pub use leftovers::PAGE_START;
+pub use left_by_builds::PAGE_START;
 pub use owner::check_own_dir;
 pub use provenance::{Provenance, Provenances};
 pub use recipes::{Sight, Visibility};

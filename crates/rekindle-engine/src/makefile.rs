@@ -21,7 +21,7 @@ mod recipes;
 
 use std::collections::{BTreeSet, HashSet};
 
-use rekindle_plan::audit::Made;
+use rekindle_plan::audit::LeftNames;
 use rekindle_plan::trace::name_of;
 
 use asked::Asked;
@@ -89,7 +89,7 @@ impl Makefile {
     }
 
     /// Whether it can have meant something of this name, which is or was a directory or not.
-    pub(crate) fn may_mean(&self, name: &[u8], is_directory: bool, made: &Made<'_>) -> bool {
+    pub(crate) fn may_mean(&self, name: &[u8], is_directory: bool, made: &LeftNames<'_>) -> bool {
         let text = String::from_utf8_lossy(name);
         self.asked.has_unknown_name
             || self.last.may_be(&text)
@@ -159,7 +159,7 @@ impl Makefile {
             || self.patterns.iter().any(|(_, end)| ends_so(end))
     }
 
-    fn may_make_by_pattern(&self, name: &str, made: &Made<'_>) -> bool {
+    fn may_make_by_pattern(&self, name: &str, made: &LeftNames<'_>) -> bool {
         self.patterns.iter().any(|source| {
             let stem = name.strip_prefix(&*source.0).and_then(|rest| rest.strip_suffix(&*source.1));
             let Some(stem) = stem.filter(|stem| !stem.is_empty()) else { return false };
@@ -252,7 +252,7 @@ mod tests {
         }
     }
 
-    /// Whether a makefile may mean a name. Made are `a.o`, `x` and `m.txt`.
+    /// Whether a makefile may mean a name. Left are `a.o`, `x` and `m.txt`.
     fn means(content: &str, name: &str, is_directory: bool) -> bool {
         let made = ["a.o", "x", "m.txt"].into_iter().map(str::as_bytes).collect();
         Makefile::read(content.as_bytes()).may_mean(name.as_bytes(), is_directory, &made)

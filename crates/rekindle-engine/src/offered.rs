@@ -8,7 +8,7 @@ use rekindle_nix::{Derivation, StorePath};
 
 use crate::engine::{Engine, OWN_DIR};
 use crate::error::Error;
-use crate::leftovers;
+use crate::left_by_builds;
 use crate::source::{Directory, EmbeddedFile, Source, SourceRules};
 
 /// All that was offered.
@@ -27,7 +27,7 @@ impl Engine {
     /// A directory that cannot be read or changes while it is read, a file that no store can hold.
     pub fn observe_tree(&self, name: &str, dir: &Path, rules: &SourceRules) -> Result<Source, Error> {
         let mut rules = rules.clone();
-        rules.exclude.extend(leftovers::store_patterns(dir, self.store().root(), &["nix", OWN_DIR]));
+        rules.exclude.extend(left_by_builds::store_patterns(dir, self.store().root(), &["nix", OWN_DIR]));
         self.memory().observe_tree(self.store().store_dir(), name, dir, &rules)
     }
 

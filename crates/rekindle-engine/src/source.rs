@@ -18,10 +18,10 @@ use rekindle_nix::{Hash, OutputName, StoreDir, StorePath, StorePathName};
 use rekindle_store::{EntryKind, NarDigest, Store, Tree};
 
 use crate::error::Error;
-use crate::leftovers;
+use crate::left_by_builds;
 use crate::stat_indexes::StatIndexes;
 
-/// Which files of a directory are sources. What earlier builds left in it is none in any case (see `leftovers`).
+/// Which files of a directory are sources. What earlier builds left in it is none in any case (see `left_by_builds`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceRules {
     /// Whether `.gitignore` files count, inside a git work tree.
@@ -146,7 +146,7 @@ impl SourceMemory {
         prune: bool,
     ) -> Result<(Manifest, Vec<PathBuf>), Error> {
         let scanned = self.scan(root, options)?;
-        let counts = leftovers::leave_out(root, scanned.manifest);
+        let counts = left_by_builds::leave_out(root, scanned.manifest);
         let mut links = scanned.escaping_links;
         links.retain(|link| counts.get(link).is_some());
         Ok((if prune { counts.pruned() } else { counts }, links))

@@ -88,7 +88,7 @@ pub use advice::Advice;
 pub use failure::HowItFailed;
 pub use finding::{Finding, Rule};
 use groups::{Groups, Orchestrator};
-pub use meant::Made;
+pub use meant::LeftNames;
 use rules::Auditor;
 pub use ruleset::Rules;
 pub use said::Said;
@@ -124,7 +124,7 @@ pub trait Facts {
     fn advice(&self, round: usize, path: &[u8]) -> Option<Advice>;
     /// Whether a make that read these makefiles may have meant this name when it listed the directory that it is in: it always
     /// lists directories, to be quicker than by asking for each name. `made` is what it, or another one, made.
-    fn is_meant(&self, makefiles: &[&[u8]], path: &[u8], made: &Made<'_>) -> bool;
+    fn is_meant(&self, makefiles: &[&[u8]], path: &[u8], made: &LeftNames<'_>) -> bool;
     /// Whether one of these makefiles has make ask for this path by its name: it does not list a directory for that.
     fn is_asked_for(&self, makefiles: &[&[u8]], path: &[u8]) -> bool;
     /// Whether this is a makefile in which make reads the same in the last tree as in that of round 0: only comments differ.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::groups::{Book, GroupId, Kind, is_ninjas_book};
 use super::marks::Marks;
-use super::meant::Told;
+use super::meant::Makefiles;
 use super::moments::Past;
 use super::rules::{Auditor, Hit, RunId};
 use super::told::Names;
@@ -41,12 +41,13 @@ impl<'a> Auditor<'a> {
         let processes = (0..).map(ProcessId).zip(trace.processes());
         for ((id, process), group) in processes.zip(&self.groups[run].of) {
             let is_of_no_concern = self.is_of_no_concern(run, *group) && !self.told_an_own_book(run, *group);
-            let told = Told::new(&made);
+            let makefiles = Makefiles::new(&made);
             while let Some((_, _, access)) = looks.next_if(|(looker, ..)| *looker == id) {
                 if is_of_no_concern {
                     continue;
                 }
-                let means = |change: &&SourceChange| self.can_mean((run, *group), process, &told, change);
+                let means =
+                    |change: &&SourceChange| self.can_mean((run, *group), process, &makefiles, change);
                 let listed = marks.listed(access).filter(|change| !comes_later(change)).find(means);
                 let finds = Touch::PRESENT.and(Touch::FOLLOWED).and(Touch::LISTED).and(Touch::USES);
                 let touched = marks.touched(access, self.rules);
@@ -69,7 +70,7 @@ impl<'a> Auditor<'a> {
                 && self.rules.absence
                 && let Some(change) = self
                     .told(run, process, *group, &names)
-                    .or_else(|| self.asked_for((run, *group), process, &told, &names))
+                    .or_else(|| self.asked_for((run, *group), process, &makefiles, &names))
             {
                 let hit = Hit { at: 1, ..Hit::of(change.clone(), process) };
                 self.note(&mut hits, run, *group, hit);

@@ -12,13 +12,13 @@ use crate::trace::{Access, PathId, Process, Touch, Trace, name_of};
 
 /// The names of all that a run left.
 #[derive(Debug, Default)]
-pub struct Made<'a> {
+pub struct LeftNames<'a> {
     names: HashSet<&'a [u8]>,
     stems: HashSet<&'a [u8]>,
 }
 
-impl<'a> Made<'a> {
-    pub(super) fn of(trace: &'a Trace) -> Made<'a> {
+impl<'a> LeftNames<'a> {
+    pub(super) fn of(trace: &'a Trace) -> LeftNames<'a> {
         let ids = (0..trace.paths().len() as u32).map(PathId);
         ids.filter(|id| trace.left(*id)).map(|id| name_of(trace.paths().get(id))).collect()
     }
@@ -36,10 +36,10 @@ impl<'a> Made<'a> {
     }
 }
 
-impl<'a> FromIterator<&'a [u8]> for Made<'a> {
+impl<'a> FromIterator<&'a [u8]> for LeftNames<'a> {
     fn from_iter<I: IntoIterator<Item = &'a [u8]>>(names: I) -> Self {
         let names: HashSet<&[u8]> = names.into_iter().collect();
-        Made { stems: names.iter().map(|name| stem(name)).collect(), names }
+        LeftNames { stems: names.iter().map(|name| stem(name)).collect(), names }
     }
 }
 
@@ -49,16 +49,17 @@ fn stem(name: &[u8]) -> &[u8] {
     &name[..end]
 }
 
-/// What a process was told by, once that is known.
-pub(super) struct Told<'a, 'r> {
+/// What tells a make what it can mean, once that is known.
+pub(super) struct Makefiles<'a, 'r> {
     /// What its run made.
-    made: &'r OnceCell<Made<'a>>,
-    makefiles: OnceCell<Vec<&'a [u8]>>,
+    made: &'r OnceCell<LeftNames<'a>>,
+    /// Those that it read.
+    read: OnceCell<Vec<&'a [u8]>>,
 }
 
-impl<'a, 'r> Told<'a, 'r> {
-    pub(super) fn new(made: &'r OnceCell<Made<'a>>) -> Self {
-        Told { made, makefiles: OnceCell::new() }
+impl<'a, 'r> Makefiles<'a, 'r> {
+    pub(super) fn new(made: &'r OnceCell<LeftNames<'a>>) -> Self {
+        Makefiles { made, read: OnceCell::new() }
     }
 }
 
@@ -68,7 +69,7 @@ impl<'a> Auditor<'a> {
         &self,
         (run, group): (RunId, GroupId),
         process: &Process,
-        told: &Told<'a, '_>,
+        makefiles: &Makefiles<'a, '_>,
         change: &SourceChange,
     ) -> bool {
         let groups = &self.groups[run];
@@ -78,9 +79,9 @@ impl<'a> Auditor<'a> {
             // The products in it come and go in a clean build, too.
             _ if !self.facts.was_prepared(1, &change.path) => false,
             (Kind::Orchestrator(_), _) => {
-                let makefiles = told.makefiles.get_or_init(|| self.descriptions(run, process));
-                let made = told.made.get_or_init(|| Made::of(self.trace(run)));
-                self.facts.is_meant(makefiles, &change.path, made)
+                let read = makefiles.read.get_or_init(|| self.descriptions(run, process));
+                let made = makefiles.made.get_or_init(|| LeftNames::of(self.trace(run)));
+                self.facts.is_meant(read, &change.path, made)
             }
             _ => true,
         }
@@ -91,7 +92,7 @@ impl<'a> Auditor<'a> {
         &self,
         (run, group): (RunId, GroupId),
         process: &Process,
-        told: &Told<'a, '_>,
+        makefiles: &Makefiles<'a, '_>,
         names: &Names<'a>,
     ) -> Option<&'a SourceChange> {
         let is_make = matches!(
@@ -101,9 +102,9 @@ impl<'a> Auditor<'a> {
         if !is_make || process.exec.is_none() {
             return None;
         }
-        let makefiles = told.makefiles.get_or_init(|| self.descriptions(run, process));
+        let read = makefiles.read.get_or_init(|| self.descriptions(run, process));
         let is_asked_for = |change: &&SourceChange| {
-            self.facts.was_prepared(1, &change.path) && self.facts.is_asked_for(makefiles, &change.path)
+            self.facts.was_prepared(1, &change.path) && self.facts.is_asked_for(read, &change.path)
         };
         names.changes.values().copied().filter(is_asked_for).min_by_key(|change| &change.path)
     }

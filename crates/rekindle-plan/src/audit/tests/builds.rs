@@ -221,7 +221,7 @@ impl Facts for Trees {
         manifest.is_some_and(|text| text.contains(&*String::from_utf8_lossy(path)))
     }
 
-    fn is_meant(&self, makefiles: &[&[u8]], path: &[u8], made: &Made<'_>) -> bool {
+    fn is_meant(&self, makefiles: &[&[u8]], path: &[u8], made: &LeftNames<'_>) -> bool {
         let has_glob = |path: &&[u8]| self.before.get(*path).is_some_and(|content| content.contains('*'));
         makefiles.iter().any(has_glob) || (made.has_kin(name_of(path)) && path.ends_with(b".c"))
     }
