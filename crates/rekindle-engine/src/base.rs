@@ -17,8 +17,8 @@ use crate::world::TREE_BUILD;
 
 /// After so long the time of what was just made has passed.
 const MOMENT: Duration = Duration::from_millis(50);
-/// More moments than two seconds have: the time may go half as fast as the clock.
-const MOMENTS: u32 = 50;
+/// More moments than a second has.
+const MOMENTS: u32 = 30;
 
 /// How many builds may go on from one another. Then a clean one begins again, or an older checkpoint does.
 pub(crate) const CHAIN_LIMIT: u32 = 500;

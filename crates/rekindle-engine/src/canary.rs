@@ -8,6 +8,7 @@
 use std::collections::BTreeSet;
 
 use rekindle_layers::Timestamp;
+use time::OffsetDateTime;
 
 /// How far the clock that the kernel stamps files with may be behind the one that is read here.
 const TICK_NANOS: i128 = 20_000_000;
@@ -25,7 +26,8 @@ pub(crate) fn choose(newest: Timestamp, now: Timestamp) -> Option<Timestamp> {
     if room <= 0 {
         return None;
     }
-    let chosen = latest - APART_NANOS.min(room / 2);
+    // In another second than all that is older, in any case.
+    let chosen = if room > APART_NANOS + SECOND { latest - APART_NANOS } else { latest };
     let (secs, rest) = (chosen.div_euclid(SECOND), chosen.rem_euclid(SECOND));
     Some(Timestamp { secs: i64::try_from(secs).ok()?, nanos: rest as u32 })
 }
@@ -74,6 +76,7 @@ fn forms(time: Timestamp) -> Vec<Vec<u8>> {
         with(b"\xe9", &low.to_le_bytes()),
         with(b"J", &low.to_le_bytes()),
     ];
+    forms.extend(words(secs));
     forms.extend(zip_forms(secs));
     forms.extend(float_forms(time));
     if let Some(whole) = secs.checked_mul(1_000_000_000).and_then(|whole| whole.checked_add(nanos.into())) {
@@ -102,21 +105,31 @@ fn zip_forms(secs: i64) -> Vec<Vec<u8>> {
 
 /// The time and then the date, as DOS counts them.
 fn dos_time(secs: i64) -> Option<[u8; 4]> {
-    let (days, second) = (secs.div_euclid(86_400), secs.rem_euclid(86_400));
-    // Years begin in March here, so that leap days are the last ones, and eras of 400 years in the year 0.
-    let days = days + 719_468;
-    let (era, day) = (days.div_euclid(146_097), days.rem_euclid(146_097));
-    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153;
-    let day = day - (153 * month + 2) / 5 + 1;
-    let year = era * 400 + year + i64::from(month >= 10);
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    let date = u16::try_from(((year - 1980) << 9) | (month << 5) | day).ok()?;
-    let time =
-        u16::try_from(((second / 3_600) << 11) | ((second / 60 % 60) << 5) | (second % 60 / 2)).ok()?;
-    let ([a, b], [c, d]) = (time.to_le_bytes(), date.to_le_bytes());
+    let at = OffsetDateTime::from_unix_timestamp(secs).ok()?;
+    let [hour, minute, second] = [at.hour(), at.minute(), at.second()].map(u16::from);
+    let [month, day] = [u8::from(at.month()), at.day()].map(u16::from);
+    let years = u16::try_from(at.year() - 1980).ok()?;
+    let clock = (hour << 11) | (minute << 5) | (second / 2);
+    let date = (years << 9) | (month << 5) | day;
+    let ([a, b], [c, d]) = (clock.to_le_bytes(), date.to_le_bytes());
     Some([a, b, c, d])
+}
+
+/// The time as people read it, in the sandbox's language and zone, to the second: as `date`, C's `ctime`, the compiler's `__TIMESTAMP__`,
+/// mails and ISO 8601 have it.
+fn words(secs: i64) -> Vec<Vec<u8>> {
+    let Ok(at) = OffsetDateTime::from_unix_timestamp(secs) else { return Vec::new() };
+    let (year, number, day) = (at.year(), u8::from(at.month()), at.day());
+    let name = at.month().to_string();
+    let month = &name[..3];
+    let clock = format!("{:02}:{:02}:{:02}", at.hour(), at.minute(), at.second());
+    let words = [
+        format!("{month} {day:2} {clock}"),
+        format!("{day:02} {month} {year} {clock}"),
+        format!("{year:04}-{number:02}-{day:02} {clock}"),
+        format!("{year:04}-{number:02}-{day:02}T{clock}"),
+    ];
+    words.map(String::into_bytes).into()
 }
 
 /// Seconds as a float, as Python counts them, with whatever the last bit was rounded to.
@@ -139,9 +152,9 @@ mod tests {
     fn the_time_lies_between_the_checkpoint_and_now() {
         let check = |newest, now, expect| assert_eq!(choose(newest, now), expect);
         check(at(5, 0), at(99, 30_000_001), Some(at(94, 10_000_001)));
-        check(at(5, 0), at(9, 30_000_001), Some(at(7, 5_000_001)));
-        check(at(5, 0), at(5, 20_000_001), Some(at(5, 1)));
-        check(at(5, 0), at(9, 1), Some(at(6, 990_000_001)));
+        check(at(5, 0), at(11, 20_000_001), Some(at(6, 1)));
+        check(at(5, 0), at(11, 20_000_000), Some(at(11, 0)));
+        check(at(5, 0), at(9, 1), Some(at(8, 980_000_001)));
         check(at(9, 0), at(9, 20_000_000), None);
         check(at(99, 0), at(9, 0), None);
     }
@@ -158,6 +171,13 @@ mod tests {
         };
         check(b"built at 1795246210", true);
         check(b"built at 1795246211", false);
+        // What `date -d @1795246210` says, in some forms.
+        check(b"Sat Nov 21 07:30:10 2026", true);
+        check(b"Sat Nov 21 07:30:10 UTC 2026", true);
+        check(b"Sat, 21 Nov 2026 07:30:10 +0000", true);
+        check(b"2026-11-21 07:30:10.123456780 +0000", true);
+        check(b"2026-11-21T07:30:10Z", true);
+        check(b"Sat Nov 21 07:30:11 2026", false);
         check(format!("ustar {:011o} ", canary.secs).as_bytes(), true);
         check(&[b"\xf3\r\r\n\0\0\0\0".as_slice(), &1_795_246_210u32.to_le_bytes()].concat(), true);
         check(&[b"abc".as_slice(), &1_795_246_210u32.to_le_bytes(), b"abc"].concat(), false);

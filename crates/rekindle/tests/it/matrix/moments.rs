@@ -61,6 +61,8 @@ install = 'install -D -m 644 generated $out/generated'
 #[test]
 fn times_of_sources_are_written() {
     let writes = [
+        "date -r in > out/x",
+        "echo \"char *when = __TIMESTAMP__;\" > t.c; touch -r in t.c; gcc -E -P t.c > out/x",
         // In a zip, stored and deflated.
         "python3 -c 'import zipfile; zipfile.ZipFile(\"out/x\", \"w\", strict_timestamps=False).write(\"in\")'",
         "python3 -c 'import zipfile; zipfile.ZipFile(\"out/x\", \"w\", 8, strict_timestamps=False).write(\"in\")'",
