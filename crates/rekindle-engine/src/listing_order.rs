@@ -9,9 +9,9 @@
 //! This is a matter of what processes see alone. No such layer may be part of a tree that is compared or kept: the name of a source
 //! that came would be in what an earlier build left, too.
 //!
-//! Products that came are listed after the sources and those before them.
+//! Of directories with very many names some are left out: then what came is listed last there.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
@@ -20,13 +20,16 @@ use rekindle_layers::{Draft, EntryKind, LayerStore, Manifest};
 use crate::error::Error;
 use crate::mounted::Mounted;
 
+/// So many names are written at most. It takes some tens of milliseconds.
+const MOST_NAMES: usize = 10_000;
+
 /// Begins a layer to lie below `parts`, where the source lies in its layers, topmost first. `None` if there is no need for it.
 pub(crate) fn layer(
     source: &Mounted,
     parts: &[PathBuf],
     layers: &LayerStore,
 ) -> Result<Option<Draft>, Error> {
-    let mixed = mixed_directories(&source.manifest, parts)?;
+    let mixed = small_enough(&source.manifest, mixed_directories(&source.manifest, parts)?);
     if mixed.is_empty() {
         return Ok(None);
     }
@@ -48,6 +51,27 @@ pub(crate) fn layer(
         }
     }
     Ok(Some(draft))
+}
+
+/// As many of these directories as have names that are not too many, those with few first.
+fn small_enough(manifest: &Manifest, directories: BTreeSet<PathBuf>) -> BTreeSet<PathBuf> {
+    if directories.is_empty() {
+        return directories;
+    }
+    let mut counts: BTreeMap<PathBuf, usize> = directories.into_iter().map(|path| (path, 0)).collect();
+    for entry in manifest.entries() {
+        if let Some(count) = entry.path.parent().and_then(|parent| counts.get_mut(parent)) {
+            *count += 1;
+        }
+    }
+    let mut counts: Vec<(usize, PathBuf)> = counts.into_iter().map(|(path, count)| (count, path)).collect();
+    counts.sort_unstable();
+    let mut sum = 0;
+    let fits = |(count, _): &(usize, PathBuf)| {
+        sum += count;
+        sum <= MOST_NAMES
+    };
+    counts.into_iter().take_while(fits).map(|(_, path)| path).collect()
 }
 
 /// The directories of a source with a name that is not in the lowest layer which has the directory.
@@ -80,4 +104,41 @@ fn mixed_directories(manifest: &Manifest, parts: &[PathBuf]) -> Result<BTreeSet<
         }
     }
     Ok(mixed)
+}
+
+#[cfg(test)]
+mod tests {
+    use rekindle_layers::{ScanOptions, StatIndex, scan};
+
+    use super::*;
+
+    fn write(root: &Path, files: &[&str]) {
+        for file in files {
+            let path = root.join(file);
+            fs::create_dir_all(path.parent().expect("a directory")).expect("our own directory");
+            fs::write(path, "").expect("our own file");
+        }
+    }
+
+    #[test]
+    fn directories_with_a_name_that_came_are_mixed() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let parts = ["second", "first", "whole"].map(|name| dir.path().join(name));
+        let source = dir.path().join("source");
+        write(&parts[2], &["a/one", "a/gone", "b/one", "c/deep/one", "top"]);
+        // One that came, one that changed, a directory that came with what is in it, and what hides one that went.
+        write(&parts[1], &["a/two", "b/one", "new/one", "a/gone"]);
+        write(&parts[0], &["new/two", "c/deep/one"]);
+        write(&source, &["a/one", "a/two", "b/one", "c/deep/one", "new/one", "new/two", "top"]);
+        let options = ScanOptions { gitignore: false, exclude: Vec::new() };
+        let manifest = scan(&source, &options, &StatIndex::default()).expect("our own directory").manifest;
+        let mixed = |parts: &[PathBuf]| {
+            let mixed = mixed_directories(&manifest, parts).expect("our own directories");
+            mixed.iter().map(|path| path.to_str().expect("text").to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(mixed(&parts), ["", "a", "new"]);
+        assert_eq!(mixed(&parts[1..]), ["", "a"]);
+        assert_eq!(mixed(&parts[2..]), [""; 0]);
+        assert_eq!(mixed(&[]), [""; 0]);
+    }
 }
