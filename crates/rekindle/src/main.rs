@@ -39,8 +39,9 @@ fn main() -> ExitCode {
     // The sandbox executes this program again as its helper. Nothing may happen before.
     rekindle_sandbox::child_main();
     rekindle_sandbox::raise_descriptor_limit();
-    // What a store holds is for all to read, and our own directories have to be open to ourselves, whatever the caller wants of new files.
-    rustix::process::umask(Mode::from_raw_mode(0o022));
+    // What we make has to be open to ourselves. What others may do with it stays the caller's to say.
+    let masked = rustix::process::umask(Mode::RWXG | Mode::RWXO);
+    rustix::process::umask(masked - Mode::RWXU);
     let environment = Environment::of_process();
     let args = match Args::of_process() {
         Ok(args) => args,

@@ -1,6 +1,7 @@
 //! Builds that fail: what is said, what is kept, which exit code.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -175,7 +176,7 @@ fn a_log_is_read_where_nothing_can_be_written() {
     }
 }
 
-/// A caller's mask for new files is about its own files. Directories that nobody may enter would be of no use in a build.
+/// A caller's mask for new files says what others may do. Directories that we may not enter ourselves would be of no use.
 #[test]
 fn any_mask_and_any_variable_of_the_caller_will_do() {
     for (mask, name, value) in
@@ -188,5 +189,7 @@ fn any_mask_and_any_variable_of_the_caller_will_do() {
         shell.args(command.get_args()).current_dir(place.path()).env("HOME", place.path()).env(name, value);
         let built = shell.output().expect("the program starts");
         assert!(built.status.success(), "{mask} {name}: {}", String::from_utf8_lossy(&built.stderr));
+        let mode = std::fs::metadata(place.store().join("rekindle-1")).expect("a directory").mode();
+        assert_eq!(mode & 0o077, 0, "{mask}: {mode:o}");
     }
 }
