@@ -158,9 +158,9 @@ impl Facts for Trees {
     }
 
     fn reads_alike(&self, path: &[u8]) -> bool {
-        let texts = [&self.after[0], self.last()].map(|tree| tree.text(path));
+        let texts = || [&self.after[0], self.last()].map(|tree| tree.text(path));
         makefile::is_makefile(path)
-            && matches!(texts, [Some(then), Some(now)] if makefile::are_alike(&then, &now))
+            && matches!(texts(), [Some(then), Some(now)] if makefile::are_alike(&then, &now))
     }
 
     fn says_what_is_newer(&self, makefiles: &[&[u8]]) -> bool {
@@ -215,13 +215,17 @@ impl Facts for Trees {
         Makefile::default().may_mean(name, is_directory, made) || makefiles.iter().any(may_mean)
     }
 
-    fn is_asked_for(&self, makefiles: &[&[u8]], path: &[u8]) -> bool {
-        let any = |holds: &dyn Fn(&Makefile) -> bool| {
-            makefiles.iter().any(|makefile| self.makefile(makefile).is_none_or(|makefile| holds(&makefile)))
+    fn asked_for<'p>(&self, makefiles: &[&[u8]], paths: &[&'p [u8]]) -> Option<&'p [u8]> {
+        let read: Option<Vec<_>> = makefiles.iter().map(|makefile| self.makefile(makefile)).collect();
+        // One that cannot be read may ask for anything.
+        let Some(read) = read else { return paths.first().copied() };
+        let asks_for_variables = read.iter().any(|makefile| makefile.asks_for_variables());
+        let is_asked_for = |path: &&&[u8]| {
+            // What one puts into a variable another may ask for.
+            let is_said = || read.iter().any(|makefile| makefile.says(name_of(path)));
+            read.iter().any(|makefile| makefile.asks_for(path)) || (asks_for_variables && is_said())
         };
-        // What one puts into a variable another may ask for.
-        any(&|makefile| makefile.asks_for(path))
-            || (any(&Makefile::asks_for_variables) && any(&|makefile| makefile.says(name_of(path))))
+        paths.iter().find(is_asked_for).copied()
     }
 }
 

@@ -125,8 +125,8 @@ pub trait Facts {
     /// Whether a make that read these makefiles may have meant this name when it listed the directory that it is in: it always
     /// lists directories, to be quicker than by asking for each name. `made` is what it, or another one, made.
     fn is_meant(&self, makefiles: &[&[u8]], path: &[u8], made: &LeftNames<'_>) -> bool;
-    /// Whether one of these makefiles has make ask for this path by its name: it does not list a directory for that.
-    fn is_asked_for(&self, makefiles: &[&[u8]], path: &[u8]) -> bool;
+    /// The first of these paths for which one of these makefiles has make ask by its name: it does not list a directory for that.
+    fn asked_for<'p>(&self, makefiles: &[&[u8]], paths: &[&'p [u8]]) -> Option<&'p [u8]>;
     /// Whether this is a makefile in which make reads the same in the last tree as in that of round 0: only comments differ.
     fn reads_alike(&self, path: &[u8]) -> bool;
     /// Whether one of these makefiles tells a recipe what is newer than what it makes (`$?`).

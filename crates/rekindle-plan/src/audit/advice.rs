@@ -103,9 +103,12 @@ impl<'a> Auditor<'a> {
         let directories = self.directories_of_readers(path);
         let sides = [(&then, 0..self.evidence.then.len()), (&now, 0..self.runs())];
         let mut told = sides.into_iter().filter(|(said, _)| !said.rules.is_empty()).peekable();
-        let is_compilers = |(said, runs): (&Advice, Range<RunId>)| {
-            self.is_written_with_targets(path, said, runs.clone(), &directories)
-                || self.is_list_of_compiler(path, said, runs, &directories)
+        let is_compilers = |(said, mut runs): (&Advice, Range<RunId>)| {
+            // Who wrote it last in these runs.
+            runs.rfind(|run| self.last_maker(*run, path).is_some()).is_some_and(|run| {
+                self.is_written_with_targets((run, path), said, &directories)
+                    || self.is_list_of_compiler((run, path), said, &directories)
+            })
         };
         if told.peek().is_some() && told.all(is_compilers) {
             return Standing::Depfile;
@@ -114,12 +117,11 @@ impl<'a> Auditor<'a> {
         if is_done { Standing::Followed } else { Standing::Data }
     }
 
-    /// Whether the command that wrote a file last in these runs had a compiler list what objects are made from.
+    /// Whether the command that wrote a file last in a run had a compiler list what objects are made from.
     fn is_list_of_compiler(
         &self,
-        path: &[u8],
+        (run, path): (RunId, &[u8]),
         said: &Advice,
-        mut runs: Range<RunId>,
         directories: &BTreeSet<&[u8]>,
     ) -> bool {
         const OBJECTS: [&[u8]; 3] = [b".o", b".lo", b".obj"];
@@ -138,7 +140,6 @@ impl<'a> Auditor<'a> {
         if !said.rules.iter().all(|rule| is_object(rule) || is_itself(rule.0)) {
             return false;
         }
-        let Some(run) = runs.rfind(|run| self.last_maker(*run, path).is_some()) else { return false };
         let (trace, groups) = (self.trace(run), self.groups[run]);
         let lists = |group: &GroupId| {
             let mut execs = groups.members(*group).iter().filter_map(|id| trace.process(*id).exec.as_ref());
@@ -168,16 +169,13 @@ impl<'a> Auditor<'a> {
         })
     }
 
-    /// Whether the command that wrote a file last in these runs wrote all of its targets as well.
+    /// Whether the command that wrote a file last in a run wrote all of its targets as well.
     fn is_written_with_targets(
         &self,
-        path: &[u8],
+        (run, path): (RunId, &[u8]),
         said: &Advice,
-        mut runs: Range<RunId>,
         directories: &BTreeSet<&[u8]>,
     ) -> bool {
-        let writers = runs.rfind(|run| self.last_maker(*run, path).is_some());
-        let Some(run) = writers else { return false };
         let writes_all = |group: &GroupId| {
             // What the target is called there has to be what make takes it for.
             let here = self.trace(run).process(self.groups[run].all[*group].leader).exec.as_ref();

@@ -12,7 +12,7 @@ use super::told::Names;
 use super::trace_facts::{describe, first_changes};
 use super::{Finding, Orchestrator, Rule};
 use crate::observation::{ChangeKind, SourceChange};
-use crate::trace::{Access, PathId, Process, ProcessId, Touch, name_of};
+use crate::trace::{Access, PathId, Process, ProcessId, Touch};
 
 impl<'a> Auditor<'a> {
     /// Who looked in an earlier build at something that is another now.
@@ -27,7 +27,7 @@ impl<'a> Auditor<'a> {
         let comes_later = |change: &SourceChange| self.comes_later(run, change);
         let names = self.facts.changed_since(0).iter().filter(is_name).filter(|change| !comes_later(change));
         let changes: HashMap<_, _> = names.map(|change| (&change.path[..], change)).collect();
-        let names = Names { lasts: changes.keys().map(|path| name_of(path)).collect(), changes };
+        let names = Names::new(changes, |path| self.facts.was_prepared(1, path));
         if marks.concerned().is_empty() && names.changes.is_empty() {
             return Ok(hits);
         }

@@ -103,10 +103,8 @@ impl<'a> Auditor<'a> {
             return None;
         }
         let read = makefiles.read.get_or_init(|| self.descriptions(run, process));
-        let is_asked_for = |change: &&SourceChange| {
-            self.facts.was_prepared(1, &change.path) && self.facts.is_asked_for(read, &change.path)
-        };
-        names.changes.values().copied().filter(is_asked_for).min_by_key(|change| &change.path)
+        let asked = self.facts.asked_for(read, &names.prepared)?;
+        names.changes.get(asked).copied()
     }
 
     /// The files of the tree that tell an orchestrator what to do.

@@ -27,6 +27,20 @@ pub(super) struct Names<'a> {
     pub(super) changes: HashMap<&'a [u8], &'a SourceChange>,
     /// Their last components.
     pub(super) lasts: HashSet<&'a [u8]>,
+    /// Those that did so before the first round, in order.
+    pub(super) prepared: Vec<&'a [u8]>,
+}
+
+impl<'a> Names<'a> {
+    pub(super) fn new(
+        changes: HashMap<&'a [u8], &'a SourceChange>,
+        was_prepared: impl Fn(&[u8]) -> bool,
+    ) -> Names<'a> {
+        let lasts = changes.keys().map(|path| name_of(path)).collect();
+        let mut prepared: Vec<&[u8]> = changes.keys().copied().filter(|path| was_prepared(path)).collect();
+        prepared.sort_unstable();
+        Names { changes, lasts, prepared }
+    }
 }
 
 impl<'a> Auditor<'a> {
