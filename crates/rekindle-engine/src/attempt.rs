@@ -172,8 +172,11 @@ impl<'a> Attempt<'a> {
             .map_err(|error| Error::io("prepare the build in", bottom.upper(), error))?;
         let parts = |source: &Mounted| source.parts(&layer_paths(&given.source));
         let order = match given.world.source {
-            Some(source) => listing_order::layer(source, &parts(source), given.layers)?,
-            None => None,
+            // Elsewhere the source does not lie in the tree, and nothing would stand above the names.
+            Some(source) if given.mode.is_kept() => {
+                listing_order::layer(source, &parts(source), given.layers)?
+            }
+            _ => None,
         };
         Ok(Attempt {
             bottom,

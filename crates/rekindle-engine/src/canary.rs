@@ -26,7 +26,7 @@ pub(crate) fn choose(newest: Timestamp, now: Timestamp) -> Option<Timestamp> {
     if room <= 0 {
         return None;
     }
-    // In another second than all that is older, in any case.
+    // Then it is in another second than all that is older, too.
     let chosen = if room > APART_NANOS + SECOND { latest - APART_NANOS } else { latest };
     let (secs, rest) = (chosen.div_euclid(SECOND), chosen.rem_euclid(SECOND));
     Some(Timestamp { secs: i64::try_from(secs).ok()?, nanos: rest as u32 })

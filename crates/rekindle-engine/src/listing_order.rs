@@ -43,10 +43,9 @@ pub(crate) fn layer(
     let is_in = |path: &Path| path.parent().is_some_and(|parent| mixed.contains(parent));
     let mut entries: Vec<_> = source.manifest.entries().filter(|entry| is_in(&entry.path)).collect();
     entries.sort_by_key(|entry| !matches!(entry.kind, EntryKind::Directory { .. }));
-    for entry in entries {
-        // What a directory above lies on need not be one.
-        if !mixed.contains(&entry.path) && !root.join(&entry.path).exists() {
-            let path = root.join(&entry.path);
+    for path in entries.into_iter().map(|entry| root.join(&entry.path)) {
+        // A file is enough below a directory, which hides it. Those that lead to one that is mixed are there.
+        if !path.exists() {
             File::create(&path).map_err(|error| Error::io("make", &path, error))?;
         }
     }

@@ -254,9 +254,7 @@ impl Attempt<'_> {
         if !self.copies {
             let (upper, work) = (draft.upper().to_owned(), draft.work().to_owned());
             let mut lowers = self.tree();
-            // Where the source does not lie in the tree, nothing would stand above the names.
-            let order = self.order.iter().filter(|_| self.given.mode.is_kept());
-            lowers.extend(order.map(|order| order.upper().to_owned()));
+            lowers.extend(self.order.iter().map(|order| order.upper().to_owned()));
             return Ok(TreeRoot::Overlay(Overlay { lowers, upper, work }));
         }
         let bottom = self.bottom.upper();
